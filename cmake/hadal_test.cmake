@@ -1,0 +1,21 @@
+# hadal_test(<name> [LABELS label...] LINK dep... SOURCES file...)
+# One GoogleTest binary; LABELS: "threaded" runs under TSan too, "slow" is left out of quick runs.
+function(hadal_test name)
+  if(NOT HADAL_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "" "LABELS;LINK;SOURCES" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE ${A_LINK} GTest::gmock_main)
+  target_compile_definitions(${name} PRIVATE HADAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "unit;${A_LABELS}")
+endfunction()
+
+# hadal_fuzz(<name> LINK dep... SOURCES file...): one libFuzzer target; corpus in tests/fuzz/corpus/<name>.
+function(hadal_fuzz name)
+  cmake_parse_arguments(A "" "" "LINK;SOURCES" ${ARGN})
+  add_executable(${name}_fuzz ${A_SOURCES})
+  target_link_libraries(${name}_fuzz PRIVATE ${A_LINK})
+  target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+endfunction()

@@ -1,0 +1,27 @@
+// What this CPU can do and how much of it this process may use.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace hadal {
+
+// Instruction set levels, lowest first. Each needs all of the lower ones.
+enum class Isa { kRef, kAvx2, kAvx512, kAmx };
+
+std::string_view NameOf(Isa isa);             // "ref" "avx2" "avx512" "amx"
+Result<Isa> ParseIsa(std::string_view name);  // kInvalidArgument
+
+// Levels that this CPU and kernel run: kAvx2 = AVX2+FMA+F16C; kAvx512 = F,BW,DQ,VL,VNNI;
+// kAmx = AMX tile+int8+bf16 plus AVX512_BF16, with the tile state permitted by the kernel.
+// Asking for kAmx requests the permission (arch_prctl) once per process.
+std::vector<Isa> SupportedIsas();
+Isa BestIsa();
+
+// Threads worth starting: the affinity mask, cut by the cgroup CPU quota (v1 and v2), at least 1.
+int UsableCpus();
+
+}  // namespace hadal

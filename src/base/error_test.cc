@@ -1,0 +1,58 @@
+#include "base/error.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/file.h"
+#include "base/version.h"
+
+namespace hadal {
+namespace {
+
+Result<int> Half(int x) {
+  if (x % 2 != 0) return FailField(ErrorCode::kInvalidArgument, "x", "{} is odd; use an even x", x);
+  return x / 2;
+}
+Result<int> Quarter(int x) {
+  HADAL_TRY(const int half, Half(x));
+  return Half(half);
+}
+
+TEST(Error, TravelsThroughTry) {
+  EXPECT_EQ(Quarter(8).value(), 2);
+  ASSERT_FALSE(Quarter(6).has_value());
+  EXPECT_EQ(Quarter(6).error().field, "x");
+  EXPECT_EQ(Quarter(6).error().In("dividing").message, "dividing: 3 is odd; use an even x");
+}
+
+TEST(Error, EveryCodeHasBothLanguagesAndItsOwnWireName) {
+  std::set<std::string_view> wires;
+  for (int i = 0; i <= static_cast<int>(ErrorCode::kBadConfig); ++i) {
+    const ErrorInfo& info = InfoOf(static_cast<ErrorCode>(i));
+    EXPECT_TRUE(wires.insert(info.wire).second) << info.wire;
+    EXPECT_FALSE(info.en.empty());
+    EXPECT_FALSE(info.zh.empty());
+    EXPECT_GE(info.http, 400);
+  }
+}
+
+TEST(File, AtomicWriteIsReadBackAndTheLimitHolds) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "hadal_file_test";
+  ASSERT_TRUE(WriteFileAtomically(path, "hello"));
+  EXPECT_EQ(ReadFile(path, 5).value(), "hello");
+  EXPECT_EQ(ReadFile(path, 4).error().code, ErrorCode::kBadFile);
+  EXPECT_EQ(ReadFile("/nonexistent/x", 4).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(ReadFile("/", 4).error().code, ErrorCode::kBadFile);
+  std::filesystem::remove(path);
+}
+
+TEST(Version, IsNotEmpty) {
+  EXPECT_FALSE(Version().empty());
+  EXPECT_FALSE(Commit().empty());
+  EXPECT_THAT(std::string(Compiler()), testing::MatchesRegex("(clang|gcc) .*"));
+}
+
+}  // namespace
+}  // namespace hadal

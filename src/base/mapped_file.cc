@@ -1,0 +1,111 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+
+namespace hadal {
+namespace {
+
+// The only process-wide state in Hadal: a signal handler can be given no argument. Entries are
+// atomics, so that the handler reads them safely while another thread opens or closes a file.
+struct Slot {
+  std::atomic<uintptr_t> begin{0};  // 0 = free
+  std::atomic<uintptr_t> end{0};
+  std::atomic<bool> damaged{false};
+};
+constexpr int kSlots = 1024;  // DeepSeek-V3 ships 163 shards
+Slot g_slots[kSlots];
+struct sigaction g_previous;
+
+void OnSigbus(int signal, siginfo_t* info, void* context) {
+  const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
+  for (auto& slot : g_slots) {
+    const uintptr_t begin = slot.begin.load(std::memory_order_acquire);
+    if (begin == 0 || address < begin || address >= slot.end.load(std::memory_order_acquire))
+      continue;
+    const uintptr_t page = address & ~uintptr_t{4095};
+    slot.damaged.store(true, std::memory_order_release);
+    void* p = mmap(reinterpret_cast<void*>(page), 4096, PROT_READ,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    if (p != MAP_FAILED) return;
+  }
+  if (g_previous.sa_flags & SA_SIGINFO) {
+    if (g_previous.sa_sigaction != nullptr) return g_previous.sa_sigaction(signal, info, context);
+  }
+  sigaction(SIGBUS, &g_previous, nullptr);  // not ours: die as without us
+}
+
+void InstallHandler() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    struct sigaction action = {};
+    action.sa_sigaction = OnSigbus;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, &g_previous);
+  });
+}
+
+int TakeSlot(const std::byte* data, size_t size) {
+  const auto begin = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t mapped = (size + 4095) & ~size_t{4095};
+  for (int i = 0; i < kSlots; ++i) {
+    uintptr_t free_slot = 0;
+    if (!g_slots[i].begin.compare_exchange_strong(free_slot, 1)) continue;
+    g_slots[i].damaged.store(false);
+    g_slots[i].end.store(begin + mapped);
+    g_slots[i].begin.store(begin, std::memory_order_release);
+    return i;
+  }
+  return -1;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::filesystem::path& path) {
+  InstallHandler();
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return Fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "{}: open failed: {}",
+                path.string(), std::strerror(errno));
+  }
+  struct stat st;
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0) {
+    close(fd);
+    return Fail(ErrorCode::kBadFile, "{}: empty or not a regular file", path.string());
+  }
+  const auto size = static_cast<size_t>(st.st_size);
+  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  const int map_errno = errno;
+  close(fd);
+  if (data == MAP_FAILED) {
+    return Fail(ErrorCode::kIo, "{}: mmap of {} bytes failed: {}", path.string(), size,
+                std::strerror(map_errno));
+  }
+  std::unique_ptr<MappedFile> file(new MappedFile());
+  file->path_ = path;
+  file->data_ = static_cast<const std::byte*>(data);
+  file->size_ = size;
+  file->slot_ = TakeSlot(file->data_, size);
+  if (file->slot_ < 0) return Fail(ErrorCode::kBadFile, "more than {} files are mapped", kSlots);
+  return file;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+  if (slot_ >= 0) g_slots[slot_].begin.store(0, std::memory_order_release);
+}
+
+bool MappedFile::damaged() const {
+  return slot_ >= 0 && g_slots[slot_].damaged.load(std::memory_order_acquire);
+}
+
+}  // namespace hadal

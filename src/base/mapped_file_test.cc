@@ -1,0 +1,32 @@
+#include "base/mapped_file.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <numeric>
+
+namespace hadal {
+namespace {
+
+TEST(MappedFile, AFileThatShrinksReadsAsZerosAndIsReportedDamaged) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "hadal_mapped_test";
+  std::ofstream(path) << std::string(64 * 1024, 'x');
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.has_value()) << file.error().message;
+  EXPECT_FALSE((*file)->damaged());
+  EXPECT_EQ(static_cast<char>((*file)->bytes()[60000]), 'x');
+  std::filesystem::resize_file(path, 4096);
+  int sum = 0;
+  for (std::byte b : (*file)->bytes().subspan(8192)) sum += static_cast<int>(b);
+  EXPECT_EQ(sum, 0);
+  EXPECT_TRUE((*file)->damaged());
+  std::filesystem::remove(path);
+}
+
+TEST(MappedFile, RefusesWhatIsNotARegularFile) {
+  EXPECT_EQ(MappedFile::Open("/tmp").error().code, ErrorCode::kBadFile);
+  EXPECT_EQ(MappedFile::Open("/nonexistent/x").error().code, ErrorCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace hadal
