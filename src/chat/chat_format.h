@@ -1,0 +1,67 @@
+// Owns: how messages become prompt pieces and how a model's tokens become reasoning and content.
+// One file per format does both directions. Knows nothing of engines or HTTP.
+// A format is resolved by the token strings of the tokenizer and the architecture, never by a name.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "api/types.h"
+#include "base/error.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hadal {
+
+// A prompt is a list of pieces. Text pieces are encoded with Tokenizer::Special::kAsText, so what a
+// user types can never become a control token; control tokens are written by the format as ids.
+struct TextPiece {
+  std::string text;
+};
+using Piece = std::variant<TextPiece, TokenId>;
+
+struct RenderedPrompt {
+  std::vector<Piece> pieces;
+  bool starts_in_reasoning = false;  // the prompt ends inside <think>
+};
+
+struct RenderOptions {
+  std::optional<bool> thinking;  // unset: the format's default
+};
+
+// Splits one choice's output into reasoning and content, token by token.
+class OutputParser {
+ public:
+  struct Text {
+    std::string content;
+    std::string reasoning;
+    bool in_reasoning = false;  // whether the token just pushed belongs to the reasoning
+  };
+  virtual ~OutputParser() = default;
+  virtual Text Push(TokenId id) = 0;
+  virtual Text Finish() = 0;  // held-back bytes
+};
+
+class ChatFormat {
+ public:
+  virtual ~ChatFormat() = default;
+  virtual std::string_view name() const = 0;  // "deepseek-v3", "deepseek-r1", "deepseek-v3.1"
+  // kInvalidArgument names messages[i].field for roles or orders that the format cannot express.
+  virtual Result<RenderedPrompt> Render(std::span<const api::Message> messages,
+                                        const RenderOptions& options) const = 0;
+  virtual std::unique_ptr<OutputParser> NewParser(bool starts_in_reasoning) const = 0;
+  virtual std::vector<TokenId> stop_tokens() const = 0;
+  virtual bool thinking_by_default() const = 0;
+};
+
+// architecture: model_type of config.json. kUnsupportedModel lists the token strings looked for.
+Result<std::unique_ptr<ChatFormat>> ResolveChatFormat(const Tokenizer& tokenizer,
+                                                      std::string_view architecture);
+
+// Encodes the pieces; BOS is written once, whatever the pieces and the tokenizer's settings say.
+std::vector<TokenId> EncodePieces(const Tokenizer& tokenizer, std::span<const Piece> pieces);
+
+}  // namespace hadal

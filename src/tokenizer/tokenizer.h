@@ -1,0 +1,81 @@
+// Owns: bytes <-> ids of one vocabulary: normaliser, pre-tokenizer, byte-level BPE, added tokens.
+// Knows nothing of chat formats or models. Source: tokenizer.json as published on hubs.
+// Thread rule: immutable after Load; every method may be called from any thread.
+//
+//   HADAL_TRY(auto tok, Tokenizer::Load("models/demo"));
+//   std::vector<int32_t> ids = tok->Encode("who are you?", Tokenizer::Special::kAsText);
+//   StreamingDetokenizer out(*tok); std::string text = out.Push(id); ... out.Finish();
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "core/ids.h"
+
+namespace hadal {
+
+struct TokenizerLimits {
+  size_t max_file_bytes = 64u << 20;
+  size_t max_vocab = 1u << 20;
+  size_t max_merges = 2u << 20;
+  size_t max_added_tokens = 65536;
+  size_t max_token_bytes = 4096;
+  size_t max_pattern_bytes = 16384;
+};
+
+class Tokenizer {
+ public:
+  enum class Special { kRecognise, kAsText };
+
+  // Directory holding tokenizer.json (and tokenizer_config.json, optional). kBadFile names the
+  // offending entry. tokenizer.json is hostile input.
+  static Result<std::unique_ptr<Tokenizer>> Load(const std::filesystem::path& directory,
+                                                 const TokenizerLimits& limits = {});
+  // The texts of the two files; config_json may be empty. Used by Load and by the fuzz target.
+  static Result<std::unique_ptr<Tokenizer>> Parse(std::string_view tokenizer_json,
+                                                  std::string_view config_json,
+                                                  const TokenizerLimits& limits = {});
+  virtual ~Tokenizer() = default;
+
+  // kRecognise: added tokens (special or not) in the text become their ids, as the reference
+  // tokenizer does with add_special_tokens=False. kAsText: only added tokens that carry no meaning
+  // to a model's control flow are recognised, i.e. none: the text is a user's. Invalid UTF-8 is
+  // replaced by U+FFFD first.
+  virtual std::vector<TokenId> Encode(std::string_view text, Special special) const = 0;
+  // All tokens, skip_special = leave out tokens flagged special. Invalid UTF-8 -> U+FFFD.
+  virtual std::string Decode(std::span<const TokenId> ids, bool skip_special = false) const = 0;
+
+  // Raw bytes of one token ("" for ids out of range); may be part of a character.
+  virtual std::string_view BytesOf(TokenId id) const = 0;
+  virtual std::optional<TokenId> IdOf(std::string_view added_token) const = 0;  // by exact string
+  virtual bool IsSpecial(TokenId id) const = 0;    // flagged special in the file
+  virtual bool IsAdded(TokenId id) const = 0;      // any added token
+  virtual int vocab_size() const = 0;              // largest id + 1
+  virtual std::optional<TokenId> bos() const = 0;  // from tokenizer_config.json
+  virtual std::optional<TokenId> eos() const = 0;
+  virtual bool add_bos()
+      const = 0;  // add_bos_token of tokenizer_config.json, or the post-processor's BOS
+};
+
+// Turns ids into text as they come and never emits half a character: at most 3 bytes are held back.
+// Bytes that cannot become a character are emitted as U+FFFD.
+class StreamingDetokenizer {
+ public:
+  explicit StreamingDetokenizer(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+  std::string Push(TokenId id);
+  std::string PushBytes(std::string_view bytes);
+  std::string Finish();  // what is left, as U+FFFD
+
+ private:
+  const Tokenizer* tokenizer_;
+  std::string pending_;
+};
+
+}  // namespace hadal
