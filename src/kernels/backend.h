@@ -1,0 +1,204 @@
+// Owns: the operations a model's forward pass is made of, at the granularity that lets a backend
+// fuse. One abstract class; the CPU backend is in kernels/cpu, a GPU backend is linked beside it.
+// Knows nothing of families, checkpoints or schedulers.
+//
+// Activations are float32 tensors in the backend's memory (CPU: host memory). Shapes are written as
+// [rows, columns]; T = tokens of the step, in the order of StepInput::tokens.
+//
+// Row independence: the result of a row depends only on that row's inputs, its sequence's cache and
+// the weights, never on what else is in the batch or on the number of threads. All reductions run
+// in an order fixed by the shapes of one row. (MLA may choose between its two forms by the length
+// of a sequence's own chunk; the forms agree to float32 rounding.)
+//
+// Thread rule: one thread calls a Backend (the engine's); it fans out over its own pool.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/cpu_info.h"
+#include "base/error.h"
+#include "core/ids.h"
+#include "core/tensor.h"
+
+namespace hadal {
+
+// One matrix to be prepared: [rows = out features, cols = in features].
+struct WeightSource {
+  std::string name;  // checkpoint tensor name(s), for messages
+  int64_t rows = 0;
+  int64_t cols = 0;
+  // Decodes rows [row0, row0 + n) to float32, row-major [n, cols]. Called from several threads.
+  std::function<void(int64_t row0, int64_t n, float* out)> decode;
+};
+
+enum class WeightFormat { kF32, kBf16, kInt8 };  // resident formats of matrices
+std::string_view NameOf(WeightFormat f);         // "f32" "bf16" "int8"
+Result<WeightFormat> ParseWeightFormat(std::string_view name);
+
+// A prepared matrix, or a stack of equally shaped ones (experts, heads). Opaque to models.
+class Weight {
+ public:
+  virtual ~Weight() = default;
+  int64_t count() const { return count_; }  // matrices in the stack
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+  virtual size_t bytes() const = 0;  // resident
+
+ protected:
+  Weight(int64_t count, int64_t rows, int64_t cols) : count_(count), rows_(rows), cols_(cols) {}
+
+ private:
+  int64_t count_, rows_, cols_;
+};
+using WeightPtr = std::unique_ptr<Weight>;
+
+// Memory of the backend, zeroed.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  virtual void* data() = 0;
+  virtual size_t size() const = 0;
+};
+
+enum class RopePairing { kHalfSplit, kAdjacent };
+
+// cos and sin of every position and pair, float32 [max_positions, dims / 2] each, already scaled.
+struct RopeTable {
+  int dims = 0;  // rotated dimensions
+  RopePairing pairing = RopePairing::kHalfSplit;
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+};
+
+// One sequence's part of a step.
+struct SeqChunk {
+  int32_t first_row = 0;            // first of its rows in the step
+  int32_t n_rows = 0;               // query tokens, >= 1; positions context .. context + n_rows - 1
+  int32_t context = 0;              // tokens of this sequence already in the cache
+  const int32_t* blocks = nullptr;  // block table covering context + n_rows tokens
+};
+
+struct StepInput {
+  std::span<const TokenId> tokens;      // [T]
+  std::span<const int32_t> positions;   // [T] position in the sequence
+  std::span<const int32_t> slots;       // [T] cache slot to write: block * block_tokens + offset
+  std::span<const SeqChunk> chunks;     // rows of a chunk are consecutive; chunks cover all rows
+  std::span<const int32_t> logit_rows;  // rows whose logits are wanted
+};
+
+// One stream of the paged cache: [n_blocks * block_tokens, width] of dtype F32 or BF16.
+struct KvView {
+  void* data = nullptr;
+  DType dtype = DType::kF32;
+  int64_t width = 0;
+  int32_t block_tokens = 0;
+};
+
+struct GqaArgs {
+  Tensor q;  // [T, n_heads, head_dim] f32, after rope
+  KvView k;  // width n_kv_heads * head_dim; the step's own keys are already stored
+  KvView v;
+  int n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  float scale = 0;
+  Tensor out;  // [T, n_heads, head_dim]
+};
+
+enum class MlaForm { kAuto, kAbsorbed, kDecompressed };
+
+struct MlaArgs {
+  Tensor q;       // [T, n_heads, nope + rope] f32; the rope part already rotated
+  KvView latent;  // width kv_lora + rope: normed latent, then rotated k_pe; own rows already stored
+  const Weight* uk = nullptr;    // stack n_heads of [kv_lora, nope]: absorbs q_nope
+  const Weight* uv = nullptr;    // stack n_heads of [v_dim, kv_lora]
+  const Weight* kv_b = nullptr;  // [n_heads * (nope + v_dim), kv_lora], per head K rows then V rows
+  int n_heads = 0, nope = 0, rope = 0, kv_lora = 0, v_dim = 0;
+  float scale = 0;                // (nope + rope)^-1/2 times the YaRN factor squared
+  MlaForm form = MlaForm::kAuto;  // kAuto: decompressed for chunks longer than the crossing
+  Tensor out;                     // [T, n_heads, v_dim]
+};
+
+enum class GateScore { kSoftmax, kSigmoid };
+enum class GroupScore { kNone, kMax, kTopTwoSum };
+
+struct RouterArgs {
+  Tensor logits;                // [T, n_experts] f32
+  const float* bias = nullptr;  // [n_experts], for choosing only; may be null
+  GateScore score = GateScore::kSoftmax;
+  GroupScore group_score = GroupScore::kNone;
+  int n_groups = 1, top_groups = 1, top_k = 1;
+  bool normalise = false;  // divide by the sum of the chosen (+ 1e-20)
+  float scale = 1;         // routed_scaling_factor, applied last
+};
+
+struct MoeArgs {
+  Tensor x;                         // [T, hidden]
+  const Weight* gate_up = nullptr;  // stack n_experts of [2 * ffn, hidden]: gate rows, then up rows
+  const Weight* down = nullptr;     // stack n_experts of [hidden, ffn]
+  const int32_t* experts = nullptr;  // [T, top_k]
+  const float* weights = nullptr;    // [T, top_k]
+  int top_k = 0;
+  Tensor out;  // [T, hidden]: += sum over the chosen, in top_k order
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string description() const = 0;  // "cpu avx512, 2 threads, bf16 weights"
+
+  // ---- memory and weights (at load)
+  virtual Result<std::unique_ptr<Memory>> Allocate(size_t bytes) = 0;
+  virtual DType kv_dtype() const = 0;
+  // A stack of sources.size() matrices of one shape. keep_f32: never lower than float32 (router).
+  virtual Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) = 0;
+  Result<WeightPtr> PrepareOne(const WeightSource& source, bool keep_f32 = false) {
+    return Prepare({&source, 1}, keep_f32);
+  }
+  // Vectors (norm weights, biases): host float32, held by the model, passed to the operations.
+  virtual Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) = 0;
+  // Embedding tables are prepared separately: rows are looked up, never multiplied.
+  virtual Result<WeightPtr> PrepareEmbedding(const WeightSource& source) = 0;
+
+  // ---- operations (per step); out never aliases an input unless stated
+  virtual void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) = 0;
+  // out = x / sqrt(mean(x^2) + eps) * weight over the last dimension; out may be x.
+  virtual void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) = 0;
+  // x += delta; out = RmsNorm(x).
+  virtual void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) = 0;
+  // x += delta.
+  virtual void Add(Tensor x, Tensor delta) = 0;
+  // out[T, rows] = x[T, cols] * w^T (+ bias[rows] when not null).
+  virtual void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out) = 0;
+  // gate_up [T, 2 * ffn] -> out [T, ffn] = silu(gate) * up.
+  virtual void SwiGlu(Tensor gate_up, Tensor out) = 0;
+  // Rotates x[t, h, offset : offset + table.dims] in place. x is [T, n_heads, head_dim].
+  virtual void Rope(Tensor x, int offset, const RopeTable& table,
+                    std::span<const int32_t> positions) = 0;
+  // cache[slots[t], at : at + n] = src[t, from : from + n]; src is [T, any].
+  virtual void StoreKv(Tensor src, int64_t from, int64_t n, std::span<const int32_t> slots,
+                       int64_t at, KvView cache) = 0;
+  virtual void Attention(const GqaArgs& args, std::span<const SeqChunk> chunks) = 0;
+  virtual void MlaAttention(const MlaArgs& args, std::span<const SeqChunk> chunks) = 0;
+  // Chooses experts: ids [T, top_k] and weights [T, top_k]; ties go to the lowest id.
+  virtual void Route(const RouterArgs& args, int32_t* experts, float* weights) = 0;
+  virtual void MixExperts(const MoeArgs& args) = 0;
+  // out[i] = x[rows[i]].
+  virtual void GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) = 0;
+  // Waits for the work and copies to host memory.
+  virtual void CopyToHost(Tensor x, float* out) = 0;
+};
+
+struct CpuBackendOptions {
+  Isa isa = Isa::kRef;                         // must be in SupportedIsas()
+  WeightFormat weights = WeightFormat::kBf16;  // ref always uses f32
+  int threads = 1;
+  DType kv_dtype = DType::kBf16;      // ref always uses f32
+  MlaForm mla_form = MlaForm::kAuto;  // forces one form, for tests
+};
+Result<std::unique_ptr<Backend>> NewCpuBackend(const CpuBackendOptions& options);
+
+}  // namespace hadal
