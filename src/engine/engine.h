@@ -1,0 +1,101 @@
+// Owns: the engine thread: bounded queue, scheduler, cache, sampling. Tokens in, tokens out.
+// Knows nothing of text, chat or HTTP. All sequence and cache state lives on the engine thread.
+//
+// Thread rule: Submit, Cancel, stats, Drain, WaitIdle from any thread. The sink is called on the
+// engine thread once per step and must neither block nor throw.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/types.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/strong_id.h"
+#include "core/ids.h"
+
+namespace hadal {
+
+class Runner;  // engine/runner.h: the only device work
+
+using RequestId = StrongId<struct RequestTag, uint64_t>;
+
+struct EngineRequest {
+  std::vector<TokenId> prompt;       // at least one token
+  int64_t max_tokens = 0;            // >= 1, per choice
+  int n = 1;                         // choices; each with its own seed derived from sampling.seed
+  api::Sampling sampling;            // stop strings are the caller's business
+  std::vector<TokenId> stop_tokens;  // end the choice with kStop; the stop token itself is reported
+  std::string tenant;                // part of every prefix key
+  std::optional<TimePoint> deadline;
+};
+
+struct EngineEvent {
+  enum class Kind { kToken, kFinished, kDone, kFailed };
+  RequestId request{};
+  Kind kind = Kind::kToken;
+  int choice = 0;
+  // kToken
+  TokenId token = 0;
+  bool is_stop_token = false;
+  float logprob = 0;                           // of the model's distribution, when asked for
+  std::vector<std::pair<TokenId, float>> top;  // most likely first, when asked for
+  // kFinished
+  api::FinishReason reason = api::FinishReason::kStop;
+  // kDone
+  api::Usage usage;
+  // kFailed: the whole request
+  Error error;
+};
+
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  // Events of one step, in order. May be moved from.
+  virtual void OnStep(std::span<EngineEvent> events) = 0;
+};
+
+struct EngineOptions {
+  int32_t max_sequences = 64;     // running at once
+  int32_t max_queued = 256;       // waiting requests; more is kQueueFull
+  int32_t max_step_tokens = 512;  // rows of one step
+  int32_t prefill_chunk = 256;    // prompt tokens of one sequence in one step
+  int64_t context = 4096;         // prompt + generated, per sequence
+  bool prefix_cache = true;
+};
+
+// A consistent snapshot, taken between steps.
+struct EngineStats {
+  int64_t running = 0, queued = 0;
+  int64_t blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_held = 0;
+  int64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0, preemptions = 0;
+  int64_t last_batch_rows = 0, last_batch_sequences = 0;
+  double step_seconds_total = 0;
+};
+
+class Engine {
+ public:
+  // The runner must outlive the engine.
+  static Result<std::unique_ptr<Engine>> Start(std::unique_ptr<Runner> runner,
+                                               const EngineOptions& options, EventSink& sink);
+  virtual ~Engine() = default;  // cancels what runs and joins the thread
+
+  // kContextLengthExceeded (both counts), kRequestTooLarge (blocks needed and there are),
+  // kQueueFull, kUnavailable while draining, kInvalidArgument (token ids out of range).
+  virtual Result<RequestId> Submit(EngineRequest request) = 0;
+  // Takes effect within one step; choice < 0 cancels all of them. Unknown ids are ignored.
+  virtual void Cancel(RequestId request, int choice = -1) = 0;
+  virtual EngineStats stats() const = 0;
+  virtual double RetryAfterSeconds() const = 0;  // >= 1; from the queue and recent throughput
+  virtual void Drain() = 0;                      // refuse new requests
+  virtual bool WaitIdle(std::chrono::milliseconds timeout) = 0;
+};
+
+}  // namespace hadal

@@ -1,0 +1,27 @@
+// Owns: the boundary between scheduling (pure) and device work. Tests put a fake behind it.
+// Thread rule: called by the engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/error.h"
+#include "kernels/backend.h"
+
+namespace hadal {
+
+struct RunnerInfo {
+  int64_t vocab = 0;
+  int32_t n_blocks = 0;
+  int32_t block_tokens = 0;
+};
+
+class Runner {
+ public:
+  virtual ~Runner() = default;
+  virtual RunnerInfo info() const = 0;
+  // logits: [step.logit_rows.size(), vocab], owned by the runner, valid until the next call.
+  virtual Result<std::span<float>> Run(const StepInput& step) = 0;
+};
+
+}  // namespace hadal

@@ -1,0 +1,76 @@
+// Owns: what every family looks like from outside: load, declared cache, one forward step.
+// A family is one file (config + weights + forward) and one line in registry.cc.
+// Thread rule: one thread (the engine's) calls Forward; everything else is immutable after Load.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/backend.h"
+#include "kv/layout.h"
+
+namespace hadal {
+
+struct ModelInfo {
+  std::string architecture;  // model_type of config.json
+  int64_t n_layers = 0, hidden = 0, vocab = 0;
+  int64_t context = 0;            // max_position_embeddings
+  int64_t parameters = 0;         // all
+  int64_t active_parameters = 0;  // multiplied for one token, embedding row excluded
+  size_t checkpoint_bytes = 0;
+  size_t resident_bytes = 0;     // prepared weights
+  size_t bytes_per_token = 0;    // weight bytes read to decode one token (batch 1, empty cache)
+  std::vector<int32_t> eos_ids;  // config.json and generation_config.json together
+};
+
+// The paged cache: memory for n_blocks of every stream the model declared.
+class KvStorage {
+ public:
+  static Result<std::unique_ptr<KvStorage>> Allocate(Backend& backend, const KvLayout& layout,
+                                                     int32_t n_blocks, int32_t block_tokens);
+  KvView view(size_t stream) const { return views_[stream]; }
+  size_t bytes() const { return bytes_; }
+  int32_t n_blocks() const { return n_blocks_; }
+  int32_t block_tokens() const { return block_tokens_; }
+
+ private:
+  std::vector<std::unique_ptr<Memory>> memory_;
+  std::vector<KvView> views_;
+  size_t bytes_ = 0;
+  int32_t n_blocks_ = 0, block_tokens_ = 0;
+};
+
+struct LoadOptions {
+  int64_t max_step_tokens = 512;  // rows of the largest step; sizes the workspace
+  int64_t max_logit_rows = 64;    // rows whose logits may be asked for in one step
+  int64_t max_context = 0;        // 0 = the checkpoint's; sizes the rope tables
+  std::function<void(size_t done_bytes, size_t all_bytes)> progress;  // may be empty
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+  virtual const KvLayout& kv_layout() const = 0;
+  // Computes logits of step.logit_rows into host memory [logit_rows.size(), vocab] float32 and
+  // writes the step's keys to the cache. kUnavailable when the weights' file was cut while mapped.
+  virtual Status Forward(const StepInput& step, KvStorage& kv, float* logits) = 0;
+  // For tests and for naming the layer where a result parts from a golden: called with the residual
+  // stream [T, hidden] after the embedding (layer -1) and after every layer.
+  using HiddenTap = std::function<void(int layer, const float* hidden, int64_t n_tokens)>;
+  virtual void set_hidden_tap(HiddenTap tap) = 0;
+};
+
+// Opens the checkpoint (a directory or a .safetensors file beside its config.json), resolves the
+// family by model_type, binds and prepares the weights.
+// kUnsupportedModel lists the supported architectures; kBadFile lists all missing, extra and
+// misshapen tensors at once.
+Result<std::unique_ptr<Model>> LoadModel(const std::filesystem::path& path, Backend& backend,
+                                         const LoadOptions& options);
+
+}  // namespace hadal

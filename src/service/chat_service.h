@@ -1,0 +1,57 @@
+// Owns: text in, events out. A front end (HTTP, gRPC, terminal) sees only this; whether the model
+// is local or elsewhere it cannot tell. Thread rule: every method from any thread. Callbacks of one
+// request come one at a time, in order, on a thread of the service; they must not block for long.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/types.h"
+#include "base/error.h"
+
+namespace hadal {
+
+struct ModelCard {
+  std::string name;  // what callers write into "model"
+  std::string architecture;
+  int64_t context = 0;
+  int64_t created = 0;  // unix seconds
+  bool chat = false;    // a chat format was resolved
+};
+
+// Plain numbers for /metrics and /health.
+struct ServiceStats {
+  int64_t running = 0, queued = 0;
+  int64_t blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_held = 0;
+  int64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0, preemptions = 0;
+  int64_t last_batch_rows = 0, last_batch_sequences = 0;
+  double step_seconds_total = 0;
+};
+
+class ChatService {
+ public:
+  using OnEvent = std::function<void(api::Event)>;
+  // Destroying a session cancels what is left of the request; no event comes after that returns.
+  class Session {
+   public:
+    virtual ~Session() = default;
+    virtual int64_t prompt_tokens() const = 0;
+  };
+
+  virtual ~ChatService() = default;
+  virtual std::vector<ModelCard> models() const = 0;
+  // Renders, tokenises and submits (blocking, CPU work proportional to the prompt: call it from a
+  // worker, not from an event loop). Errors name the field. After success events follow until
+  // api::Done or api::Failed.
+  virtual Result<std::unique_ptr<Session>> Submit(const api::Request& request,
+                                                  OnEvent on_event) = 0;
+  virtual ServiceStats stats() const = 0;
+  virtual double RetryAfterSeconds() const = 0;
+  virtual void Drain() = 0;  // refuse new requests, let running ones finish
+  virtual bool WaitIdle(std::chrono::milliseconds timeout) = 0;
+};
+
+}  // namespace hadal
