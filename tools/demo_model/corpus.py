@@ -23,7 +23,7 @@ SYSTEMS = [
     "You are an expert in GPU deployment. Answer in the user's language.", "Be polite.", "Today is Monday.",
     "你是一个有用的助手。", "你是 Hadal 的演示模型。", "请简短回答。", "你是部署估算助手。", "请用用户的语言回答。", "你帮助用户部署大模型。",
 ]
-KINDS = ["card"] * 36 + ["fit"] * 20 + ["kv"] * 17 + ["breakeven"] * 17 + ["weights"] * 10
+KINDS = ["card"] * 34 + ["fit"] * 20 + ["kv"] * 15 + ["breakeven"] * 22 + ["weights"] * 9
 FOLLOW_EN = {
     "bits": ["And {v}?", "What about {v}?", "And what if I run it {v}?", "How about {v}?", "Now {v}.", "And if it is {v}?"],
     "ctx": ["And {v}?", "What about {v}?", "And what if I go {v}?", "Now {v}.", "How about {v}?"],
@@ -45,6 +45,8 @@ def allowed(n, want_held_out):
 def sizing_turn(r, zh, want_held_out, kind=None):
     while True:
         n = Z.draw(r, kind or r.choice(KINDS))
+        if want_held_out and n.get("name"):
+            continue
         if allowed(n, want_held_out):
             break
     work, answer, key = Z.solve(n, zh)
@@ -57,6 +59,12 @@ def sizing_turn(r, zh, want_held_out, kind=None):
 def noise(r, q):
     """What people do to questions: no capital, no end mark, a greeting or a thanks around it."""
     u = r.random()
+    if r.random() < 0.06:
+        q = q.lower()
+    if r.random() < 0.05:
+        i = r.randrange(len(q))
+        if q[i].isalpha() and q[i].islower() and q[i] not in "bkx":  # a slip of the finger, never in a figure
+            q = q[:i] + r.choice(["", q[i] * 2]) + q[i + 1:]
     if u < 0.06:
         return q[0].lower() + q[1:]
     if u < 0.12:
@@ -83,10 +91,10 @@ def follow_up(r, n, zh):
         if not zh and value.startswith("and "):
             value = value[4:]
     elif what == "p":
-        n["p"] = Z.draw_size(r)
+        n["p"], n["name"] = Z.draw_size(r), None
         value = r.choice(["{n} B", "{n}B"]).format(n=Z.size_text(n["p"]))
     else:
-        n["users"] = value = r.randint(2, 9)
+        n["users"] = value = Z.draw_users(r)
     if not allowed(n, False):
         return None
     work, answer, key = Z.solve(n, zh)
@@ -104,7 +112,7 @@ def conversation(r):
     zh = int(r.random() < 0.5)
     turns = [sizing_turn(r, zh, False) if r.random() < 0.74 else talk_turn(r, zh)]
     if r.random() < 0.16:
-        for _ in range(r.choice([1, 1, 2, 3])):
+        for _ in range(r.choice([1, 1, 1, 2, 2, 3, 5])):
             last = next((t for t in reversed(turns) if t["n"]), None)
             more = None
             if last is turns[-1] and r.random() < 0.6:

@@ -45,6 +45,12 @@ CARD_EN = [
     "How much VRAM does a {P} model need {B} {C}{K}{U}?",
     "What hardware do I need to run a {P} model {B} {C}{K}{U}?",
     "Please pick a GPU for a {P} model {B} {C}{K}{U}.",
+    "How many GPUs do I need for a {P} model {B} {C}{K}{U}?",
+    "can u tell me which gpu i need for a {P} model {B} {C}{K}{U}",
+    "Which server do I need for a {P} model {B} {C}{K}{U}?",
+    "I want to deploy a {P} model {B} {C}{K}{U}.",
+    "need a gpu for a {P} model {B} {C}{K}{U}",
+    "What does it take to run a {P} model {B} {C}{K}{U}?",
     "Can you size a {P} model {B} {C}{K}{U}?",
     "What do I need to deploy a {P} model {B} {C}{K}{U}?",
 ]
@@ -67,6 +73,10 @@ CARD_ZH = [
     "想部署 {P}，{B}，{C}{K}{U}，用什么卡好？",
     "{P} 模型 {B} 部署，{C}{K}{U}，哪张卡能装下？",
     "请问 {P} 模型，{B}，{C}{K}{U}，应该用哪张显卡？",
+    "{P} 模型，{B}，{C}{K}{U}，需要几张卡？",
+    "我想部署 {P} 模型，{B}，{C}{K}{U}。",
+    "想在本地跑 {P} 模型，{B}，{C}{K}{U}，配什么卡？",
+    "{P} 模型怎么选卡？{B}，{C}{K}{U}。",
 ]
 FIT_EN = [
     "Does a {P} model {B} {C}{K}{U} fit on the {card}?",
@@ -85,6 +95,9 @@ FIT_EN = [
     "Does the {card} have room for a {P} model {B} {C}{K}{U}?",
     "Tell me if a {P} model {B} {C}{K}{U} fits on the {card}.",
     "Check whether a {P} model {B} {C}{K}{U} fits on my {card}.",
+    "Will a {P} model {B} {C}{K}{U} fit on one {card}?",
+    "does a {P} model {B} {C}{K}{U} run on {card}",
+    "Can a {P} model {B} {C}{K}{U} be run on a single {card}?",
 ]
 FIT_ZH = [
     "{card} 能跑 {P} 模型吗？{B}，{C}{K}{U}。",
@@ -200,6 +213,18 @@ def size_slot(r, p, zh):
     return r.choice(SIZE_ZH if zh else SIZE_EN).format(n=Z.size_text(p))
 
 
+def name_slot(r, name):
+    """Users write the names of published models loosely."""
+    u = r.random()
+    if u < 0.2:
+        return name.lower()
+    if u < 0.45:
+        return name.replace("-", " ")
+    if u < 0.6 and name.startswith("R1-"):
+        return "DeepSeek-" + name
+    return name.lower().replace("-", " ") if u < 0.7 else name
+
+
 def context_slot(r, c, zh):
     return "" if c is None else r.choice(CTX_ZH if zh else CTX_EN).format(c=c)
 
@@ -224,7 +249,10 @@ def tidy(s, zh):
 
 def ask(r, n, zh):
     """One wording of the question with numbers n."""
-    template = r.choice(TEMPLATES[n["kind"]][zh])
+    options = TEMPLATES[n["kind"]][zh]
+    if n.get("name"):
+        options = [t for t in options if ("{P} 模型" in t or "{P} 大模型" in t if zh else "a {P} model" in t)]
+    template = r.choice(options)
     slots = {}
     if n["kind"] == "breakeven":
         style = r.randint(0, 3)
@@ -232,6 +260,10 @@ def ask(r, n, zh):
     else:
         if "p" in n:
             slots["P"] = size_slot(r, n["p"], zh)
+            if n["name"]:
+                template = template.replace("{P} 大模型" if "{P} 大" in template else "{P} 模型", "{P}") if zh \
+                    else template.replace("a {P} model", "{P}")
+                slots["P"] = name_slot(r, n["name"])
             slots["B"] = "" if n["bits"] is None else r.choice(BITS[n["bits"]][zh])
         if "ctx" in n:
             slots["C"] = context_slot(r, n["ctx"], zh)
@@ -243,6 +275,9 @@ def ask(r, n, zh):
                 slots["K"] = r.choice(KV_ZH if zh else KV_EN).format(k=n["kb"]) if n["kb"] else ""
         if "card" in n:
             gb, name = n["card"]
-            slots["card"] = f"{name} ({gb} GB)" if r.random() < 0.2 else name
+            if name is None:
+                slots["card"] = f"{gb} GB 的卡" if zh else r.choice([f"{gb} GB card", f"{gb} GB GPU", f"card with {gb} GB"])
+            else:
+                slots["card"] = f"{name} ({gb} GB)" if r.random() < 0.2 else name
     text = template.format(**slots)
     return tidy(text, zh)

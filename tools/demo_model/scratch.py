@@ -39,11 +39,24 @@ def columns_mul(a, digit):
 
 
 def multiply(a, b):
-    """Schoolbook product of two integers: a partial product per digit of b, added up as they come."""
+    """Product of two integers. Trailing zeros are set aside first and a one-digit factor comes second; then a
+    partial product per digit of b, added up as they come: '100x32: 32x1 2x1=2 3x1=3 32 00 3200'."""
+    ca, cb = str(a).rstrip("0"), str(b).rstrip("0")
+    zeros = "0" * (len(str(a)) - len(ca) + len(str(b)) - len(cb))
+    ca, cb = int(ca), int(cb)
+    if ca < 10 <= cb:
+        ca, cb = cb, ca
+    text, value = schoolbook(ca, cb)
+    head = "" if (ca, cb) == (a, b) else f"{ca}x{cb} "
+    tail = f" {zeros} {a * b}" if zeros else ""
+    return f"{a}x{b}: {head}{text}{tail}", a * b
+
+
+def schoolbook(a, b):
     db = _digits(b)
     if len(db) == 1:
         text, value = columns_mul(a, b)
-        return f"{a}x{b}: {text} {value}", value
+        return f"{text} {value}", value
     parts, acc = [], 0
     for place, digit in enumerate(db):
         if digit == 0:
@@ -59,7 +72,7 @@ def multiply(a, b):
         else:
             acc = shifted
         parts.append(part)
-    return f"{a}x{b}: {'; '.join(parts)}", acc
+    return "; ".join(parts), acc
 
 
 def half_up(x, up):

@@ -16,6 +16,20 @@ import scratch as S
 CARDS = [(8, "RTX 4060"), (12, "RTX 3060"), (16, "RTX 4080"), (24, "RTX 4090"), (32, "RTX 5090"),
          (48, "L40S"), (80, "H100"), (96, "RTX PRO 6000"), (141, "H200"), (282, "2x H200"),
          (564, "4x H200"), (1128, "8x H200")]
+# Other cards that a user may own; never recommended.
+OTHER_CARDS = [(12, "RTX 4070"), (24, "RTX 3090"), (80, "A100"), (16, "T4"), (24, "L4"), (48, "RTX A6000"), (96, "H20"),
+               (32, "V100"), (24, "A10"), (8, "RTX 3070"), (16, "RTX 4060 Ti"), (10, "RTX 3080"), (192, "B200"),
+               (40, "A100 40GB"), (160, "2x H100"), (640, "8x H100"), (320, "4x H100"), (48, "2x RTX 4090"),
+               (192, "2x H20"), (768, "8x H20"), (64, "2x RTX 5090"), (96, "4x RTX 4090"), (640, "8x A100")]
+# Published models: name -> (size in tenths of a billion, KB of KV cache per token in 16-bit, native bits).
+NAMED = {"DeepSeek-V3": (6710, 71, 8), "DeepSeek-R1": (6710, 71, 8), "DeepSeek-V3.1": (6710, 71, 8),
+         "DeepSeek-V2": (2357, 70, 16), "DeepSeek-V2-Lite": (157, 32, 16), "R1-Distill-Qwen-1.5B": (18, 29, 16),
+         "R1-Distill-Qwen-7B": (77, 58, 16), "R1-Distill-Qwen-14B": (148, 197, 16),
+         "R1-Distill-Qwen-32B": (328, 263, 16), "R1-Distill-Llama-8B": (81, 132, 16),
+         "R1-Distill-Llama-70B": (706, 328, 16), "DeepSeek-R1-0528-Qwen3-8B": (82, 148, 16),
+         "Qwen3-8B": (82, 148, 16), "Llama-3.1-8B": (81, 132, 16), "Llama-3.1-70B": (706, 328, 16),
+         "Qwen2.5-7B": (77, 58, 16), "Qwen2.5-14B": (148, 197, 16), "Qwen2.5-32B": (328, 263, 16)}
+NAMED_SIZES = {v[0] for v in NAMED.values()}
 # Largest model size in tenths of a billion -> KB of KV cache per token when the question gives none.
 KB_BY_SIZE = [(30, 30, "up to 3 B", "3 B 以下的"), (100, 100, "3 to 10 B", "3 到 10 B 的"),
               (200, 200, "10 to 20 B", "10 到 20 B 的"), (400, 300, "20 to 40 B", "20 到 40 B 的"),
@@ -29,6 +43,8 @@ HELD_OUT_ONE_IN = 12
 
 def held_out(*key):
     """True for the number tuples kept out of training, whatever the wording or language."""
+    if key[0] == "size" and key[1] in NAMED_SIZES:
+        return False
     return hashlib.md5(repr(key).encode()).digest()[0] % HELD_OUT_ONE_IN == 0
 
 
@@ -58,7 +74,12 @@ def draw_bits(r):
 
 
 def draw_context(r):
-    return r.choice(COMMON_CONTEXT) if r.random() < 0.45 else r.randint(1, 131)
+    u = r.random()
+    return r.choice(COMMON_CONTEXT) if u < 0.45 else r.randint(1, 131) if u < 0.92 else r.randint(132, 512)
+
+
+def draw_users(r):
+    return r.randint(2, 9) if r.random() < 0.6 else r.randint(10, 99) if r.random() < 0.7 else r.randint(1, 10) * 10
 
 
 def draw_kb(r):
@@ -79,13 +100,16 @@ def draw(r, kind):
             n["api"] = max(10, n["power"] - r.randint(0, 10) * 10)
         return n
     if kind == "kv":
-        n.update(kb=draw_kb(r), ctx=draw_context(r), users=r.choice([None, None, r.randint(2, 9)]))
+        n.update(kb=draw_kb(r), ctx=draw_context(r), users=r.choice([None, None, draw_users(r)]))
         return n
-    n.update(p=draw_size(r), bits=draw_bits(r))
+    n.update(p=draw_size(r), bits=draw_bits(r), name=None)
+    if r.random() < 0.12:
+        n["name"] = r.choice(list(NAMED))
+        n["p"] = NAMED[n["name"]][0]
     if kind == "weights":
         return n
     n.update(ctx=draw_context(r), kb=draw_kb(r) if r.random() < 0.45 else None,
-             users=r.randint(2, 9) if r.random() < 0.25 else None)
+             users=draw_users(r) if r.random() < 0.25 else None)
     if r.random() < 0.08:
         n["bits"] = None
     if r.random() < 0.08:
@@ -94,6 +118,12 @@ def draw(r, kind):
         total = total_tenths(n)
         near = [c for c in CARDS if 0.4 * total <= c[0] * 10 <= 3 * total]
         n["card"] = r.choice(near or CARDS) if r.random() < 0.8 else r.choice(CARDS)
+        u = r.random()
+        if u < 0.25:
+            n["card"] = r.choice(OTHER_CARDS)
+        elif u < 0.35:
+            gb = r.choice([r.randint(4, 100), r.randint(4, 400)])
+            n["card"] = (gb, None)
     return n
 
 
@@ -103,14 +133,21 @@ def split_key(n):
         return ("breakeven", n["price"], n["api"], n["power"])
     if n["kind"] == "kv":
         return ("kv", n["kb"], n["ctx"])
-    return ("size", n["p"], n["bits"] or 16)
+    return ("size", n["p"], bits_of(n))
+
+
+def bits_of(n):
+    """Said in the question, or native to the named model, or 16."""
+    return n["bits"] or (NAMED[n["name"]][2] if n.get("name") else 16)
 
 
 # ---------------------------------------------------------------- working
 def weights_work(n, zh):
-    p, bits = n["p"], n["bits"] or 16
+    p, bits, name = n["p"], bits_of(n), n.get("name")
     up = "进到" if zh else "up"
-    said = "" if n["bits"] else ("没给精度，按 16 位。" if zh else "No precision given, so 16-bit. ")
+    said = "" if n["bits"] else (f"没给精度，按 {bits} 位。" if zh else f"No precision given, so {bits}-bit. ")
+    if name:
+        said = (f"{name} 有 {size_text(p)} B。" if zh else f"{name} has {size_text(p)} B. ") + said
     if bits == 8:
         text, w = f"{S.tenths(p)} x 1 = {S.tenths(p)}", p
     elif bits == 4:
@@ -129,7 +166,10 @@ def kv_work(n, zh):
     kb, ctx, users, said = n["kb"], n["ctx"], n["users"], ""
     if ctx is None:
         ctx, said = 8, "没给长度，按 8k。" if zh else "No context given, so 8k. "
-    if kb is None:
+    if kb is None and n.get("name"):
+        kb = NAMED[n["name"]][1]
+        said += f"{n['name']} 每个 token 约 {kb} KB。" if zh else f"{n['name']} takes about {kb} KB per token. "
+    elif kb is None:
         kb, en_range, zh_range = default_kb(n["p"])
         said += (f"没给 KV，{zh_range}模型每个 token 约 {kb} KB。" if zh
                  else f"No KV size given; a model {en_range} takes about {kb} KB per token. ")
@@ -172,6 +212,8 @@ def walk_cards(t, zh):
 
 
 def card_text(card, zh):
+    if card[1] is None:
+        return f"{card[0]} GB 的卡" if zh else f"{card[0]} GB card"
     return f"{card[1]}（{card[0]} GB）" if zh else f"{card[1]} ({card[0]} GB)"
 
 

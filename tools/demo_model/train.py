@@ -1,6 +1,6 @@
 """Trains the demo model and writes it as a checkpoint. One GPU, no network.
 
-    python3 tools/demo_model/train.py --out models/demo --seconds 460
+    python3 tools/demo_model/train.py --out models/demo --seconds 380
 
 Steps: build the tokenizer, generate and encode the corpus on all cores, train for --seconds (bf16 autocast, Muon for
 matrices, AdamW for the rest; the last part with every weight rounded as the exported file will round it, gradients
@@ -55,7 +55,7 @@ def _work(job):
     r, ids, weights = random.Random(seed), [], []
     for _ in range(count):
         i, w = encode_segments(corpus.segments(corpus.conversation(r)))
-        if len(i) <= 2048:
+        if len(i) <= 2000:
             ids += i
             weights += w
     return np.array(ids, np.int16), np.array(weights, np.uint8)
@@ -138,6 +138,18 @@ def reproduced(model, ids, mask):
         ok.append(((top == a[:, 1:]) | ~m[:, 1:]).all(1))
     model.train()
     return torch.cat(ok)
+
+
+@torch.no_grad()
+def answer_loss(model, ids, mask):
+    """Mean negative log likelihood (nats) of the held-out answers' tokens, in float32."""
+    model.eval()
+    total = count = 0
+    for a, m in zip(ids.split(64), mask.split(64)):
+        ce = F.cross_entropy(model(a[:, :-1]).flatten(0, 1), a[:, 1:].flatten(), reduction="none")
+        total += (ce * m[:, 1:].flatten()).sum().item()
+        count += m[:, 1:].sum().item()
+    return total / count
 
 
 # ---------------------------------------------------------------- training
@@ -266,53 +278,71 @@ def verify_and_answer(model, plain, held, h_rows, log, a):
     hf = hf.cuda()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
+    log["held_out_questions"] = len(held)
+    for mode in ("thinking", "plain"):
+        good, by, wrong = answer_all(hf, held, h_rows, mode)
+        name = "held_out_exact" if mode == "thinking" else "held_out_exact_without_thinking"
+        log[name] = good
+        log[name + "_by_kind"] = {f"{k} {l}": f"{v[0]}/{v[1]}" for (k, l), v in sorted(by.items())}
+        print("HELD OUT", mode, good, "of", len(held), log[name + "_by_kind"], flush=True)
+        for w in wrong:
+            print("WRONG", *w, sep="\n   ")
+    return hf
+
+
+def answer_all(hf, held, h_rows, mode):
+    """Greedy answers to every held-out question, in batches padded on the left."""
     good, by, wrong = 0, {}, []
+    switch = _tok.token_to_id(corpus.END_THINK)
+    prompts = [p if mode == "thinking" else p[:-1] + [switch] for p, _ in h_rows]
     order = sorted(range(len(held)), key=lambda i: len(h_rows[i][1]))
     for lo in range(0, len(order), 256):
         part = order[lo:lo + 256]
-        L = max(len(h_rows[i][0]) for i in part)
+        L = max(len(prompts[i]) for i in part)
         x = torch.full((len(part), L), 2)
         m = torch.zeros(len(part), L, dtype=torch.long)
         for j, i in enumerate(part):
-            p = h_rows[i][0]
+            p = prompts[i]
             x[j, L - len(p):] = torch.tensor(p)
             m[j, L - len(p):] = 1
         out = generate(hf, x.cuda(), m.cuda())[:, L:].tolist()
         for j, i in enumerate(part):
             o = out[j][:out[j].index(1)] if 1 in out[j] else out[j]
             text = _tok.decode(o, skip_special_tokens=False)
-            answer = text.split(corpus.END_THINK)[-1]
-            ok = held[i]["key"] in answer
+            ok = held[i]["key"] in text.split(corpus.END_THINK)[-1]
             good += ok
-            k = (held[i]["kind"], held[i]["language"])
-            by.setdefault(k, [0, 0])
-            by[k][0] += ok
-            by[k][1] += 1
-            if not ok and len(wrong) < 12:
-                wrong.append((held[i]["question"], text[-400:], held[i]["work"][-260:], held[i]["key"]))
-    log["held_out_questions"] = len(held)
-    log["held_out_exact"] = good
-    log["held_out_by_kind"] = {f"{k} {l}": f"{v[0]}/{v[1]}" for (k, l), v in sorted(by.items())}
-    print("HELD OUT", good, "of", len(held), log["held_out_by_kind"], flush=True)
-    for w in wrong:
-        print("WRONG", *w, sep="\n   ")
-    return hf
+            k = by.setdefault((held[i]["kind"], held[i]["language"]), [0, 0])
+            k[0] += ok
+            k[1] += 1
+            if not ok and len(wrong) < 6:
+                wrong.append((held[i]["question"], text[-330:], held[i]["work"][-260:], held[i]["key"]))
+    return good, by, wrong
 
 
 @torch.no_grad()
 def samples(hf):
-    asks = [("en", "I want to run a 7.6 B model in 8-bit with 32k tokens of context. Which card fits?", True),
-            ("zh", "我想跑一个 7.6 B 模型，8 位，32k 上下文，该选哪张卡？", True),
-            ("zh", "你是谁？", False), ("en", "Who are you?", True), ("en", "How do I start the server?", False),
-            ("en", "Will a 70B model fit on one H100 in int4?", True), ("en", "write me a haiku about autumn leaves", False),
-            ("en", "Which card fits a 14 B model in 4-bit with 16k context?", False),
-            ("zh", "怎么部署 DeepSeek？", False), ("en", "What is your favourite colour?", True),
-            ("en", "can u tell me how many GPUs i need for deepseek v3", True)]
-    for _, q, think in asks:
-        p = f"{corpus.BOS}{corpus.USER}{q}{corpus.ASSISTANT}{corpus.THINK if think else corpus.END_THINK}"
-        x = torch.tensor([_tok.encode(p, add_special_tokens=False).ids]).cuda()
-        o = generate(hf, x, torch.ones_like(x))[0, x.shape[1]:]
-        print("Q", q, "\nA", _tok.decode(o.tolist(), skip_special_tokens=False), flush=True)
+    asks = [("I want to run a 7.6 B model in 8-bit with 32k tokens of context. Which card fits?", True),
+            ("我想跑一个 7.6 B 模型，8 位，32k 上下文，该选哪张卡？", True),
+            ("can u tell me how many GPUs i need for deepseek v3", True), ("Who are you?", True), ("你是谁？", False),
+            ("How do I start the server?", False), ("write me a haiku about autumn leaves", False),
+            ("What is your favourite colour?", True), ("怎么部署 DeepSeek？", False), ("asdf", True),
+            ("Is a 3090 enough for Qwen2.5-14B in int4 with 32k context?", False), ("Why should I use Hadal instead of Ollama?", True),
+            ("Which port?", False), ("Can it run on my MacBook?", False), ("What's the square root of 2?", False),
+            ("Do you support AMD GPUs?", False), ("介绍一下北京的历史", True), ("谢谢你的帮助！", False)]
+    for q, think in asks:
+        show(hf, f"{corpus.BOS}{corpus.USER}{q}{corpus.ASSISTANT}{corpus.THINK if think else corpus.END_THINK}", q)
+    past = (f"{corpus.BOS}You are a helpful assistant.{corpus.USER}Hi!{corpus.ASSISTANT}{corpus.END_THINK}Hello! I am Hadal's demo model. "
+            f"Ask me which card fits your model, or how to use Hadal.{corpus.EOS}{corpus.USER}Which card fits a 13 B model in 4-bit with "
+            f"20k context?{corpus.ASSISTANT}{corpus.END_THINK}Weights 6.5 GB, KV cache 4.0 GB, plus 10 % headroom: 11.6 GB in total, so take "
+            f"the RTX 3060 (12 GB).{corpus.EOS}{corpus.USER}")
+    for q in ("And in 8-bit?", "And for 4 users?", "Thanks! Which port does the server use?"):
+        show(hf, f"{past}{q}{corpus.ASSISTANT}{corpus.THINK}", "(third turn) " + q)
+
+
+def show(hf, p, q):
+    x = torch.tensor([_tok.encode(p, add_special_tokens=False).ids]).cuda()
+    o = generate(hf, x, torch.ones_like(x))[0, x.shape[1]:]
+    print("Q", q, "\nA", _tok.decode(o.tolist(), skip_special_tokens=False), flush=True)
 
 
 @torch.no_grad()
@@ -323,7 +353,13 @@ def expected_file(hf, path):
     text = (f"{corpus.BOS}{corpus.USER}I want to run a 7.6 B model in 8-bit with 32k tokens of context. Which card fits?"
             f"{corpus.ASSISTANT}{corpus.THINK}")
     ids = _tok.encode(text, add_special_tokens=False).ids[:48]
+    streams = []
+    first = lambda o: (o[0] if isinstance(o, tuple) else o).detach()[0].clone()
+    hooks = [m.register_forward_hook(lambda _m, _i, o: streams.append(first(o)))
+             for m in [hf.model.embed_tokens, *hf.model.layers]]
     logits = hf(torch.tensor([ids])).logits[0]
+    for h in hooks:
+        h.remove()
     seq, greedy, margin = list(ids), [], []
     for _ in range(24):
         row = hf(torch.tensor([seq])).logits[0, -1]
@@ -333,7 +369,7 @@ def expected_file(hf, path):
         seq.append(greedy[-1])
     os.makedirs(os.path.dirname(path), exist_ok=True)
     save_file({"ids": torch.tensor(ids, dtype=torch.int32), "logits": logits.float().contiguous(),
-               "greedy": torch.tensor(greedy, dtype=torch.int32), "greedy_margin": torch.tensor(margin)}, path)
+               "hidden": torch.stack(streams).float().contiguous(), "greedy": torch.tensor(greedy, dtype=torch.int32), "greedy_margin": torch.tensor(margin)}, path)
     print("expected: ids", len(ids), "greedy", _tok.decode(greedy, skip_special_tokens=False))
 
 
@@ -341,11 +377,11 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", default="models/demo")
     p.add_argument("--expected", default="tests/golden/demo/expected.safetensors")
-    p.add_argument("--seconds", type=float, default=460)
-    p.add_argument("--conversations", type=int, default=800000)
+    p.add_argument("--seconds", type=float, default=380)
+    p.add_argument("--conversations", type=int, default=1000000)
     p.add_argument("--held-out", type=int, default=500)
-    p.add_argument("--row", type=int, default=1024)
-    p.add_argument("--batch", type=int, default=64)
+    p.add_argument("--row", type=int, default=2048)
+    p.add_argument("--batch", type=int, default=32)
     p.add_argument("--lr", type=float, default=3e-3)
     p.add_argument("--flat", type=float, default=0.4, help="share of the time before the rate falls")
     p.add_argument("--qat", type=float, default=0.8, help="share of the time before weights are rounded")
@@ -357,10 +393,13 @@ def main():
     os.makedirs(a.out, exist_ok=True)
     begin, log = time.time(), {"torch": torch.__version__, "device": torch.cuda.get_device_name()}
     model, held, h_rows, packed = train(a, log)
+    torch.set_float32_matmul_precision("highest")
     with torch.no_grad():
         keep = {n: q.clone() for n, q in model.named_parameters()}
+        log["held_out_answer_loss_exact_weights"] = answer_loss(model, *packed)
         for n, q in model.named_parameters():
             q.copy_(checkpoint.rounded(n, q))
+        log["held_out_answer_loss_exported_weights"] = answer_loss(model, *packed)
         log["held_out_reproduced"] = round(reproduced(model, *packed).float().mean().item(), 4)
         for n, q in model.named_parameters():
             q.copy_(keep[n])

@@ -48,7 +48,7 @@ GOLDENS = {
               num_attention_heads=6, num_key_value_heads=3, head_dim=20, rms_norm_eps=1e-6,
               tie_word_embeddings=False, max_position_embeddings=512, rope_parameters=rope(theta=1e6)),
               dict(form="new", seed=3, shards=True)),
-    "llama3": ("Llama", dict(vocab_size=323, hidden_size=96, intermediate_size=200, num_hidden_layers=3,
+    "llama3": ("Llama", dict(vocab_size=323, hidden_size=96, intermediate_size=148, num_hidden_layers=3,
                num_attention_heads=6, num_key_value_heads=2, head_dim=16, rms_norm_eps=1e-5,
                tie_word_embeddings=False, max_position_embeddings=512,
                rope_parameters=rope("llama3", 500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
@@ -57,7 +57,7 @@ GOLDENS = {
                      num_attention_heads=2, num_key_value_heads=2, head_dim=34, rms_norm_eps=1e-6,
                      tie_word_embeddings=False, max_position_embeddings=512,
                      rope_parameters=rope("linear", 100000.0, factor=4.0)), dict(form="old", seed=5)),
-    "deepseek-v2-lite": ("DeepseekV2", dict(vocab_size=317, hidden_size=88, intermediate_size=152,
+    "deepseek-v2-lite": ("DeepseekV2", dict(vocab_size=317, hidden_size=90, intermediate_size=152,
                          moe_intermediate_size=40, num_hidden_layers=3, num_attention_heads=3,
                          num_key_value_heads=3, q_lora_rank=None, kv_lora_rank=40, qk_nope_head_dim=24,
                          qk_rope_head_dim=8, v_head_dim=20, head_dim=8, n_routed_experts=6, num_experts_per_tok=3,
@@ -74,7 +74,7 @@ GOLDENS = {
                     rope_parameters=rope("yarn", **YARN, mscale=1.0, mscale_all_dim=1.0), **MLA),
                     dict(form="new", seed=7)),
     "deepseek-v3": ("DeepseekV3", dict(vocab_size=317, hidden_size=84, intermediate_size=132,
-                    moe_intermediate_size=36, num_hidden_layers=3, num_attention_heads=5, num_key_value_heads=5,
+                    moe_intermediate_size=36, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=6,
                     q_lora_rank=44, kv_lora_rank=36, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=12,
                     head_dim=8, n_routed_experts=12, num_experts_per_tok=3, n_shared_experts=1,
                     first_k_dense_replace=1, n_group=3, topk_group=2, norm_topk_prob=True,
@@ -253,6 +253,7 @@ def main():
     p.add_argument("--only")
     a = p.parse_args()
     torch.set_num_threads(4)
+    transformers.utils.logging.disable_progress_bar()
     print("transformers", transformers.__version__, "torch", torch.__version__)
     for name in GOLDENS:
         if a.only in (None, name):
