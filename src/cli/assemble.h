@@ -19,6 +19,8 @@ namespace hadal::cli {
 std::filesystem::path ModelDirectory(const Config& config);
 std::string ModelName(const Config& config);  // model.name, "hadal-demo", or the directory's name
 
+Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved
+int ThreadsOf(const Config& config);      // cpu.threads, with 0 resolved
 Result<std::unique_ptr<Backend>> MakeBackend(const Config& config);
 
 // A model being loaded: where its bytes are, how far the load is.
