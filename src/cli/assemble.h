@@ -7,6 +7,7 @@
 #include <string>
 
 #include "chat/chat_format.h"
+#include "cli/memory_plan.h"
 #include "config/config.h"
 #include "kernels/backend.h"
 #include "models/model.h"
@@ -31,14 +32,6 @@ struct LoadedModel {
 // show_progress: a bar with ETA on stderr when it is a terminal and the load takes long.
 Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,
                                         bool show_progress);
-
-// What memory is used for, as printed at start.
-struct MemoryPlan {
-  size_t weight_bytes = 0, kv_bytes = 0;
-  int32_t kv_blocks = 0;
-  int64_t kv_tokens = 0, context = 0;
-  size_t available_bytes = 0;
-};
 
 // Text service over the configured model. Destroying it stops the engine first.
 struct Assembly {
