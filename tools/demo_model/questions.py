@@ -46,6 +46,14 @@ CARD_EN = [
     "What hardware do I need to run a {P} model {B} {C}{K}{U}?",
     "Please pick a GPU for a {P} model {B} {C}{K}{U}.",
     "How many GPUs do I need for a {P} model {B} {C}{K}{U}?",
+    "how many gpus do i need for a {P} model {B} {C}{K}{U}",
+    "How many GPUs does a {P} model {B} {C}{K}{U} need?",
+    "can u tell me how many GPUs i need for a {P} model {B} {C}{K}{U}",
+    "I'd like to run a {P} model {B} {C}{K}{U}, what do I need?",
+    "What is needed for a {P} model {B} {C}{K}{U}?",
+    "requirements for a {P} model {B} {C}{K}{U}",
+    "How much GPU memory does a {P} model {B} {C}{K}{U} take?",
+    "a {P} model {B} {C}{K}{U}?",
     "can u tell me which gpu i need for a {P} model {B} {C}{K}{U}",
     "Which server do I need for a {P} model {B} {C}{K}{U}?",
     "I want to deploy a {P} model {B} {C}{K}{U}.",
@@ -74,6 +82,10 @@ CARD_ZH = [
     "{P} 模型 {B} 部署，{C}{K}{U}，哪张卡能装下？",
     "请问 {P} 模型，{B}，{C}{K}{U}，应该用哪张显卡？",
     "{P} 模型，{B}，{C}{K}{U}，需要几张卡？",
+    "部署 {P} 模型要几张卡？{B}，{C}{K}{U}。",
+    "跑 {P} 模型需要多大显存？{B}，{C}{K}{U}。",
+    "{P} 模型的硬件要求是什么？{B}，{C}{K}{U}。",
+    "{P} 模型，{B}，{C}{K}{U}？",
     "我想部署 {P} 模型，{B}，{C}{K}{U}。",
     "想在本地跑 {P} 模型，{B}，{C}{K}{U}，配什么卡？",
     "{P} 模型怎么选卡？{B}，{C}{K}{U}。",
@@ -225,6 +237,19 @@ def name_slot(r, name):
     return name.lower().replace("-", " ") if u < 0.7 else name
 
 
+def card_slot(r, name, zh):
+    """Users write card names loosely too: 'h100', '4090', '2 H200s', '两张 H200'."""
+    u = r.random()
+    if name[1:3] == "x " and u < 0.4:
+        word = {"2": ("two", "两"), "4": ("four", "四"), "8": ("eight", "八")}[name[0]]
+        if zh:
+            return f"{name[0] if u < 0.2 else word[1]} 张 {name[3:]}"
+        return f"{name[0] if u < 0.2 else word[0]} {name[3:]}s"
+    if u < 0.2 and "RTX " in name and name[-1].isdigit():
+        return name.replace("RTX ", "")
+    return name.lower() if u < 0.35 else name
+
+
 def context_slot(r, c, zh):
     return "" if c is None else r.choice(CTX_ZH if zh else CTX_EN).format(c=c)
 
@@ -240,9 +265,9 @@ def tidy(s, zh):
     """Removes what an empty slot left behind."""
     while "  " in s:
         s = s.replace("  ", " ")
-    for bad, good in ([(" ，", "，"), ("，，", "，"), ("，。", "。"), ("，？", "？"), (" 。", "。"), ("，）", "）"), ("，:", ":"),
+    for bad, good in ([("？：", "？"), ("？，", "？"), ("。，", "。"), (" ，", "，"), ("，，", "，"), ("，。", "。"), ("，？", "？"), (" 。", "。"), ("，）", "）"), ("，:", ":"),
                        ("？，", "？"), ("（，", "（"), ("（）", ""), ("的 模型", "的模型"), ("的 大模型", "的大模型"), ("的 的", "的"), ("？。", "？"), ("：，", "："), (" ？", "？")]
-                      if zh else [(" .", "."), (" ?", "?"), (" :", ":"), (" ,", ",")]):
+                      if zh else [("a two", "two"), ("a four", "four"), ("a eight", "eight"), ("a 2 ", "2 "), ("a 4 ", "4 "), ("a 8 ", "8 "), ("one two", "two"), ("one four", "four"), ("one eight", "eight"), (" .", "."), (" ?", "?"), (" :", ":"), (" ,", ",")]):
         s = s.replace(bad, good)
     return s.strip(" ，")
 
@@ -278,6 +303,6 @@ def ask(r, n, zh):
             if name is None:
                 slots["card"] = f"{gb} GB 的卡" if zh else r.choice([f"{gb} GB card", f"{gb} GB GPU", f"card with {gb} GB"])
             else:
-                slots["card"] = f"{name} ({gb} GB)" if r.random() < 0.2 else name
+                slots["card"] = f"{name} ({gb} GB)" if r.random() < 0.15 else card_slot(r, name, zh)
     text = template.format(**slots)
     return tidy(text, zh)

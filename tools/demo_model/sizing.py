@@ -103,7 +103,7 @@ def draw(r, kind):
         n.update(kb=draw_kb(r), ctx=draw_context(r), users=r.choice([None, None, draw_users(r)]))
         return n
     n.update(p=draw_size(r), bits=draw_bits(r), name=None)
-    if r.random() < 0.12:
+    if r.random() < 0.18:
         n["name"] = r.choice(list(NAMED))
         n["p"] = NAMED[n["name"]][0]
     if kind == "weights":

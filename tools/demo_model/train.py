@@ -253,7 +253,7 @@ def train(a, log):
 
 # ---------------------------------------------------------------- check and answer with transformers
 def generate(hf, x, m):
-    go = lambda: hf.generate(x, attention_mask=m, do_sample=False, max_new_tokens=700, eos_token_id=1, pad_token_id=2)
+    go = lambda: hf.generate(x, attention_mask=m, do_sample=False, max_new_tokens=1000, eos_token_id=1, pad_token_id=2)
     try:
         return go()
     except RuntimeError as e:  # the fused expert kernels do not take float32 everywhere
@@ -275,6 +275,7 @@ def verify_and_answer(model, plain, held, h_rows, log, a):
     log["transformers_max_logit_difference"] = d
     print("max logit difference to transformers", d, flush=True)
     assert d < 2e-3, "the exported checkpoint does not compute what the training model computes"
+    expected_file(hf, a.expected)
     hf = hf.cuda()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
@@ -328,28 +329,27 @@ def samples(hf):
             ("What is your favourite colour?", True), ("怎么部署 DeepSeek？", False), ("asdf", True),
             ("Is a 3090 enough for Qwen2.5-14B in int4 with 32k context?", False), ("Why should I use Hadal instead of Ollama?", True),
             ("Which port?", False), ("Can it run on my MacBook?", False), ("What's the square root of 2?", False),
-            ("Do you support AMD GPUs?", False), ("介绍一下北京的历史", True), ("谢谢你的帮助！", False)]
-    for q, think in asks:
-        show(hf, f"{corpus.BOS}{corpus.USER}{q}{corpus.ASSISTANT}{corpus.THINK if think else corpus.END_THINK}", q)
+            ("Do you support AMD GPUs?", False), ("Can I run deepseek r1 on eight H100s?", True), ("qwen3 8b with 64k context for 10 users on an rtx 4090?", True), ("DeepSeek-R1 需要几张卡？", True), ("Does it support streaming?", False), ("what is the difference between fp8 and int4?", True), ("I have 24 GB of VRAM, what can I run?", True), ("介绍一下北京的历史", True), ("谢谢你的帮助！", False)]
+    prompts = [(f"{corpus.BOS}{corpus.USER}{q}{corpus.ASSISTANT}{corpus.THINK if think else corpus.END_THINK}", q)
+               for q, think in asks]
     past = (f"{corpus.BOS}You are a helpful assistant.{corpus.USER}Hi!{corpus.ASSISTANT}{corpus.END_THINK}Hello! I am Hadal's demo model. "
             f"Ask me which card fits your model, or how to use Hadal.{corpus.EOS}{corpus.USER}Which card fits a 13 B model in 4-bit with "
             f"20k context?{corpus.ASSISTANT}{corpus.END_THINK}Weights 6.5 GB, KV cache 4.0 GB, plus 10 % headroom: 11.6 GB in total, so take "
             f"the RTX 3060 (12 GB).{corpus.EOS}{corpus.USER}")
     for q in ("And in 8-bit?", "And for 4 users?", "Thanks! Which port does the server use?"):
-        show(hf, f"{past}{q}{corpus.ASSISTANT}{corpus.THINK}", "(third turn) " + q)
-
-
-def show(hf, p, q):
-    x = torch.tensor([_tok.encode(p, add_special_tokens=False).ids]).cuda()
-    o = generate(hf, x, torch.ones_like(x))[0, x.shape[1]:]
-    print("Q", q, "\nA", _tok.decode(o.tolist(), skip_special_tokens=False), flush=True)
+        prompts.append((f"{past}{q}{corpus.ASSISTANT}{corpus.THINK}", "(third turn) " + q))
+    rows = [_tok.encode(p, add_special_tokens=False).ids for p, _ in prompts]
+    L = max(map(len, rows))
+    x = torch.tensor([[2] * (L - len(i)) + i for i in rows]).cuda()
+    m = torch.tensor([[0] * (L - len(i)) + [1] * len(i) for i in rows]).cuda()
+    for (_, q), o in zip(prompts, generate(hf, x, m)[:, L:].tolist()):
+        print("Q", q, "\nA", _tok.decode(o[:o.index(1)] if 1 in o else o, skip_special_tokens=False), flush=True)
 
 
 @torch.no_grad()
 def expected_file(hf, path):
     """ids of a rendered conversation cut at 48 tokens, its logits, and 24 greedy tokens after them."""
     from safetensors.torch import save_file
-    hf = hf.cpu().float()
     text = (f"{corpus.BOS}{corpus.USER}I want to run a 7.6 B model in 8-bit with 32k tokens of context. Which card fits?"
             f"{corpus.ASSISTANT}{corpus.THINK}")
     ids = _tok.encode(text, add_special_tokens=False).ids[:48]
@@ -421,7 +421,6 @@ def main():
             f.write(json.dumps(h, ensure_ascii=False) + "\n")
     print(json.dumps(log), flush=True)
     samples(hf)
-    expected_file(hf, a.expected)
 
 
 if __name__ == "__main__":
