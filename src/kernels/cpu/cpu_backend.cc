@@ -22,8 +22,8 @@ KernelTable TableOf(Isa isa) {
   FillRef(&table);
 #if defined(HADAL_X86_KERNELS)
   if (isa >= Isa::kAvx2) FillAvx2(&table);
-  //avx512
-  //amx
+  if (isa >= Isa::kAvx512) FillAvx512(&table);
+  // amx
 #else
   (void)isa;
 #endif
