@@ -1,5 +1,5 @@
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 
 #include "base/check.h"
@@ -16,21 +16,24 @@ T Load(const std::byte* p, int64_t i) {
   return v;
 }
 
-std::array<float, 256> F8Table() {
-  std::array<float, 256> table;
-  for (size_t v = 0; v < table.size(); ++v) table[v] = F8E4M3ToFloat(static_cast<uint8_t>(v));
-  return table;
+const std::array<float, 256>& F8Table() {
+  static const auto kTable = [] {
+    std::array<float, 256> table;
+    for (size_t v = 0; v < table.size(); ++v) table[v] = F8E4M3ToFloat(static_cast<uint8_t>(v));
+    return table;
+  }();
+  return kTable;
 }
 
-void DecodeF8Row(const TensorEntry& entry, int64_t row, const std::array<float, 256>& table,
-                 float* out) {
+void DecodeF8Row(const TensorEntry& entry, int64_t row, float* out) {
+  const auto& table = F8Table();
   const int64_t cols = entry.cols();
   const std::byte* in = entry.bytes.data() + row * cols;
   const int64_t scale_row = row / entry.block.rows * entry.scale_inv->cols();
-  for (int64_t c = 0; c < cols; ++c) {
-    const float scale =
-        Load<float>(entry.scale_inv->bytes.data(), scale_row + c / entry.block.cols);
-    out[c] = table[static_cast<uint8_t>(in[c])] * scale;
+  for (int64_t block = 0, c = 0; c < cols; ++block) {
+    const float scale = Load<float>(entry.scale_inv->bytes.data(), scale_row + block);
+    const int64_t end = c + std::min(entry.block.cols, cols - c);
+    for (; c < end; ++c) out[c] = table[static_cast<uint8_t>(in[c])] * scale;
   }
 }
 
@@ -73,8 +76,7 @@ void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* o
   CHECK(row0 >= 0 && n_rows >= 0 && row0 <= entry.rows() && n_rows <= entry.rows() - row0);
   const int64_t cols = entry.cols();
   if (entry.dtype == DType::kF8E4M3) {
-    const auto table = F8Table();
-    for (int64_t r = 0; r < n_rows; ++r) DecodeF8Row(entry, row0 + r, table, out + r * cols);
+    for (int64_t r = 0; r < n_rows; ++r) DecodeF8Row(entry, row0 + r, out + r * cols);
     return;
   }
   const int64_t n = n_rows * cols;
