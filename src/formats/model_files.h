@@ -19,7 +19,8 @@ struct ModelFiles {
   std::unique_ptr<Checkpoint> checkpoint;
 };
 
+// A directory, or one .safetensors file with its config.json beside it.
 // Errors of LoadModelConfig, LoadGenerationConfig and Checkpoint::Open.
-Result<ModelFiles> OpenModelFiles(const std::filesystem::path& directory);
+Result<ModelFiles> OpenModelFiles(const std::filesystem::path& path);
 
 }  // namespace hadal
