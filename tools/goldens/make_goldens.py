@@ -38,17 +38,17 @@ MLA = dict(bos_token_id=0, eos_token_id=1, rms_norm_eps=1e-6, max_position_embed
 # name -> (transformers class stem, config values in transformers-5 form, options)
 # options: form old|new, seed, fp8, shards
 GOLDENS = {
-    "qwen2": ("Qwen2", dict(vocab_size=317, hidden_size=88, intermediate_size=150, num_hidden_layers=3,
+    "qwen2": ("Qwen2", dict(vocab_size=317, hidden_size=80, intermediate_size=110, num_hidden_layers=3,
               num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-6, tie_word_embeddings=False,
               max_position_embeddings=512, rope_parameters=rope(theta=1e6)), dict(form="old", seed=1)),
     "qwen2-tied": ("Qwen2", dict(vocab_size=331, hidden_size=72, intermediate_size=104, num_hidden_layers=2,
                    num_attention_heads=6, num_key_value_heads=1, rms_norm_eps=1e-5, tie_word_embeddings=True,
                    max_position_embeddings=512, rope_parameters=rope()), dict(form="new", seed=2)),
-    "qwen3": ("Qwen3", dict(vocab_size=317, hidden_size=80, intermediate_size=136, num_hidden_layers=3,
+    "qwen3": ("Qwen3", dict(vocab_size=317, hidden_size=80, intermediate_size=116, num_hidden_layers=2,
               num_attention_heads=6, num_key_value_heads=3, head_dim=20, rms_norm_eps=1e-6,
               tie_word_embeddings=False, max_position_embeddings=512, rope_parameters=rope(theta=1e6)),
               dict(form="new", seed=3, shards=True)),
-    "llama3": ("Llama", dict(vocab_size=323, hidden_size=96, intermediate_size=148, num_hidden_layers=3,
+    "llama3": ("Llama", dict(vocab_size=323, hidden_size=72, intermediate_size=108, num_hidden_layers=3,
                num_attention_heads=6, num_key_value_heads=2, head_dim=16, rms_norm_eps=1e-5,
                tie_word_embeddings=False, max_position_embeddings=512,
                rope_parameters=rope("llama3", 500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
@@ -57,34 +57,34 @@ GOLDENS = {
                      num_attention_heads=2, num_key_value_heads=2, head_dim=34, rms_norm_eps=1e-6,
                      tie_word_embeddings=False, max_position_embeddings=512,
                      rope_parameters=rope("linear", 100000.0, factor=4.0)), dict(form="old", seed=5)),
-    "deepseek-v2-lite": ("DeepseekV2", dict(vocab_size=317, hidden_size=90, intermediate_size=152,
-                         moe_intermediate_size=40, num_hidden_layers=3, num_attention_heads=3,
+    "deepseek-v2-lite": ("DeepseekV2", dict(vocab_size=317, hidden_size=60, intermediate_size=104,
+                         moe_intermediate_size=28, num_hidden_layers=3, num_attention_heads=3,
                          num_key_value_heads=3, q_lora_rank=None, kv_lora_rank=40, qk_nope_head_dim=24,
                          qk_rope_head_dim=8, v_head_dim=20, head_dim=8, n_routed_experts=6, num_experts_per_tok=3,
                          n_shared_experts=2, first_k_dense_replace=1, topk_method="greedy", n_group=1, topk_group=1,
                          norm_topk_prob=False, routed_scaling_factor=1.0, tie_word_embeddings=False,
                          rope_parameters=rope("yarn", **YARN, mscale=0.707, mscale_all_dim=0.707), **MLA),
                          dict(form="old", seed=6)),
-    "deepseek-v2": ("DeepseekV2", dict(vocab_size=317, hidden_size=72, intermediate_size=120,
-                    moe_intermediate_size=24, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
+    "deepseek-v2": ("DeepseekV2", dict(vocab_size=317, hidden_size=60, intermediate_size=100,
+                    moe_intermediate_size=20, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
                     q_lora_rank=36, kv_lora_rank=28, qk_nope_head_dim=16, qk_rope_head_dim=12, v_head_dim=16,
                     head_dim=12, n_routed_experts=12, num_experts_per_tok=4, n_shared_experts=2,
                     first_k_dense_replace=1, topk_method="group_limited_greedy", n_group=4, topk_group=2,
                     norm_topk_prob=False, routed_scaling_factor=16.0, tie_word_embeddings=False,
                     rope_parameters=rope("yarn", **YARN, mscale=1.0, mscale_all_dim=1.0), **MLA),
                     dict(form="new", seed=7)),
-    "deepseek-v3": ("DeepseekV3", dict(vocab_size=317, hidden_size=84, intermediate_size=132,
-                    moe_intermediate_size=36, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=6,
+    "deepseek-v3": ("DeepseekV3", dict(vocab_size=317, hidden_size=60, intermediate_size=92,
+                    moe_intermediate_size=28, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=6,
                     q_lora_rank=44, kv_lora_rank=36, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=12,
                     head_dim=8, n_routed_experts=12, num_experts_per_tok=3, n_shared_experts=1,
                     first_k_dense_replace=1, n_group=3, topk_group=2, norm_topk_prob=True,
                     routed_scaling_factor=2.5, tie_word_embeddings=False,
                     rope_parameters=rope("yarn", **YARN, mscale=1.0, mscale_all_dim=1.0), **MLA),
                     dict(form="new", seed=8)),
-    "deepseek-v3-fp8": ("DeepseekV3", dict(vocab_size=317, hidden_size=144, intermediate_size=200,
-                        moe_intermediate_size=72, num_hidden_layers=2, num_attention_heads=4,
+    "deepseek-v3-fp8": ("DeepseekV3", dict(vocab_size=317, hidden_size=132, intermediate_size=200,
+                        moe_intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
                         num_key_value_heads=4, q_lora_rank=136, kv_lora_rank=56, qk_nope_head_dim=32,
-                        qk_rope_head_dim=16, v_head_dim=36, head_dim=16, n_routed_experts=8, num_experts_per_tok=4,
+                        qk_rope_head_dim=16, v_head_dim=36, head_dim=16, n_routed_experts=6, num_experts_per_tok=2,
                         n_shared_experts=1, first_k_dense_replace=1, n_group=2, topk_group=1, norm_topk_prob=True,
                         routed_scaling_factor=2.5, tie_word_embeddings=False, rope_parameters=rope(), **MLA),
                         dict(form="old", seed=9, fp8=True)),
@@ -154,10 +154,14 @@ def old_form(c, stem):
 
 
 def expectations(model, seed, vocab):
-    """Runs the prompt once with hooks on the residual stream, then the greedy continuation."""
     g = torch.Generator().manual_seed(1000 + seed)
     ids = torch.randint(0, vocab, (T,), generator=g)
     ids[0] = model.config.bos_token_id or 0
+    return expectations_for(model, ids)
+
+
+def expectations_for(model, ids):
+    """Runs the prompt once with hooks on the residual stream, then the greedy continuation."""
     streams = []
     first = lambda o: (o[0] if isinstance(o, tuple) else o).detach()[0].clone()
     hooks = [m.register_forward_hook(lambda _m, _i, o: streams.append(first(o)))
