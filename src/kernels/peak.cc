@@ -18,7 +18,7 @@ double PeakRefF32(int64_t repeats) {
 }  // namespace cpu
 
 double PeakOperations(Isa isa, WeightFormat format, int64_t repeats) {
-#if defined(__x86_64__)
+#if defined(HADAL_X86_KERNELS)
   const bool int8 = format == WeightFormat::kInt8;
   switch (isa) {
     case Isa::kAmx:
