@@ -32,9 +32,7 @@ Connection::~Connection() = default;
 void Connection::Start() {
   self_ = loop_.Insert(shared_from_this(), remote_address_);
   if (!stream_) return Close();
-  // A new connection that says nothing gets the time of a head, not that of a known client.
-  SetPhase(handshake_done_ ? ConnectionPhase::kIdle : ConnectionPhase::kReceiving,
-           limits().header_timeout);
+  SetPhase(ConnectionPhase::kReceiving, limits().header_timeout);
   WaitReadable();
 }
 
@@ -81,7 +79,7 @@ bool Connection::Handshake() {
   switch (stream_->Handshake()) {
     case IoStatus::kOk:
       handshake_done_ = true;
-      SetPhase(ConnectionPhase::kIdle, limits().header_timeout);
+      SetPhase(ConnectionPhase::kReceiving, limits().header_timeout);
       return true;
     case IoStatus::kWantRead:
       WaitReadable();
@@ -350,13 +348,9 @@ void Connection::CheckDeadline(TimePoint now) {
       if (now >= deadline_) Close();
       return;
     case ConnectionPhase::kReceiving:
-      if (!handshake_done_) {
-        if (now >= deadline_) Close();
-      } else if (parser_.head_done() && now >= BodyDeadline()) {
-        Refuse({ErrorCode::kTimeout, "the body came too slowly", {}});
-      } else if (!parser_.head_done() && now >= deadline_) {
-        Refuse({ErrorCode::kTimeout, "the request head came too slowly", {}});
-      }
+      if (parser_.head_done() ? now < BodyDeadline() : now < deadline_) return;
+      RefuseSlow(parser_.head_done() ? "the body came too slowly"
+                                     : "the request head came too slowly");
       return;
     case ConnectionPhase::kResponding:
       if (!output_.empty() && now >= last_sent_ + limits().write_stall_timeout) Reset();
@@ -364,9 +358,16 @@ void Connection::CheckDeadline(TimePoint now) {
   }
 }
 
+// A client that has not said anything gets no answer either.
+void Connection::RefuseSlow(const char* why) {
+  bool has_begun = parser_.head_done() || input_begin_ < input_.size();
+  if (!handshake_done_ || !has_begun) return Close();
+  Refuse({ErrorCode::kTimeout, why, {}});
+}
+
 void Connection::MakeRoom() {
-  if (phase_ == ConnectionPhase::kReceiving && handshake_done_) {
-    Refuse({ErrorCode::kTimeout, "the connection limit was reached and this request was slow", {}});
+  if (phase_ == ConnectionPhase::kReceiving) {
+    RefuseSlow("the connection limit was reached and this request was slow");
   }
   Close();
 }

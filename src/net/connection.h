@@ -40,6 +40,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Flush();
   void EndResponse();
   void Refuse(const Error& error);
+  void RefuseSlow(const char* why);
   void Linger();
   void OnEof();
   void Reset();  // Close, discarding unsent bytes at once
@@ -56,7 +57,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   SocketWatch socket_;
   std::unique_ptr<ByteStream> stream_;
   ServerLoop::List::iterator self_;
-  ConnectionPhase phase_ = ConnectionPhase::kIdle;
+  ConnectionPhase phase_ = ConnectionPhase::kReceiving;
   TimePoint deadline_;
   TimePoint body_start_;
   TimePoint last_sent_;

@@ -14,7 +14,7 @@
 namespace hadal {
 namespace {
 
-constexpr int kAcceptsPerTurn = 64;
+constexpr int kAcceptsPerTurn = 16;  // then those accepted are read
 constexpr Duration kRetryAfterExhaustion = std::chrono::milliseconds(50);
 // Unsent bytes above which a socket does not ask for more: what is queued here can still be
 // dropped.

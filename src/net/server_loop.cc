@@ -95,7 +95,7 @@ ServerLoop::List::iterator ServerLoop::Insert(std::shared_ptr<Connection> connec
   ++n_connections_;
   ++n_per_address_[address];
   ++shared_->open_connections;
-  List& list = ListOf(ConnectionPhase::kIdle);
+  List& list = ListOf(ConnectionPhase::kReceiving);
   return list.insert(list.end(), std::move(connection));
 }
 

@@ -43,7 +43,12 @@ struct ServerShared {
   size_t active_requests_ = 0;
 };
 
-enum class ConnectionPhase { kIdle, kReceiving, kResponding, kLingering };
+enum class ConnectionPhase {
+  kIdle,       // between two requests
+  kReceiving,  // new, or part of a request has come
+  kResponding,
+  kLingering  // answered for the last time, waits for the client to close
+};
 
 struct AcceptedSocket {
   int fd = -1;
@@ -69,6 +74,7 @@ class ServerLoop {
 
   // For connections.
   std::vector<char>& scratch() { return scratch_; }
+  // As kReceiving: a new connection must not be the "oldest idle" one to the client accepted next.
   List::iterator Insert(std::shared_ptr<Connection> connection, const std::string& address);
   void Move(List::iterator it, ConnectionPhase from, ConnectionPhase to);  // to the young end
   void Remove(List::iterator it, ConnectionPhase phase, const std::string& address);
