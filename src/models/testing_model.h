@@ -73,11 +73,13 @@ struct TinyCheckpoint {
   uint64_t state_ = 1;
 };
 
-inline std::unique_ptr<Backend> NewBackend(Isa isa = Isa::kRef, MlaForm form = MlaForm::kAuto) {
+inline std::unique_ptr<Backend> NewBackend(Isa isa = Isa::kRef, MlaForm form = MlaForm::kAuto,
+                                           DType kv_dtype = DType::kBf16) {
   CpuBackendOptions options;
   options.isa = isa;
   options.threads = 2;
   options.mla_form = form;
+  options.kv_dtype = kv_dtype;
   auto backend = NewCpuBackend(options);
   EXPECT_TRUE(backend.has_value()) << backend.error().message;
   return backend ? std::move(*backend) : nullptr;
