@@ -1,0 +1,134 @@
+#include <algorithm>
+
+#include "kernels/cpu/cpu_backend.h"
+
+namespace hadal::cpu {
+namespace {
+
+// Columns computed together by the kernels; a split inside such a group would waste work.
+constexpr int64_t kPanelGroup = 4;
+// Rows above which a tile may also be split by rows.
+constexpr int64_t kRowStep = 48;
+// Multiply-adds below which one thread is faster than a fork (about 3 us).
+constexpr int64_t kWorthForking = 100'000;
+
+// Arithmetic of one panel group, with reading its weights counted as some rows' worth of it.
+int64_t GroupCost(const MatMulTile& t) { return kPanelGroup * kPanel * t.k * (t.m + 4); }
+int64_t Groups(const MatMulTile& t) {
+  return (t.panel1 - t.panel0 + kPanelGroup - 1) / kPanelGroup;
+}
+
+int ElementBytes(Layout layout, const KernelTable& table) {
+  if (layout == Layout::kPanelInt8) return 1;
+  return layout == Layout::kPanelBf16 && table.bf16_activations ? 2 : 4;
+}
+
+void OffsetRows(MatMulTile* t, int64_t rows, int element_bytes) {
+  t->x = static_cast<const std::byte*>(t->x) + rows * t->ldx * element_bytes;
+  if (t->x_scale) t->x_scale += rows * t->ld_scale;
+  t->out += rows * t->ldo;
+}
+
+// Appends parts of t of about the target cost.
+void Split(const MatMulTile& t, int64_t target, int element_bytes, std::vector<MatMulTile>* out) {
+  const int64_t group_cost = GroupCost(t);
+  const int64_t groups_per_part = std::max<int64_t>(1, target / group_cost);
+  int64_t rows_per_part = t.m;
+  if (group_cost > target) {
+    rows_per_part = std::max<int64_t>(1, t.m * target / group_cost);
+    rows_per_part = RoundUp(rows_per_part, kRowStep);
+  }
+  for (int64_t p = t.panel0; p < t.panel1; p += groups_per_part * kPanelGroup) {
+    for (int64_t r = 0; r < t.m; r += rows_per_part) {
+      MatMulTile part = t;
+      OffsetRows(&part, r, element_bytes);
+      part.m = std::min(rows_per_part, t.m - r);
+      part.panel0 = p;
+      part.panel1 = std::min(t.panel1, p + groups_per_part * kPanelGroup);
+      out->push_back(part);
+    }
+  }
+}
+
+}  // namespace
+
+Activations CpuBackend::Convert(const FloatRows& x, Layout layout) {
+  Activations a;
+  a.element_bytes = ElementBytes(layout, table_);
+  if (a.element_bytes == 4) {
+    a.data = reinterpret_cast<const std::byte*>(x.data);
+    a.ld = x.ld;
+    return a;
+  }
+  const bool int8 = layout == Layout::kPanelInt8;
+  a.ld = RoundUp(x.cols, int8 ? kInt8KStep : kBf16KStep);
+  const size_t bytes = static_cast<size_t>(x.rows * a.ld * a.element_bytes);
+  auto* data = static_cast<std::byte*>(Reserve(kActivations, bytes));
+  a.data = data;
+  if (int8) {
+    a.ld_scales = a.ld / kInt8KStep;
+    float* scales = ReserveFloats(kActivationScales, x.rows * a.ld_scales);
+    a.scales = scales;
+    ForRows(x.rows, x.cols, [&](int64_t r) {
+      table_.quantise(x.data + r * x.ld, x.cols, reinterpret_cast<int8_t*>(data) + r * a.ld,
+                      scales + r * a.ld_scales);
+    });
+  } else {
+    ForRows(x.rows, x.cols, [&](int64_t r) {
+      auto* row = reinterpret_cast<uint16_t*>(data) + r * a.ld;
+      table_.to_bf16(x.data + r * x.ld, x.cols, row);
+      std::fill(row + x.cols, row + a.ld, uint16_t{0});
+    });
+  }
+  return a;
+}
+
+void CpuBackend::QueueTile(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w,
+                           int64_t matrix) {
+  MatMulTile t = {};
+  t.x = x.data + row0 * x.ld * x.element_bytes;
+  t.ldx = x.ld;
+  t.x_scale = x.scales ? x.scales + row0 * x.ld_scales : nullptr;
+  t.ld_scale = x.ld_scales;
+  t.w = w.matrix(matrix);
+  t.m = m;
+  t.n = w.rows();
+  t.k = w.cols();
+  t.panel1 = (t.n + kPanel - 1) / kPanel;
+  queued_.push_back(t);
+}
+
+void CpuBackend::RunQueued(Layout layout) {
+  auto* kernel = layout == Layout::kPanelF32    ? table_.matmul_f32
+                 : layout == Layout::kPanelBf16 ? table_.matmul_bf16
+                                                : table_.matmul_int8;
+  CHECK(kernel != nullptr);
+  int64_t cost = 0;
+  for (const MatMulTile& t : queued_) cost += GroupCost(t) * Groups(t);
+  if (pool_.size() == 1 || cost < kWorthForking) {
+    for (const MatMulTile& t : queued_) kernel(t);
+  } else {
+    const int64_t target = std::max(cost / (pool_.size() * 6), kWorthForking / 4);
+    split_.clear();
+    for (const MatMulTile& t : queued_) Split(t, target, ElementBytes(layout, table_), &split_);
+    pool_.ForEach(static_cast<int>(split_.size()),
+                  [&](int i, int) { kernel(split_[static_cast<size_t>(i)]); });
+  }
+  queued_.clear();
+}
+
+void CpuBackend::MatMul(Tensor x, const Weight& w, const float* bias, Tensor out) {
+  const auto& weight = static_cast<const CpuWeight&>(w);
+  const int64_t rows = x.shape.elements() / w.cols();
+  CHECK(w.count() == 1 && weight.layout() <= Layout::kPanelInt8);
+  CHECK(rows * w.cols() == x.shape.elements() && rows * w.rows() == out.shape.elements());
+  if (rows == 0) return;
+  const Activations a = Convert({x.f32(), w.cols(), rows, w.cols()}, weight.layout());
+  QueueTile(a, 0, rows, weight, 0);
+  LastTile().bias = bias;
+  LastTile().out = out.f32();
+  LastTile().ldo = w.rows();
+  RunQueued(weight.layout());
+}
+
+}  // namespace hadal::cpu

@@ -1,0 +1,105 @@
+// Owns: the contract between the CPU backend and its per-ISA kernels: plain structs, the packed
+// weight layouts, and a table of function pointers that each ISA fills over the lower one's.
+// Knows nothing of tensors, threads or models. ISA files include only intrinsics, <cstdint> and
+// this; they keep everything but their Fill function in an anonymous namespace, so that no weak
+// symbol compiled for a newer CPU can be linked into the rest of the program.
+// Thread rule: every kernel is a pure function of its arguments; any thread may call it.
+//
+// Row independence: an output element is one chain of operations whose order depends on K (or on
+// the key positions) alone, so a kernel may tile rows and columns as it likes.
+#pragma once
+
+#include <cstdint>
+
+namespace hadal::cpu {
+
+// Weights [n, k] are stored in panels of 16 output columns, zero-padded to whole panels.
+//   f32:  [panel][k][16] float
+//   bf16: [panel][k32 / 2][16][2] bf16, k32 = k rounded up to 32 (pairs of k side by side: one AMX
+//         tile row, and two FMA operands after a shift and a mask)
+//   int8: [panel][k128 / 128] Int8Block, symmetric, one scale per column and 128 values of k
+constexpr int kPanel = 16;
+constexpr int kBf16KStep = 32;
+constexpr int kInt8KStep = 128;
+
+struct Int8Block {
+  float scale[kPanel];
+  int32_t minus_128_sum[kPanel];  // -128 * sum of the column's values: for unsigned activations
+  int8_t w[kInt8KStep / 4][kPanel][4];
+};
+static_assert(sizeof(Int8Block) == 2176);
+
+static inline int64_t RoundUp(int64_t v, int64_t step) { return (v + step - 1) / step * step; }
+static inline int64_t PanelBytesF32(int64_t k) { return k * kPanel * 4; }
+static inline int64_t PanelBytesBf16(int64_t k) { return RoundUp(k, kBf16KStep) * kPanel * 2; }
+static inline int64_t PanelBytesInt8(int64_t k) {
+  return RoundUp(k, kInt8KStep) / kInt8KStep * static_cast<int64_t>(sizeof(Int8Block));
+}
+
+// out[r][c] = sum_k x[r][k] * w[c][k] + bias[c], r in [0, m), c in panels [panel0, panel1) and < n.
+struct MatMulTile {
+  const void* x;         // [m][ldx]: float, or what the table's activation fields say
+  int64_t ldx;           // elements
+  const float* x_scale;  // int8: [m][ld_scale], one per 128 values of k
+  int64_t ld_scale;
+  const void* w;      // panels of the matrix, from panel 0
+  const float* bias;  // [n] or null
+  float* out;         // [m][ldo]
+  int64_t ldo;
+  int64_t m, n, k;
+  int64_t panel0, panel1;
+};
+
+// Keys are processed in tiles of 64 aligned at absolute positions.
+constexpr int kKeyTile = 64;
+
+// One tile of keys against n_q query vectors with running softmax state (m, l, o).
+struct AttentionTile {
+  const float* q;       // [n_q][k_dim], multiplied by the softmax scale
+  const float* keys;    // [k_dim][64], from pack_keys
+  const float* values;  // [64][v_stride], from pack_values
+  const int32_t* seen;  // [n_q] leading keys of the tile that a vector sees, 0..64
+  float* scores;        // [n_q][64] scratch
+  float* m;             // [n_q] running maximum, -inf at first
+  float* l;             // [n_q] running sum
+  float* o;             // [n_q][v_stride] running weighted sum of values
+  int64_t n_q, k_dim;
+  int64_t v_stride;  // value dimensions rounded up to 16
+};
+
+struct KernelTable {
+  // ---- matrices. Activations are float for f32 panels; for bf16 panels float or bf16 (k padded
+  // with zeros to 32) as bf16_activations says; for int8 panels the output of quantise.
+  void (*matmul_f32)(const MatMulTile& t);
+  void (*matmul_bf16)(const MatMulTile& t);
+  void (*matmul_int8)(const MatMulTile& t);
+  bool bf16_activations;
+  // q[k128], scales[k128 / 128]: scale = amax / 127. A block with a NaN gets a NaN scale.
+  void (*quantise)(const float* x, int64_t k, int8_t* q, float* scales);
+
+  // ---- rows
+  void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);
+  void (*add)(float* x, const float* delta, int64_t n);        // x += delta
+  void (*axpy)(float a, const float* x, int64_t n, float* y);  // y += a * x
+  void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
+  // adjacent: pairs (2i, 2i + 1), else (i, i + pairs).
+  void (*rope)(float* x, const float* cos, const float* sin, int64_t pairs, bool adjacent);
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
+  void (*from_bf16)(const uint16_t* x, int64_t n, float* out);
+
+  // ---- attention
+  // keys[d][j] = rows[j][d] for d < dim, j < n_keys, zero for the other j. rows are float or bf16.
+  void (*pack_keys)(const void* const* rows, bool bf16, int n_keys, int64_t dim, float* keys);
+  // values[j][d] = rows[j][d], zero for dim <= d < stride; j < n_keys.
+  void (*pack_values)(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
+                      float* values);
+  void (*attention_tile)(const AttentionTile& t);
+};
+
+// Each fills what it does better over a table filled by the one before.
+void FillRef(KernelTable* table);
+void FillAvx2(KernelTable* table);
+void FillAvx512(KernelTable* table);
+void FillAmx(KernelTable* table);
+
+}  // namespace hadal::cpu

@@ -1,0 +1,23 @@
+// The reference kernels: plain loops that define what each operation of the table means.
+// Float32 weights only; the other formats have no reference form (a reference backend never
+// prepares them).
+#pragma once
+
+#include "kernels/cpu/kernel_table.h"
+
+namespace hadal::cpu::ref {
+
+void MatMulF32(const MatMulTile& t);
+void RmsNorm(const float* x, const float* weight, float eps, int64_t n, float* out);
+void Add(float* x, const float* delta, int64_t n);
+void Axpy(float a, const float* x, int64_t n, float* y);
+void SwiGlu(const float* gate, const float* up, int64_t n, float* out);
+void Rope(float* x, const float* cos, const float* sin, int64_t pairs, bool adjacent);
+void ToBf16(const float* x, int64_t n, uint16_t* out);
+void FromBf16(const uint16_t* x, int64_t n, float* out);
+void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t dim, float* keys);
+void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
+                float* values);
+void Attend(const AttentionTile& t);
+
+}  // namespace hadal::cpu::ref
