@@ -50,6 +50,25 @@ Status CheckRequest(const HttpClientRequest& request) {
   return {};
 }
 
+// host, host:port, [v6] or [v6]:port
+bool SplitAuthority(std::string_view authority, HttpUrl* url) {
+  bool bracketed = authority.starts_with('[');
+  size_t host_end = std::min(authority.find(bracketed ? ']' : ':'), authority.size());
+  if (bracketed && host_end == authority.size()) return false;
+  url->host = std::string(authority.substr(bracketed ? 1 : 0, host_end - (bracketed ? 1 : 0)));
+  std::string_view port = authority.substr(host_end + (bracketed ? 1 : 0));
+  if (url->host.empty() || url->host.find_first_of("@[ ") != std::string::npos) return false;
+  url->port = url->tls ? 443 : 80;
+  if (port.empty()) return true;
+  if (port.front() != ':' || port.size() < 2 || port.size() > 6) return false;
+  url->port = 0;
+  for (char c : port.substr(1)) {
+    if (c < '0' || c > '9') return false;
+    url->port = url->port * 10 + (c - '0');
+  }
+  return url->port >= 1 && url->port <= 65535;
+}
+
 // kTimeout when nothing happens for so long.
 Status WaitFor(int fd, short events, Duration timeout) {  // the type poll has
   TimePoint deadline = Now() + timeout;
@@ -69,36 +88,15 @@ Status WaitFor(int fd, short events, Duration timeout) {  // the type poll has
 Result<HttpUrl> ParseHttpUrl(std::string_view url) {
   HttpUrl out;
   std::string_view rest = url;
-  if (rest.starts_with("http://")) {
-    rest.remove_prefix(7);
-  } else if (rest.starts_with("https://")) {
-    rest.remove_prefix(8);
-    out.tls = true;
-  } else {
+  out.tls = rest.starts_with("https://");
+  if (!out.tls && !rest.starts_with("http://")) {
     return Fail(ErrorCode::kInvalidArgument, "'{}' must begin with http:// or https://", url);
   }
+  rest.remove_prefix(rest.find("//") + 2);
   size_t end = std::min(rest.find_first_of("/?#"), rest.size());
-  std::string_view authority = rest.substr(0, end);
   out.target = std::string(rest.substr(end, rest.find('#', end) - end));
   if (!out.target.starts_with('/')) out.target.insert(0, 1, '/');
-  std::string_view port;
-  size_t host_end = authority.starts_with('[') ? authority.find(']') : authority.find(':');
-  if (authority.starts_with('[') && host_end != authority.npos) {
-    out.host = std::string(authority.substr(1, host_end - 1));
-    port = authority.substr(host_end + 1);
-  } else {
-    out.host = std::string(authority.substr(0, host_end));
-    if (host_end != authority.npos) port = authority.substr(host_end);
-  }
-  out.port = out.tls ? 443 : 80;
-  if (!port.empty()) {
-    port.remove_prefix(1);
-    out.port = 0;
-    bool digits = port.size() <= 5 && std::all_of(port.begin(), port.end(),
-                                                  [](char c) { return c >= '0' && c <= '9'; });
-    for (char c : digits ? port : std::string_view()) out.port = out.port * 10 + (c - '0');
-  }
-  if (out.host.empty() || out.host.find('@') != out.host.npos || out.port < 1 || out.port > 65535) {
+  if (!SplitAuthority(rest.substr(0, end), &out)) {
     return Fail(ErrorCode::kInvalidArgument, "'{}' must be http://host[:port][/path]", url);
   }
   return out;

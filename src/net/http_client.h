@@ -29,7 +29,7 @@ struct HttpClientOptions {
   int port = 0;
   bool tls = false;
   bool verify_tls = true;
-  std::filesystem::path ca_file;                        // trusted issuers; empty: the system's
+  std::filesystem::path ca_file{};                      // trusted issuers; empty: the system's
   Duration connect_timeout = std::chrono::seconds(10);  // with TLS: each round of the handshake too
   Duration stall_timeout = std::chrono::seconds(60);    // no byte moves for so long: kTimeout
   size_t max_header_bytes = 64 * 1024;
@@ -39,8 +39,8 @@ struct HttpClientOptions {
 struct HttpClientRequest {
   std::string method = "GET";
   std::string target = "/";
-  Headers headers;
-  std::string body;
+  Headers headers{};
+  std::string body{};
 };
 
 struct HttpResponse {
