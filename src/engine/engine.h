@@ -1,8 +1,19 @@
 // Owns: the engine thread: bounded queue, scheduler, cache, sampling. Tokens in, tokens out.
 // Knows nothing of text, chat or HTTP. All sequence and cache state lives on the engine thread.
 //
-// Thread rule: Submit, Cancel, stats, Drain, WaitIdle from any thread. The sink is called on the
-// engine thread once per step and must neither block nor throw.
+// Events of a request: per choice kToken* then at most one kFinished, and exactly one last event
+// for the whole request: kDone (with usage) or kFailed. After
+//   Cancel(request)          only kDone comes, without kFinished of its choices;
+//   Cancel(request, choice)  that choice ends with kFinished and reason kStop (its reader has seen
+//                            enough, as with a stop string); after the last choice comes kDone;
+//   a deadline               only kFailed with kTimeout comes;
+//   a failed step            only kFailed comes, for the requests that had rows in it;
+//   destroying the engine    only kFailed with kUnavailable comes.
+// Each takes effect before the next step is planned; tokens of a step under way may still come.
+//
+// Thread rule: Submit, Cancel, stats, RetryAfterSeconds, Drain, WaitIdle from any thread, also from
+// the sink. The sink is called on the engine thread, at most once per step, and must neither block
+// nor throw.
 #pragma once
 
 #include <atomic>
@@ -28,12 +39,13 @@ class Runner;  // engine/runner.h: the only device work
 using RequestId = StrongId<struct RequestTag, uint64_t>;
 
 struct EngineRequest {
-  std::vector<TokenId> prompt;       // at least one token
-  int64_t max_tokens = 0;            // >= 1, per choice
-  int n = 1;                         // choices; each with its own seed derived from sampling.seed
-  api::Sampling sampling;            // stop strings are the caller's business
-  std::vector<TokenId> stop_tokens;  // end the choice with kStop; the stop token itself is reported
-  std::string tenant;                // part of every prefix key
+  std::vector<TokenId> prompt;  // at least one token
+  int64_t max_tokens = 0;       // >= 1, per choice
+  int n = 1;                    // choices; each with its own seed derived from sampling.seed
+  api::Sampling sampling;       // stop strings are the caller's business; no seed: a random one
+  // These and sampling.stop_token_ids end the choice with kStop; the stop token itself is reported.
+  std::vector<TokenId> stop_tokens;
+  std::string tenant;  // part of every prefix key
   std::optional<TimePoint> deadline;
 };
 
@@ -49,7 +61,7 @@ struct EngineEvent {
   std::vector<std::pair<TokenId, float>> top;  // most likely first, when asked for
   // kFinished
   api::FinishReason reason = api::FinishReason::kStop;
-  // kDone
+  // kDone: completion tokens of all choices; cached_tokens as choice 0 found them when it started
   api::Usage usage;
   // kFailed: the whole request
   Error error;
@@ -65,7 +77,7 @@ class EventSink {
 struct EngineOptions {
   int32_t max_sequences = 64;     // running at once
   int32_t max_queued = 256;       // waiting requests; more is kQueueFull
-  int32_t max_step_tokens = 512;  // rows of one step
+  int32_t max_step_tokens = 512;  // rows of one step; at least max_sequences
   int32_t prefill_chunk = 256;    // prompt tokens of one sequence in one step
   int64_t context = 4096;         // prompt + generated, per sequence
   bool prefix_cache = true;
@@ -73,7 +85,8 @@ struct EngineOptions {
 
 // A consistent snapshot, taken between steps.
 struct EngineStats {
-  int64_t running = 0, queued = 0;
+  int64_t running = 0;  // sequences with rows in the steps
+  int64_t queued = 0;   // requests that have not started
   int64_t blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_held = 0;
   int64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0, preemptions = 0;
   int64_t last_batch_rows = 0, last_batch_sequences = 0;
@@ -82,10 +95,10 @@ struct EngineStats {
 
 class Engine {
  public:
-  // The runner must outlive the engine.
+  // The sink must outlive the engine. kBadConfig: options that contradict each other or the runner.
   static Result<std::unique_ptr<Engine>> Start(std::unique_ptr<Runner> runner,
                                                const EngineOptions& options, EventSink& sink);
-  virtual ~Engine() = default;  // cancels what runs and joins the thread
+  virtual ~Engine() = default;  // fails what is left and joins the thread
 
   // kContextLengthExceeded (both counts), kRequestTooLarge (blocks needed and there are),
   // kQueueFull, kUnavailable while draining, kInvalidArgument (token ids out of range).
@@ -94,7 +107,8 @@ class Engine {
   virtual void Cancel(RequestId request, int choice = -1) = 0;
   virtual EngineStats stats() const = 0;
   virtual double RetryAfterSeconds() const = 0;  // >= 1; from the queue and recent throughput
-  virtual void Drain() = 0;                      // refuse new requests
+  virtual void Drain() = 0;                      // refuse new requests, let accepted ones finish
+  // True when every accepted request has had its last event, false after the timeout.
   virtual bool WaitIdle(std::chrono::milliseconds timeout) = 0;
 };
 

@@ -14,6 +14,7 @@ struct RunnerInfo {
   int64_t vocab = 0;
   int32_t n_blocks = 0;
   int32_t block_tokens = 0;
+  int32_t max_logit_rows = 0;  // of one step
 };
 
 class Runner {

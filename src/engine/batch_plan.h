@@ -1,0 +1,43 @@
+// Owns: what one step computes: rows in the order of the runner's tensors, and whose they are.
+// A plan is valid from Scheduler::Plan to the Commit or Fail of the same step.
+// Thread rule: the engine thread. Its memory is reused from step to step.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/sequence.h"
+#include "kernels/backend.h"
+#include "sampling/sampler.h"
+
+namespace hadal {
+
+struct BatchPlan {
+  struct Part {
+    Sequence* sequence = nullptr;
+    int32_t logit_row = -1;  // index into logit_rows; -1: more of the prompt is to come
+  };
+
+  std::vector<TokenId> tokens;      // [T]
+  std::vector<int32_t> positions;   // [T]
+  std::vector<int32_t> slots;       // [T]
+  std::vector<SeqChunk> chunks;     // decoding sequences first, then prefill, each by age
+  std::vector<int32_t> logit_rows;  // rows to draw a token from
+  std::vector<Part> parts;          // of each chunk
+
+  bool empty() const { return tokens.empty(); }
+  StepInput input() const { return {tokens, positions, slots, chunks, logit_rows}; }
+  void Clear();
+};
+
+// What was drawn for one logit row.
+struct StepSample {
+  Status status;
+  SampledToken token;
+};
+
+// logits: [plan.logit_rows.size(), vocab], overwritten. samples: one per logit row.
+void SampleStep(const BatchPlan& plan, std::span<float> logits, Sampler& sampler,
+                std::vector<StepSample>& samples);
+
+}  // namespace hadal

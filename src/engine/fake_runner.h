@@ -1,0 +1,167 @@
+// Owns: a Runner for tests. Its "cache" holds one 64-bit number per slot: a hash of the token, its
+// position and the numbers of all earlier positions as read through the block table. The logits are
+// a function of the last one. So a wrong table, an overwritten block, a block read too early or a
+// stale one changes the tokens; some of these are also reported by name.
+// Thread rule: as Runner; settings before the first Run, or atomics.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/admission.h"
+#include "engine/runner.h"
+#include "sampling/sampler.h"
+
+namespace hadal {
+
+inline uint64_t Mix(uint64_t x) {  // splitmix64
+  x += 0x9E3779B97F4A7C15;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+// The number of a token, from those before it, and the logits it leads to.
+class FakeModel {
+ public:
+  uint64_t Next(TokenId token, int64_t position) {
+    const uint64_t v =
+        Mix(history_ ^ Mix(static_cast<uint64_t>(token) << 32 ^ static_cast<uint64_t>(position)));
+    Read(v);
+    return v;
+  }
+  void Read(uint64_t v) { history_ = Mix(history_ ^ v); }
+
+  static void Logits(uint64_t v, std::span<float> out) {
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = static_cast<float>(Mix(v + i) >> 40) * 0x1p-24f * 8 - 4;
+    }
+  }
+
+ private:
+  uint64_t history_ = 0;
+};
+
+class FakeRunner final : public Runner {
+ public:
+  explicit FakeRunner(const RunnerInfo& info) : info_(info) {
+    slots_.resize(static_cast<size_t>(info.n_blocks) * static_cast<size_t>(info.block_tokens));
+    logits_.resize(static_cast<size_t>(info.max_logit_rows) * static_cast<size_t>(info.vocab));
+  }
+  RunnerInfo info() const override { return info_; }
+
+  Result<std::span<float>> Run(const StepInput& step) override {
+    held.wait(true);
+    if (delay_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(delay_us));
+    ++step_;
+    if (fail_next.exchange(false)) {
+      // As a device that stops midway: some rows are written, none may be used.
+      for (const int32_t slot : step.slots) slots_[static_cast<size_t>(slot)] = {0xBAD, step_};
+      return Fail(ErrorCode::kUnavailable, "the weights' file was cut");
+    }
+    if (step.logit_rows.size() > static_cast<size_t>(info_.max_logit_rows)) Violate("logit rows");
+    values_.resize(step.tokens.size());
+    for (const SeqChunk& chunk : step.chunks) RunChunk(step, chunk);
+    const auto vocab = static_cast<size_t>(info_.vocab);
+    for (size_t i = 0; i < step.logit_rows.size(); ++i) {
+      FakeModel::Logits(values_[static_cast<size_t>(step.logit_rows[i])],
+                        std::span(logits_).subspan(i * vocab, vocab));
+    }
+    return std::span(logits_).first(step.logit_rows.size() * vocab);
+  }
+
+  const std::optional<std::string>& violation() const { return violation_; }
+
+  int delay_us = 0;                     // of each step
+  std::atomic<bool> fail_next = false;  // the next Run fails
+  std::atomic<bool> held = false;       // Run waits until it is false and notified
+
+ private:
+  struct Slot {
+    uint64_t value = 0;
+    int64_t step = 0;  // that wrote it; 0: never
+  };
+  void Violate(std::string what) {
+    if (!violation_) violation_ = fmt::format("step {}: {}", step_, what);
+  }
+  void RunChunk(const StepInput& step, const SeqChunk& chunk) {
+    FakeModel model;
+    const auto slot_of = [&](int32_t p) -> Slot& {
+      return slots_[static_cast<size_t>(chunk.blocks[p / info_.block_tokens] * info_.block_tokens +
+                                        p % info_.block_tokens)];
+    };
+    if (chunk.n_rows < 1) Violate("a chunk without rows");
+    for (int32_t p = 0; p < chunk.context; ++p) {
+      const Slot& slot = slot_of(p);
+      if (slot.step == 0 || slot.step >= step_) {
+        Violate(fmt::format("position {} is read but was written in step {}", p, slot.step));
+      }
+      model.Read(slot.value);
+    }
+    for (int32_t r = 0; r < chunk.n_rows; ++r) {
+      const auto row = static_cast<size_t>(chunk.first_row + r);
+      const int32_t p = chunk.context + r;
+      Slot& slot = slot_of(p);
+      if (&slot != &slots_[static_cast<size_t>(step.slots[row])]) Violate("slot and table differ");
+      if (step.positions[row] != p) Violate("position and chunk differ");
+      if (slot.step == step_) Violate("a slot is written twice");
+      values_[row] = model.Next(step.tokens[row], p);
+      slot = {values_[row], step_};
+    }
+  }
+
+  const RunnerInfo info_;
+  std::vector<Slot> slots_;
+  std::vector<float> logits_;
+  std::vector<uint64_t> values_;  // of the rows of the step
+  int64_t step_ = 0;
+  std::optional<std::string> violation_;
+};
+
+struct Answer {
+  std::vector<TokenId> tokens;
+  api::FinishReason reason = api::FinishReason::kLength;
+  bool operator==(const Answer&) const = default;
+};
+
+// What a request gives alone, without cache, batch or scheduler. spec has a seed.
+inline Answer AnswerAlone(const EngineRequest& spec, int choice, int64_t vocab) {
+  Sampler sampler(vocab);
+  std::vector<float> logits(static_cast<size_t>(vocab));
+  std::vector<TokenId> tokens = spec.prompt;
+  FakeModel model;
+  uint64_t value = 0;
+  Answer answer;
+  size_t computed = 0;
+  const auto stops = [&](const std::vector<TokenId>& ids, TokenId id) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  while (static_cast<int64_t>(answer.tokens.size()) < spec.max_tokens) {
+    for (; computed < tokens.size(); ++computed) {
+      value = model.Next(tokens[computed], static_cast<int64_t>(computed));
+    }
+    FakeModel::Logits(value, logits);
+    SampledToken token;
+    const Status status = sampler.Sample(
+        logits, {&spec.sampling, *spec.sampling.seed, choice, tokens, spec.prompt.size()}, token);
+    if (!status) break;
+    tokens.push_back(token.id);
+    answer.tokens.push_back(token.id);
+    if (!stops(spec.stop_tokens, token.id) && !stops(spec.sampling.stop_token_ids, token.id)) {
+      continue;
+    }
+    answer.reason = api::FinishReason::kStop;
+    break;
+  }
+  return answer;
+}
+
+}  // namespace hadal
