@@ -99,6 +99,7 @@ struct Delta {
   std::string reasoning;
   std::vector<TokenLogprob> logprobs;  // of the tokens whose text is in this delta
   int n_tokens = 0;                    // tokens accounted to this delta
+  bool in_reasoning = false;           // of all its text and logprobs: a delta never mixes the two
 };
 struct Finished {
   int choice = 0;

@@ -1,0 +1,200 @@
+#include "server/http/completion.h"
+
+#include <cmath>
+#include <utility>
+
+#include "net/sse.h"
+#include "server/http/error_response.h"
+#include "server/http/request_id.h"
+
+namespace hadal::server {
+namespace {
+
+ResponseHead HeadOf(const OpenAiRequest& request) {
+  return {.id = (request.route == OpenAiRoute::kChat ? "chatcmpl-" : "cmpl-") + NewUuid(),
+          .created = UnixSeconds(),
+          .model = request.request.model,
+          .fingerprint = SystemFingerprint(),
+          .route = request.route,
+          .logprobs = request.request.sampling.logprobs};
+}
+
+}  // namespace
+
+Completion::Completion(const CompletionContext& context, std::shared_ptr<ResponseWriter> writer,
+                       AccessRecord record, TimePoint arrival)
+    : context_(context),
+      arrival_(arrival),
+      request_id_(record.request_id),
+      writer_(std::move(writer)),
+      record_(std::move(record)),
+      last_progress_(arrival) {}
+
+void Completion::Begin(const OpenAiRequest& request) {
+  std::lock_guard lock(mutex_);
+  record_.model = request.request.model;
+  record_.stream = request.stream;
+  if (request.stream) {
+    stream_.emplace(HeadOf(request), request.include_usage);
+  } else {
+    whole_.emplace(HeadOf(request));
+  }
+}
+
+void Completion::Attach(std::unique_ptr<ChatService::Session> session) {
+  std::lock_guard lock(mutex_);
+  record_.prompt_tokens = session->prompt_tokens();
+  session_ = std::move(session);
+  if (ended_) return Retire();
+  // At once, so that comments can keep the connection alive while the prompt is read.
+  if (stream_) StartStream();
+}
+
+void Completion::Fail(const Error& error, double retry_after_seconds) {
+  std::lock_guard lock(mutex_);
+  if (!ended_) EndWithError(error, retry_after_seconds);
+}
+
+bool Completion::ended() const {
+  std::lock_guard lock(mutex_);
+  return ended_;
+}
+
+void Completion::SetInputHash(std::string sha256_hex) {
+  std::lock_guard lock(mutex_);
+  record_.input_sha256 = std::move(sha256_hex);
+}
+
+void Completion::StartStream() {
+  if (std::exchange(stream_started_, true)) return;
+  Headers headers = BaseHeaders(request_id_, "text/event-stream; charset=utf-8");
+  headers.Add("Cache-Control", "no-store");
+  headers.Add("X-Accel-Buffering", "no");  // reverse proxies must not collect events
+  writer_->StartStream(200, headers);
+}
+
+bool Completion::FlushBacklog() {
+  if (backlog_.empty()) return true;
+  if (!writer_->Write(backlog_)) return false;
+  backlog_.clear();
+  last_progress_ = Now();
+  return true;
+}
+
+void Completion::WriteEvent(std::string_view data) {
+  backlog_ += SseEvent(data);
+  FlushBacklog();
+}
+
+void Completion::Measure(const api::Delta& delta) {
+  if (delta.n_tokens <= 0) return;
+  const TimePoint now = Now();
+  if (last_token_.empty()) {
+    record_.time_to_first_token_seconds = Seconds(now - arrival_);
+    context_.metrics.ObserveTimeToFirstToken(record_.time_to_first_token_seconds);
+  }
+  const auto [last, first_of_choice] = last_token_.try_emplace(delta.choice, now);
+  if (!first_of_choice) {
+    const double per_token = Seconds(now - last->second) / delta.n_tokens;
+    for (int i = 0; i < delta.n_tokens; ++i) context_.metrics.ObserveInterTokenLatency(per_token);
+    last->second = now;
+  }
+}
+
+void Completion::OnEvent(api::Event event) {
+  std::lock_guard lock(mutex_);
+  if (ended_ || finish_after_backlog_) return;
+  if (const auto* failed = std::get_if<api::Failed>(&event)) return EndWithError(failed->error, 1);
+  if (const auto* delta = std::get_if<api::Delta>(&event)) Measure(*delta);
+  if (const auto* finished = std::get_if<api::Finished>(&event)) {
+    record_.finish = FinishName(finished->reason);
+  }
+  const auto* done = std::get_if<api::Done>(&event);
+  if (done != nullptr) {
+    record_.prompt_tokens = done->usage.prompt_tokens;
+    record_.completion_tokens = done->usage.completion_tokens;
+    record_.cached_tokens = done->usage.cached_tokens;
+  }
+  const bool is_done = done != nullptr;
+  if (stream_) {
+    StartStream();
+    for (const std::string& payload : stream_->On(event)) WriteEvent(payload);
+    if (is_done) {
+      finish_after_backlog_ = true;
+      if (backlog_.empty()) End(200);
+    } else if (backlog_.size() > context_.policy.backlog_bytes) {
+      EndStalled();
+    }
+    return;
+  }
+  whole_->On(std::move(event));
+  if (is_done) {
+    writer_->Send(200, BaseHeaders(request_id_, "application/json"), whole_->Body());
+    End(200);
+  }
+}
+
+void Completion::EndWithError(const Error& error, double retry_after_seconds) {
+  record_.error_code = ErrorCodeOf(error);
+  const int status = InfoOf(error.code).http;
+  if (stream_started_) {
+    backlog_ += SseEvent(ErrorJson(error));
+    cut_ = !FlushBacklog();
+    return End(status);
+  }
+  SendError(*writer_, request_id_, error, {}, retry_after_seconds);
+  End(status);
+}
+
+void Completion::EndStalled() {
+  context_.metrics.CountStalledClient();
+  record_.error_code = InfoOf(ErrorCode::kTimeout).wire;
+  record_.finish = "cancelled";
+  backlog_.clear();
+  cut_ = true;
+  End(InfoOf(ErrorCode::kTimeout).http);
+}
+
+void Completion::OnClientGone() {
+  std::lock_guard lock(mutex_);
+  if (ended_) return;
+  context_.metrics.CountDroppedClient();
+  record_.error_code = InfoOf(ErrorCode::kCancelled).wire;
+  record_.finish = "cancelled";
+  End(InfoOf(ErrorCode::kCancelled).http);
+}
+
+void Completion::Tick(TimePoint now) {
+  std::lock_guard lock(mutex_);
+  if (ended_ || !stream_started_) return;
+  if (!FlushBacklog()) {
+    if (now - last_progress_ >= context_.policy.stall_timeout) EndStalled();
+    return;
+  }
+  if (finish_after_backlog_) return End(200);
+  if (now - last_progress_ < context_.policy.keep_alive) return;
+  if (writer_->Write(": keep-alive\n\n")) last_progress_ = now;
+}
+
+// `status` is for logs and metrics; the client's may have been sent long ago.
+void Completion::End(int status) {
+  ended_ = true;
+  if (stream_started_ && !cut_) writer_->Finish();
+  writer_.reset();  // an unfinished one cuts the connection
+  record_.status = status;
+  record_.seconds = Seconds(Now() - arrival_);
+  context_.metrics.CountRequest(record_.route, status);
+  context_.metrics.ObserveDuration(record_.route, record_.seconds);
+  if (status == 200) {
+    context_.metrics.CountTokens(record_.prompt_tokens, record_.completion_tokens,
+                                 record_.cached_tokens);
+  }
+  if (context_.access_log != nullptr) context_.access_log->Write(record_);
+  Retire();
+}
+
+void Completion::Retire() {
+  if (session_ != nullptr) context_.retire(std::move(session_));
+}
+
+}  // namespace hadal::server

@@ -1,0 +1,400 @@
+#include "server/http/http_front.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <list>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "access/sha256.h"
+#include "base/version.h"
+#include "server/http/error_response.h"
+#include "server/http/openai_request.h"
+#include "server/http/openai_response.h"
+#include "server/http/request_id.h"
+#include "server/http/route_table.h"
+#include "server/stats_readings.h"
+#include "server/work_queue.h"
+
+namespace hadal::server {
+namespace {
+
+using RequestPtr = std::shared_ptr<const HttpRequest>;
+using WriterPtr = std::shared_ptr<ResponseWriter>;
+
+constexpr std::string_view kJson = "application/json";
+
+std::string RequestIdOf(const HttpRequest& request) {
+  const std::string_view sent = request.headers.Get("X-Request-Id");
+  return IsAcceptableRequestId(sent) ? std::string(sent) : "req-" + NewUuid();
+}
+
+PresentedKeys KeysOf(const HttpRequest& request) {
+  const auto value = [&](std::string_view name) -> std::optional<std::string_view> {
+    const std::string* found = request.headers.Find(name);
+    if (found == nullptr) return std::nullopt;
+    return *found;
+  };
+  return {.authorization = value("Authorization"),
+          .x_api_key = value("x-api-key"),
+          .api_key = value("api-key")};
+}
+
+Status CheckContentType(const HttpRequest& request) {
+  std::string_view type = request.headers.Get("Content-Type");
+  type = type.substr(0, type.find(';'));
+  type = type.substr(0, type.find_last_not_of(" \t") + 1);
+  if (!EqualsIgnoreCase(type, kJson)) {
+    return FailField(ErrorCode::kUnsupportedMediaType, "content-type",
+                     "the Content-Type is not application/json");
+  }
+  const std::string_view encoding = request.headers.Get("Content-Encoding");
+  if (!encoding.empty() && !EqualsIgnoreCase(encoding, "identity")) {
+    return FailField(ErrorCode::kUnsupportedMediaType, "content-encoding",
+                     "compressed bodies are not read; send the body as it is");
+  }
+  return {};
+}
+
+std::string VersionBody() {
+  return ToLine({{"version", Version()}, {"commit", Commit()}, {"compiler", Compiler()}});
+}
+
+}  // namespace
+
+class HttpFront::Impl {
+ public:
+  Impl(HttpFrontOptions options, ChatService& service, Metrics& metrics, AccessLog* access_log)
+      : options_(std::move(options)),
+        service_(service),
+        metrics_(metrics),
+        access_log_(access_log),
+        context_{
+            metrics, access_log, options_.stream,
+            [this](std::unique_ptr<ChatService::Session> session) { Retire(std::move(session)); }} {
+  }
+  ~Impl() { Stop(); }
+
+  Status Start();
+  int port() const { return server_->port(); }
+  void Drain();
+  bool WaitIdle(Duration timeout);
+  void Stop();
+
+ private:
+  struct Call {  // one request while it is being routed
+    RequestPtr request;
+    WriterPtr writer;
+    AccessRecord record;
+    TimePoint arrival;
+    std::string tenant;
+  };
+
+  Status ReadModels();
+  std::string OnRefusal(const Error& error, std::string_view path);
+  void OnRequest(RequestPtr request, WriterPtr writer);
+  void Answer(Call call, const RouteMatch& match);
+  void Reply(Call& call, int status, std::string_view content_type, std::string body);
+  void Refuse(Call& call, const Error& error, std::string_view allow = {});
+  void Log(Call& call, int status);
+  void AnswerModel(Call& call, std::string_view name);
+  void QueueCompletion(Call call, OpenAiRoute route);
+  void RunCompletion(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
+                     const std::shared_ptr<Completion>& completion);
+  Status Submit(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
+                const std::shared_ptr<Completion>& completion);
+
+  void Retire(std::unique_ptr<ChatService::Session> session);
+  void RunTimer();
+
+  HttpFrontOptions options_;
+  ChatService& service_;
+  Metrics& metrics_;
+  AccessLog* const access_log_;
+  const CompletionContext context_;
+  OpenAiRules rules_;
+  std::atomic<bool> draining_{false};
+  std::atomic<int> parsing_{0};  // completions queued or being parsed
+
+  std::mutex timer_mutex_;  // guards the four below
+  std::condition_variable timer_wake_;
+  std::list<std::weak_ptr<Completion>> live_;
+  std::vector<std::unique_ptr<ChatService::Session>> retired_;
+  bool stopping_ = false;
+
+  std::unique_ptr<WorkQueue> workers_;
+  std::unique_ptr<HttpServer> server_;
+  std::thread timer_;
+};
+
+Status HttpFront::Impl::ReadModels() {
+  rules_.refuse_unknown_fields = options_.refuse_unknown_fields;
+  for (const ModelCard& card : service_.models()) rules_.models.emplace(card.name, card.name);
+  for (const auto& [alias, name] : options_.model_aliases) {
+    if (!rules_.models.contains(name)) {
+      return FailField(ErrorCode::kBadConfig, "models.aliases",
+                       "the alias {} names the model {}, which is not served", alias, name);
+    }
+    rules_.models.emplace(alias, name);
+  }
+  return {};
+}
+
+Status HttpFront::Impl::Start() {
+  HADAL_OK(CheckBindAddress(options_.server.host, options_.keys.configured()));
+  HADAL_OK(ReadModels());
+  workers_ = std::make_unique<WorkQueue>(options_.n_workers, options_.max_waiting_requests);
+  timer_ = std::thread([this] { RunTimer(); });
+  HttpServerOptions server = options_.server;
+  server.error_body = [this](const Error& error, std::string_view path) {
+    return OnRefusal(error, path);
+  };
+  HADAL_TRY(server_, HttpServer::Start(std::move(server), [this](RequestPtr request, WriterPtr w) {
+              OnRequest(std::move(request), std::move(w));
+            }));
+  return {};
+}
+
+// What the HTTP server refuses before a request exists.
+std::string HttpFront::Impl::OnRefusal(const Error& error, std::string_view) {
+  const int status = InfoOf(error.code).http;
+  metrics_.CountRequest("(refused)", status);
+  if (access_log_ != nullptr) {
+    AccessRecord record;
+    record.request_id = "req-" + NewUuid();
+    record.status = status;
+    record.error_code = ErrorCodeOf(error);
+    access_log_->Write(record);
+  }
+  return ErrorJson(error);
+}
+
+void HttpFront::Impl::OnRequest(RequestPtr request, WriterPtr writer) {
+  const TimePoint arrival = Now();
+  const RouteMatch match = MatchRoute(request->method, request->path);
+  Call call{request, std::move(writer), {}, arrival, {}};
+  call.record.request_id = RequestIdOf(*request);
+  call.record.method = request->method;
+  call.record.client = request->remote_address;
+  call.record.route = match.route != nullptr ? match.route->path : "(none)";
+  // Keys before routes: without one, a path that exists looks like one that does not.
+  if (match.path_needs_key) {
+    auto caller = options_.keys.Check(KeysOf(*request));
+    if (!caller) return Refuse(call, caller.error());
+    call.record.key_id = caller->key_id;
+    call.tenant = caller->tenant;
+  }
+  if (!match.path_exists) {
+    return Refuse(call, {ErrorCode::kNotFound,
+                         "there is no such path; see /v1/models, /v1/chat/completions, "
+                         "/v1/completions",
+                         {}});
+  }
+  if (request->method == "OPTIONS") {
+    Headers headers = BaseHeaders(call.record.request_id, kJson);
+    headers.Add("Allow", match.allow);
+    call.writer->Send(204, headers, "");
+    return Log(call, 204);
+  }
+  if (match.route == nullptr) {
+    return Refuse(call,
+                  {ErrorCode::kMethodNotAllowed,
+                   fmt::format("this path answers {}, not {}", match.allow, request->method),
+                   {}},
+                  match.allow);
+  }
+  Answer(std::move(call), match);
+}
+
+void HttpFront::Impl::Answer(Call call, const RouteMatch& match) {
+  switch (match.route->endpoint) {
+    case Endpoint::kHealth:
+      return Reply(call, 200, kJson, R"({"status":"ok"})");
+    case Endpoint::kReady:
+      if (!draining_) return Reply(call, 200, kJson, R"({"status":"ready"})");
+      return Refuse(call, {ErrorCode::kUnavailable, "the server is draining", {}});
+    case Endpoint::kVersion:
+      return Reply(call, 200, kJson, VersionBody());
+    case Endpoint::kMetrics:
+      return Reply(call, 200, Metrics::ContentType(), metrics_.Text(ReadingsOf(service_.stats())));
+    case Endpoint::kModels:
+      return Reply(call, 200, kJson, ModelsBody(service_.models()));
+    case Endpoint::kModel:
+      return AnswerModel(call, match.name);
+    case Endpoint::kChatCompletions:
+      return QueueCompletion(std::move(call), OpenAiRoute::kChat);
+    case Endpoint::kCompletions:
+      return QueueCompletion(std::move(call), OpenAiRoute::kText);
+  }
+}
+
+void HttpFront::Impl::AnswerModel(Call& call, std::string_view name) {
+  const auto served = rules_.models.find(name);
+  for (const ModelCard& card : service_.models()) {
+    if (served != rules_.models.end() && card.name == served->second) {
+      return Reply(call, 200, kJson, ModelBody(card));
+    }
+  }
+  Refuse(call, {ErrorCode::kNotFound, "this model is not served here; see /v1/models", "model"});
+}
+
+void HttpFront::Impl::Reply(Call& call, int status, std::string_view content_type,
+                            std::string body) {
+  call.writer->Send(status, BaseHeaders(call.record.request_id, content_type), std::move(body));
+  Log(call, status);
+}
+
+void HttpFront::Impl::Refuse(Call& call, const Error& error, std::string_view allow) {
+  SendError(*call.writer, call.record.request_id, error, allow);
+  call.record.error_code = ErrorCodeOf(error);
+  Log(call, InfoOf(error.code).http);
+}
+
+void HttpFront::Impl::Log(Call& call, int status) {
+  call.record.status = status;
+  call.record.seconds = Seconds(Now() - call.arrival);
+  metrics_.CountRequest(call.record.route, status);
+  if (access_log_ != nullptr) access_log_->Write(call.record);
+}
+
+void HttpFront::Impl::QueueCompletion(Call call, OpenAiRoute route) {
+  if (draining_) {
+    return Refuse(call, {ErrorCode::kUnavailable, "the server is draining; try another one", {}});
+  }
+  if (auto status = CheckContentType(*call.request); !status) return Refuse(call, status.error());
+  auto completion =
+      std::make_shared<Completion>(context_, call.writer, std::move(call.record), call.arrival);
+  {
+    std::lock_guard lock(timer_mutex_);
+    live_.push_back(completion);
+  }
+  call.writer->OnClose([completion] { completion->OnClientGone(); });
+  ++parsing_;
+  const bool queued = workers_->Push([this, completion, route, request = std::move(call.request),
+                                      tenant = std::move(call.tenant)] {
+    RunCompletion(*request, tenant, route, completion);
+    --parsing_;
+  });
+  if (queued) return;
+  --parsing_;
+  completion->Fail({ErrorCode::kQueueFull, "too many requests wait to be read", {}},
+                   service_.RetryAfterSeconds());
+}
+
+void HttpFront::Impl::RunCompletion(const HttpRequest& request, const std::string& tenant,
+                                    OpenAiRoute route,
+                                    const std::shared_ptr<Completion>& completion) {
+  if (completion->ended()) return;  // the client left while it waited
+  completion->SetInputHash(Sha256Hex(request.body));
+  try {
+    auto status = Submit(request, tenant, route, completion);
+    if (!status) completion->Fail(status.error(), service_.RetryAfterSeconds());
+  } catch (const std::exception& e) {  // std::bad_alloc: this request ends, the server does not
+    completion->Fail(
+        {ErrorCode::kOutOfMemory, fmt::format("no memory for this request: {}", e.what()), {}});
+  }
+}
+
+Status HttpFront::Impl::Submit(const HttpRequest& request, const std::string& tenant,
+                               OpenAiRoute route, const std::shared_ptr<Completion>& completion) {
+  HADAL_TRY(Json body, ParseJsonObject(request.body, options_.json));
+  HADAL_TRY(OpenAiRequest parsed, ParseOpenAiRequest(route, std::move(body), rules_));
+  parsed.request.request_id = completion->request_id();
+  parsed.request.tenant = tenant;
+  completion->Begin(parsed);
+  HADAL_TRY(auto session, service_.Submit(parsed.request, [completion](api::Event event) {
+    completion->OnEvent(std::move(event));
+  }));
+  completion->Attach(std::move(session));
+  return {};
+}
+
+void HttpFront::Impl::Retire(std::unique_ptr<ChatService::Session> session) {
+  {
+    std::lock_guard lock(timer_mutex_);
+    retired_.push_back(std::move(session));
+  }
+  timer_wake_.notify_one();
+}
+
+// Destroys retired sessions at once and ticks the live completions a few times per second.
+void HttpFront::Impl::RunTimer() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  constexpr auto kTick = std::chrono::milliseconds(250);
+  TimePoint next_tick = Now() + kTick;
+  std::unique_lock lock(timer_mutex_);
+  while (!stopping_ || !retired_.empty()) {
+    timer_wake_.wait_until(lock, next_tick, [this] { return stopping_ || !retired_.empty(); });
+    auto dead = std::exchange(retired_, {});
+    std::vector<std::shared_ptr<Completion>> live;
+    if (Now() >= next_tick) {
+      next_tick = Now() + kTick;
+      for (auto it = live_.begin(); it != live_.end();) {
+        auto completion = it->lock();
+        it = completion == nullptr ? live_.erase(it) : std::next(it);
+        if (completion != nullptr) live.push_back(std::move(completion));
+      }
+    }
+    lock.unlock();
+    dead.clear();  // cancels; waits for a callback that is running
+    for (const auto& completion : live) completion->Tick(Now());
+    live.clear();
+    lock.lock();
+  }
+}
+
+void HttpFront::Impl::Drain() {
+  if (draining_.exchange(true)) return;
+  service_.Drain();
+  server_->Drain();
+}
+
+bool HttpFront::Impl::WaitIdle(Duration timeout) {
+  const TimePoint deadline = Now() + timeout;
+  const auto left = [&] {
+    return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Now()),
+                    std::chrono::milliseconds(0));
+  };
+  // Requests that are being parsed have not reached the service yet.
+  while (parsing_ > 0) {
+    if (left().count() == 0) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return service_.WaitIdle(left()) && server_->WaitIdle(left());
+}
+
+void HttpFront::Impl::Stop() {
+  if (server_ != nullptr) server_->Stop();  // OnClose retires what still runs
+  workers_.reset();                         // those that were being parsed see their client gone
+  {
+    std::lock_guard lock(timer_mutex_);
+    stopping_ = true;
+  }
+  timer_wake_.notify_one();
+  if (timer_.joinable()) timer_.join();
+}
+
+HttpFront::HttpFront(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpFront::~HttpFront() = default;
+
+Result<std::unique_ptr<HttpFront>> HttpFront::Start(HttpFrontOptions options, ChatService& service,
+                                                    Metrics& metrics, AccessLog* access_log) {
+  auto impl = std::make_unique<Impl>(std::move(options), service, metrics, access_log);
+  HADAL_OK(impl->Start());
+  return std::unique_ptr<HttpFront>(new HttpFront(std::move(impl)));
+}
+
+int HttpFront::port() const { return impl_->port(); }
+void HttpFront::Drain() { impl_->Drain(); }
+bool HttpFront::WaitIdle(Duration timeout) { return impl_->WaitIdle(timeout); }
+void HttpFront::Stop() { impl_->Stop(); }
+
+}  // namespace hadal::server

@@ -1,0 +1,430 @@
+#include "server/http/http_front.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "access/sha256.h"
+#include "server/http/route_table.h"
+#include "server/http/testing/front_fixture.h"
+
+namespace hadal::server {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+
+TEST_F(HttpFrontTest, AnswersAChatCompletion) {
+  AnswerWith(service, "Hello");
+  StartFront();
+  const auto response = Post(kChatPath, ChatBody("\"max_tokens\":3"));
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.headers.Get("Content-Type"), "application/json");
+  const Json body = Json::parse(response.body);
+  EXPECT_EQ(body["object"], "chat.completion");
+  EXPECT_THAT(body["id"].get<std::string>(), MatchesRegex("chatcmpl-[0-9a-f-]{36}"));
+  EXPECT_EQ(body["choices"][0]["message"]["content"], "Hello");
+  EXPECT_EQ(body["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(body["usage"]["prompt_cache_hit_tokens"], 4);
+  EXPECT_EQ(body["usage"]["prompt_cache_miss_tokens"], 1);
+  EXPECT_EQ(body["usage"]["prompt_tokens_details"]["cached_tokens"], 4);
+  EXPECT_EQ(service.RequestOf(0).max_tokens, 3);
+}
+
+TEST_F(HttpFrontTest, StreamsEventsAsTheyComeAndEndsWithDone) {
+  StartFront();
+  std::thread model([&] {
+    service.Emit(0, ContentDelta("He"));
+    service.Emit(0, ContentDelta("llo"));
+    service.Emit(0, api::Finished{});
+    service.Emit(0, DoneWith(5, 2, 0));
+  });
+  const auto response =
+      Post(kChatPath, ChatBody(R"("stream":true,"stream_options":{"include_usage":true})"));
+  model.join();
+  EXPECT_EQ(response.status, 200);
+  EXPECT_THAT(std::string(response.headers.Get("Content-Type")), HasSubstr("text/event-stream"));
+  const auto events = EventsOf(response.body);
+  ASSERT_EQ(events.size(), 6u);
+  EXPECT_EQ(Json::parse(events[0].data)["choices"][0]["delta"]["role"], "assistant");
+  EXPECT_EQ(Json::parse(events[1].data)["choices"][0]["delta"]["content"], "He");
+  EXPECT_EQ(Json::parse(events[2].data)["choices"][0]["delta"]["content"], "llo");
+  EXPECT_EQ(Json::parse(events[3].data)["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(Json::parse(events[4].data)["usage"]["completion_tokens"], 2);
+  EXPECT_EQ(Json::parse(events[4].data)["choices"].size(), 0u);
+  EXPECT_EQ(events[5].data, "[DONE]");
+}
+
+TEST_F(HttpFrontTest, ModelTextCannotForgeAnEvent) {  // row 123
+  const std::string text = "a\n\ndata: [DONE]\n\n\r\n\xe2\x80\xa8\xe2\x80\xa9 event: x\n:c";
+  AnswerWith(service, text);
+  StartFront();
+  const auto response = Post(kTextPath, R"({"model":"demo","prompt":"x","stream":true})");
+  const auto events = EventsOf(response.body);
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(Json::parse(events[0].data)["choices"][0]["text"], text);
+  EXPECT_EQ(events[2].data, "[DONE]");
+  EXPECT_THAT(response.body, Not(HasSubstr("\xe2\x80\xa8")));
+}
+
+TEST_F(HttpFrontTest, InvalidUtf8FromAModelIsReplacedAndNeverA500) {  // row 192
+  AnswerWith(service, "ok\xff\xe4\xb8");
+  StartFront();
+  const auto response = Post(kTextPath, R"({"model":"demo","prompt":"x"})");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_THAT(response.body, HasSubstr("ok\xef\xbf\xbd"));
+  EXPECT_TRUE(Json::accept(response.body));
+}
+
+TEST_F(HttpFrontTest, ADroppedClientCancelsItsSession) {  // row 121
+  StartFront();
+  std::thread model([&] {
+    service.Emit(0, ContentDelta("first"));
+    service.WaitCancelled(1);
+  });
+  const auto response = Call("POST", kChatPath, ChatBody("\"stream\":true"), {},
+                             [](const HttpResponse&, std::string_view) { return false; });
+  EXPECT_TRUE(service.WaitCancelled(1));
+  model.join();
+  EXPECT_FALSE(service.Emit(0, ContentDelta("late")));
+  EXPECT_THAT(metrics.Text({}), HasSubstr("hadal_clients_lost_total{reason=\"dropped\"} 1\n"));
+}
+
+TEST_F(HttpFrontTest, FortyClientsThatLeaveFreeFortySessions) {
+  StartFront();
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 40; ++i) {
+    clients.emplace_back([&] {
+      (void)Call("POST", kChatPath, ChatBody("\"stream\":true"), {},
+                 [](const HttpResponse&, std::string_view) { return false; });
+    });
+  }
+  for (size_t i = 0; i < 40; ++i) service.Emit(i, ContentDelta("x"));
+  for (auto& client : clients) client.join();
+  EXPECT_TRUE(service.WaitCancelled(40));
+}
+
+// A client that sends one request and then never reads.
+class SilentClient {
+ public:
+  SilentClient(int port, const std::string& body) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    const int small = 4096;
+    setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    const std::string request = fmt::format(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Content-Length: {}\r\n\r\n{}",
+        kChatPath, body.size(), body);
+    EXPECT_EQ(send(fd_, request.data(), request.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(request.size()));
+  }
+  ~SilentClient() { close(fd_); }
+
+ private:
+  int fd_;
+};
+
+TEST_F(HttpFrontTest, AClientThatNeverReadsIsCutOffWhenItsBacklogIsFull) {  // row 122
+  options.stream.backlog_bytes = 64 << 10;
+  options.server.limits.queued_bytes = 64 << 10;
+  options.server.limits.socket_send_bytes = 16 << 10;
+  StartFront();
+  SilentClient client(front().port(), ChatBody("\"stream\":true"));
+  const std::string text(8 << 10, 'x');
+  int n_sent = 0;
+  while (service.Emit(0, ContentDelta(text)) && n_sent < 10'000) ++n_sent;
+  EXPECT_LT(n_sent, 10'000);
+  EXPECT_TRUE(service.WaitCancelled(1));
+  EXPECT_THAT(metrics.Text({}), HasSubstr("hadal_clients_lost_total{reason=\"stalled\"} 1\n"));
+  EXPECT_EQ(Get("/health").status, 200);
+}
+
+TEST_F(HttpFrontTest, AClientThatStopsReadingIsCutOffAfterAWhile) {
+  options.stream.stall_timeout = std::chrono::milliseconds(1);
+  options.server.limits.queued_bytes = 16 << 10;
+  options.server.limits.socket_send_bytes = 16 << 10;
+  StartFront();
+  SilentClient client(front().port(), ChatBody("\"stream\":true"));
+  const std::string text(8 << 10, 'x');
+  for (int i = 0; i < 64; ++i) service.Emit(0, ContentDelta(text));  // 0.5 MB of 4 MB backlog
+  EXPECT_TRUE(service.WaitCancelled(1));
+}
+
+TEST_F(HttpFrontTest, SilenceIsFilledWithComments) {
+  options.stream.keep_alive = std::chrono::milliseconds(1);
+  StartFront();
+  std::string body;
+  bool answered = false;
+  auto response = Call("POST", kChatPath, ChatBody("\"stream\":true"), {},
+                       [&](const HttpResponse&, std::string_view bytes) {
+                         body += bytes;
+                         if (!answered && body.find(": keep-alive\n\n") != body.npos) {
+                           answered = true;
+                           service.Emit(0, ContentDelta("after"));
+                           service.Emit(0, DoneWith(1, 1, 0));
+                         }
+                         return true;
+                       });
+  ASSERT_TRUE(response);
+  const auto events = EventsOf(body);  // comments are no events
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(Json::parse(events[1].data)["choices"][0]["delta"]["content"], "after");
+}
+
+TEST_F(HttpFrontTest, DrainTurnsReadinessOffAndLetsRunningStreamsFinish) {
+  StartFront();
+  EXPECT_EQ(Get("/ready").status, 200);
+  std::string body;
+  int status = 0;
+  std::thread client([&] {
+    const auto response = Post(kChatPath, ChatBody("\"stream\":true"));
+    status = response.status;
+    body = response.body;
+  });
+  service.Emit(0, ContentDelta("before"));
+  front().Drain();
+  const auto ready = Get("/ready");
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_NE(ready.headers.Find("Retry-After"), nullptr);
+  EXPECT_EQ(Get("/health").status, 200);
+  const auto refused = Post(kChatPath, ChatBody());
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_NE(refused.headers.Find("Retry-After"), nullptr);
+  EXPECT_FALSE(front().WaitIdle(std::chrono::milliseconds(1)));
+  service.Emit(0, ContentDelta(" after"));
+  service.Emit(0, api::Finished{});
+  service.Emit(0, DoneWith(1, 2, 0));
+  client.join();
+  EXPECT_TRUE(front().WaitIdle(std::chrono::seconds(30)));
+  EXPECT_EQ(status, 200);
+  EXPECT_THAT(body, HasSubstr("data: [DONE]\n\n"));
+  EXPECT_THAT(body, HasSubstr(" after"));
+  EXPECT_EQ(service.cancelled(), 0u);
+}
+
+TEST_F(HttpFrontTest, StopCancelsWhatStillRuns) {
+  StartFront();
+  std::thread client([&] { (void)Call("POST", kChatPath, ChatBody("\"stream\":true")); });
+  service.Emit(0, ContentDelta("x"));
+  front().Stop();
+  client.join();
+  EXPECT_EQ(service.cancelled(), 1u);
+}
+
+TEST_F(HttpFrontTest, EveryRouteButTwoNeedsTheKey) {  // row 112
+  options.keys = *ApiKeys::Create({{.key = std::string(kTestKey)}});
+  AnswerWith(service, "ok");
+  StartFront();
+  for (const Route& route : Routes()) {
+    const std::string path =
+        route.path.ends_with("{name}") ? "/v1/models/demo" : std::string(route.path);
+    for (const char* method : {"GET", "POST", "OPTIONS", "PUT"}) {
+      const auto response = Call(method, path, "{}");
+      ASSERT_TRUE(response);
+      EXPECT_EQ(response->status == 401, route.needs_key) << method << " " << path;
+    }
+  }
+  const auto unknown = Get("/v1/unknown");
+  EXPECT_EQ(unknown.status, 401);
+  EXPECT_EQ(unknown.headers.Get("WWW-Authenticate"), "Bearer");
+  EXPECT_THAT(unknown.body, HasSubstr("\"invalid_api_key\""));
+  EXPECT_EQ(Get("/health").status, 200);
+  EXPECT_EQ(Get("/ready").status, 200);
+  EXPECT_EQ(service.submitted(), 0u);
+  for (const Headers& headers : {Headers{{"Authorization", "Bearer " + std::string(kTestKey)}},
+                                 Headers{{"x-api-key", std::string(kTestKey)}},
+                                 Headers{{"api-key", std::string(kTestKey)}}}) {
+    EXPECT_EQ(Get("/v1/models", headers).status, 200);
+    EXPECT_EQ(Post(kChatPath, ChatBody(), headers).status, 200);
+  }
+  EXPECT_EQ(Get("/v1/models", {{"api-key", "wrong-0123456789abcdef"}}).status, 401);
+}
+
+TEST_F(HttpFrontTest, RefusesToListenBeyondLoopbackWithoutAKey) {
+  options.server.host = "0.0.0.0";
+  const auto refused = HttpFront::Start(options, service, metrics, nullptr);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().field, "server.host");
+  options.keys = *ApiKeys::Create({{.key = std::string(kTestKey)}});
+  EXPECT_TRUE(HttpFront::Start(options, service, metrics, nullptr));
+  EXPECT_EQ(HttpFrontOptions().server.host, "127.0.0.1");
+}
+
+TEST_F(HttpFrontTest, PathsMethodsAndProbes) {
+  StartFront();
+  EXPECT_EQ(Get("/nope").status, 404);
+  EXPECT_THAT(Get("/nope").body, HasSubstr("\"not_found\""));
+  const auto wrong = Get(kChatPath);
+  EXPECT_EQ(wrong.status, 405);
+  EXPECT_EQ(wrong.headers.Get("Allow"), "POST, OPTIONS");
+  EXPECT_TRUE(Json::accept(wrong.body));
+  const auto head = Call("HEAD", "/v1/models");
+  ASSERT_TRUE(head);
+  EXPECT_EQ(head->status, 200);
+  EXPECT_EQ(head->body, "");
+  const auto options_answer = Call("OPTIONS", kChatPath, "", {{"Origin", "https://evil.example"}});
+  ASSERT_TRUE(options_answer);
+  EXPECT_EQ(options_answer->status, 204);
+  for (const Header& header : options_answer->headers) {  // row 120
+    EXPECT_THAT(header.name, Not(HasSubstr("Access-Control")));
+  }
+  EXPECT_THAT(Get("/version").body, HasSubstr("\"version\":"));
+}
+
+TEST_F(HttpFrontTest, ListsModelsByNameAndAlias) {
+  options.model_aliases = {{"gpt-4o", "demo"}};
+  AnswerWith(service, "ok");
+  StartFront();
+  EXPECT_EQ(Json::parse(Get("/v1/models").body)["data"][0]["id"], "demo");
+  EXPECT_EQ(Json::parse(Get("/v1/models/gpt-4o").body)["id"], "demo");
+  EXPECT_EQ(Get("/v1/models/other").status, 404);
+  EXPECT_THAT(Get("/v1/models/other").body, HasSubstr("model_not_found"));
+  EXPECT_EQ(Post(kTextPath, R"({"model":"gpt-4o","prompt":"x"})").status, 200);
+  options.model_aliases = {{"x", "nothing"}};
+  EXPECT_FALSE(HttpFront::Start(options, service, metrics, nullptr));
+}
+
+TEST_F(HttpFrontTest, ARequestIdIsTakenFromTheClientOnlyIfPlain) {
+  StartFront();
+  EXPECT_EQ(Get("/health", {{"X-Request-Id", "trace-7"}}).headers.Get("X-Request-Id"), "trace-7");
+  const auto other = Get("/health", {{"X-Request-Id", "<script>"}});
+  EXPECT_THAT(std::string(other.headers.Get("X-Request-Id")), MatchesRegex("req-[0-9a-f-]{36}"));
+}
+
+TEST_F(HttpFrontTest, AFullQueueIsA429WithRetryAfter) {
+  service.refusal = Error{ErrorCode::kQueueFull, "256 requests wait", {}};
+  StartFront();
+  const auto response = Post(kChatPath, ChatBody("\"stream\":true"));
+  EXPECT_EQ(response.status, 429);
+  EXPECT_EQ(response.headers.Get("Retry-After"), "7");  // 6.5 rounded up
+  EXPECT_EQ(Json::parse(response.body)["error"]["type"], "rate_limit_error");
+}
+
+TEST_F(HttpFrontTest, ATooLongPromptIsA400WithTheServicesCounts) {  // row 75
+  service.refusal = Error{ErrorCode::kContextLengthExceeded,
+                          "the prompt has 5000 tokens and the context is 4096", "messages"};
+  StartFront();
+  const auto response = Post(kChatPath, ChatBody());
+  EXPECT_EQ(response.status, 400);
+  const Json error = Json::parse(response.body)["error"];
+  EXPECT_EQ(error["code"], "context_length_exceeded");
+  EXPECT_EQ(error["param"], "messages");
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("5000"));
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("4096"));
+}
+
+TEST_F(HttpFrontTest, AFailureBeforeTheFirstByteIsAStatusAndLaterAnEvent) {
+  service.on_submit = [](ScriptedService& s, size_t i) {
+    s.Emit(i, api::Failed{{ErrorCode::kUnavailable, "the model is gone", {}}});
+  };
+  StartFront();
+  EXPECT_EQ(Post(kChatPath, ChatBody()).status, 503);
+  EXPECT_EQ(Post(kChatPath, ChatBody("\"stream\":true")).status, 503);
+  service.on_submit = [](ScriptedService& s, size_t i) {
+    s.Emit(i, ContentDelta("half"));
+    s.Emit(i, api::Failed{{ErrorCode::kUnavailable, "the model is gone", {}}});
+  };
+  const auto late = Post(kChatPath, ChatBody("\"stream\":true"));
+  EXPECT_EQ(late.status, 200);
+  const auto events = EventsOf(late.body);
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(Json::parse(events[2].data)["error"]["code"], "unavailable");
+  EXPECT_THAT(late.body, Not(HasSubstr("[DONE]")));
+}
+
+TEST_F(HttpFrontTest, MetricsShowTheServicesOwnCountsAndLatencies) {
+  AnswerWith(service, "ok");
+  service.reported.blocks_total = 100;
+  service.reported.blocks_free = 60;
+  service.reported.blocks_cached = 30;
+  service.reported.blocks_held = 10;
+  service.reported.queued = 3;
+  StartFront();
+  Post(kChatPath, ChatBody());
+  Post(kChatPath, "junk");
+  const auto response = Get("/metrics");
+  EXPECT_THAT(std::string(response.headers.Get("Content-Type")), HasSubstr("text/plain"));
+  for (const char* line :
+       {"\nhadal_kv_blocks 100\n", "\nhadal_kv_blocks_free 60\n", "\nhadal_kv_blocks_cached 30\n",
+        "\nhadal_kv_blocks_held 10\n", "\nhadal_requests_queued 3\n",
+        "\nhadal_time_to_first_token_seconds_count 1\n",
+        "hadal_http_requests_total{route=\"/v1/chat/completions\",status=\"200\"} 1\n",
+        "hadal_http_requests_total{route=\"/v1/chat/completions\",status=\"400\"} 1\n",
+        "hadal_request_tokens_total{kind=\"cached\"} 4\n"}) {
+    EXPECT_THAT(response.body, HasSubstr(line));
+  }
+}
+
+TEST_F(HttpFrontTest, TheAccessLogHasTheHashAndNeverTheText) {
+  const auto path =
+      std::filesystem::path(testing::TempDir()) / fmt::format("front_access_{}.log", ::getpid());
+  std::filesystem::remove(path);
+  auto opened = AccessLog::Open(path);
+  ASSERT_TRUE(opened);
+  log = opened->get();
+  options.keys = *ApiKeys::Create({{.id = "team-a", .key = std::string(kTestKey)}});
+  AnswerWith(service, "secret-answer");
+  StartFront();
+  const std::string body = R"({"model":"demo","prompt":"secret-prompt"})";
+  const Headers headers{{"api-key", std::string(kTestKey)}, {"X-Request-Id", "id-1"}};
+  Post(kTextPath, body, headers);
+  Post(kTextPath, R"({"model":"secret-model","prompt":"secret-prompt"})", headers);
+  Get("/secret-path?secret-query");
+  front().Stop();
+  std::ifstream in(path);
+  std::stringstream text;
+  text << in.rdbuf();
+  EXPECT_THAT(text.str(), Not(HasSubstr("secret")));
+  EXPECT_THAT(text.str(), Not(HasSubstr(kTestKey)));
+  std::string line;
+  std::getline(text, line);
+  const Json record = Json::parse(line);
+  EXPECT_EQ(record["request_id"], "id-1");
+  EXPECT_EQ(record["key"], "team-a");
+  EXPECT_EQ(record["model"], "demo");
+  EXPECT_EQ(record["status"], 200);
+  EXPECT_EQ(record["finish"], "stop");
+  EXPECT_EQ(record["prompt_tokens"], 5);
+  EXPECT_EQ(record["cached_tokens"], 4);
+  EXPECT_EQ(record["input_sha256"], Sha256Hex(body));
+  EXPECT_EQ(record["client"], "127.0.0.1");
+  std::filesystem::remove(path);
+}
+
+TEST_F(HttpFrontTest, ManyAtOnceGetAnswersOr429AndNothingElse) {  // row 125
+  options.max_waiting_requests = 4;
+  AnswerWith(service, "ok");
+  StartFront();
+  std::vector<std::thread> clients;
+  std::atomic<int> n_ok{0}, n_busy{0}, n_other{0};
+  for (int t = 0; t < 16; ++t) {
+    clients.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) {
+        const auto response = Call("POST", kChatPath, ChatBody());
+        const int status = response ? response->status : 0;
+        const bool busy = status == 429 && response->headers.Find("Retry-After") != nullptr;
+        ++(status == 200 ? n_ok : busy ? n_busy : n_other);
+      }
+    });
+  }
+  for (auto& client : clients) client.join();
+  EXPECT_EQ(n_other, 0);
+  EXPECT_EQ(n_ok + n_busy, 320);
+  EXPECT_GT(n_ok, 0);
+}
+
+}  // namespace
+}  // namespace hadal::server

@@ -1,0 +1,40 @@
+// Owns: the one validator of OpenAI's chat completions and text completions, as DeepSeek extends
+// them. JSON in, api::Request or an error that names the field out; no HTTP, no tokens.
+// Everything that needs the tokenizer (context length, ids within the vocabulary, roles a chat
+// format cannot express) is checked by the service with the same field names.
+//
+// A field is honoured, or refused as not supported yet (unless it has the value that asks for
+// nothing), or on the short list of fields that change nothing here, or unknown: ignored or refused
+// by `refuse_unknown_fields`. null means the same as leaving an optional field out.
+// Thread rule: pure functions.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "api/types.h"
+#include "base/error.h"
+#include "server/json_body.h"
+
+namespace hadal::server {
+
+enum class OpenAiRoute { kChat, kText };
+
+struct OpenAiRules {
+  std::map<std::string, std::string, std::less<>> models;  // name or alias -> served name
+  bool refuse_unknown_fields = false;
+};
+
+struct OpenAiRequest {
+  api::Request request;  // model is the served name; request_id and tenant are the caller's to fill
+  OpenAiRoute route = OpenAiRoute::kChat;
+  bool stream = false;
+  bool include_usage = false;
+};
+
+// `body` is an object (ParseJsonObject); its strings are moved out. kInvalidArgument, or kNotFound
+// with field "model".
+Result<OpenAiRequest> ParseOpenAiRequest(OpenAiRoute route, Json body, const OpenAiRules& rules);
+
+}  // namespace hadal::server

@@ -1,0 +1,34 @@
+#include "server/stats_readings.h"
+
+namespace hadal::server {
+
+std::vector<Reading> ReadingsOf(const ServiceStats& s) {
+  const auto gauge = [](std::string_view name, std::string_view help, int64_t value) {
+    return Reading{name, help, false, static_cast<double>(value)};
+  };
+  const auto counter = [](std::string_view name, std::string_view help, int64_t value) {
+    return Reading{name, help, true, static_cast<double>(value)};
+  };
+  return {
+      gauge("hadal_requests_running", "Requests with a place in the batch.", s.running),
+      gauge("hadal_requests_queued", "Requests waiting for a place.", s.queued),
+      gauge("hadal_kv_blocks", "KV blocks of the pool.", s.blocks_total),
+      gauge("hadal_kv_blocks_free", "KV blocks without content.", s.blocks_free),
+      gauge("hadal_kv_blocks_cached", "KV blocks kept for prefixes, held by no sequence.",
+            s.blocks_cached),
+      gauge("hadal_kv_blocks_held", "KV blocks of running sequences.", s.blocks_held),
+      gauge("hadal_batch_rows", "Token rows of the last step.", s.last_batch_rows),
+      gauge("hadal_batch_sequences", "Sequences of the last step.", s.last_batch_sequences),
+      counter("hadal_engine_steps_total", "Steps of the engine.", s.steps),
+      counter("hadal_prompt_tokens_total", "Prompt tokens of admitted requests.", s.prompt_tokens),
+      counter("hadal_generated_tokens_total", "Tokens sampled.", s.generated_tokens),
+      counter("hadal_prefix_hit_tokens_total", "Prompt tokens served from the prefix cache.",
+              s.cached_tokens),
+      counter("hadal_preemptions_total", "Sequences sent back to the queue for lack of KV blocks.",
+              s.preemptions),
+      Reading{"hadal_engine_step_seconds_total", "Time spent in steps.", true,
+              s.step_seconds_total},
+  };
+}
+
+}  // namespace hadal::server

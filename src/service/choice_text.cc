@@ -1,0 +1,109 @@
+#include "service/choice_text.h"
+
+#include <limits>
+#include <utility>
+
+namespace hadal {
+namespace {
+
+constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
+
+class PlainTextParser final : public OutputParser {
+ public:
+  explicit PlainTextParser(const Tokenizer& tokenizer)
+      : tokenizer_(tokenizer), detokenizer_(tokenizer) {}
+  Text Push(TokenId id) override {
+    Text text;
+    text.content = tokenizer_.IsSpecial(id) ? detokenizer_.Finish() : detokenizer_.Push(id);
+    return text;
+  }
+  Text Finish() override {
+    Text text;
+    text.content = detokenizer_.Finish();
+    return text;
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  StreamingDetokenizer detokenizer_;
+};
+
+}  // namespace
+
+std::unique_ptr<OutputParser> NewPlainTextParser(const Tokenizer& tokenizer) {
+  return std::make_unique<PlainTextParser>(tokenizer);
+}
+
+ChoiceText::ChoiceText(int choice, std::unique_ptr<OutputParser> parser,
+                       std::vector<std::string> stops)
+    : choice_(choice), parser_(std::move(parser)), stops_(std::move(stops)) {}
+
+// A token waits until a byte at or after its start is out. Tokens that are parts of one character
+// have the same start, and so leave together with the character.
+void ChoiceText::Release(Lane& lane, int64_t emitted, api::Delta& delta) const {
+  while (!lane.waiting.empty() && lane.waiting.front().start < emitted) {
+    auto& token = lane.waiting.front();
+    if (token.logprob) delta.logprobs.push_back(std::move(*token.logprob));
+    ++delta.n_tokens;
+    lane.waiting.pop_front();
+  }
+}
+
+void ChoiceText::AddReasoning(std::string text, Out& out) {
+  reasoning_.produced += static_cast<int64_t>(text.size());
+  if (text.empty()) return;
+  api::Delta delta;
+  delta.choice = choice_;
+  delta.in_reasoning = true;
+  delta.reasoning = std::move(text);
+  Release(reasoning_, reasoning_.produced, delta);
+  out.deltas.push_back(std::move(delta));
+}
+
+void ChoiceText::AddContent(std::string text, Out& out) {
+  content_.produced += static_cast<int64_t>(text.size());
+  auto [passed, matched] = stops_.Push(text);
+  stopped_ = out.stopped = matched;
+  if (passed.empty()) return;
+  api::Delta delta;
+  delta.choice = choice_;
+  delta.content = std::move(passed);
+  Release(content_, stops_.emitted_bytes(), delta);
+  out.deltas.push_back(std::move(delta));
+}
+
+ChoiceText::Out ChoiceText::Push(TokenId id, std::optional<api::TokenLogprob> logprob) {
+  Out out;
+  if (stopped_) return out;
+  ++n_tokens_;
+  OutputParser::Text text = parser_->Push(id);
+  if (text.in_reasoning) ++n_reasoning_tokens_;
+  Lane& lane = text.in_reasoning ? reasoning_ : content_;
+  lane.waiting.push_back({lane.produced, std::move(logprob)});
+  AddReasoning(std::move(text.reasoning), out);
+  AddContent(std::move(text.content), out);
+  return out;
+}
+
+std::vector<api::Delta> ChoiceText::Finish() {
+  Out out;
+  if (stopped_) return {};
+  OutputParser::Text text = parser_->Finish();
+  AddReasoning(std::move(text.reasoning), out);
+  AddContent(std::move(text.content), out);
+  if (stopped_) return std::move(out.deltas);
+  // What looked like the beginning of a stop string is text, and tokens without text still count.
+  api::Delta reasoning, content;
+  reasoning.choice = content.choice = choice_;
+  reasoning.in_reasoning = true;
+  Release(reasoning_, kAll, reasoning);
+  content.content = stops_.Finish();
+  Release(content_, kAll, content);
+  if (!reasoning.logprobs.empty()) out.deltas.push_back(std::move(reasoning));
+  if (!content.content.empty() || !content.logprobs.empty()) {
+    out.deltas.push_back(std::move(content));
+  }
+  return std::move(out.deltas);
+}
+
+}  // namespace hadal

@@ -1,0 +1,109 @@
+// Owns: ChatService over a model on this machine: tokenizer, chat format, engine, and the text thread
+// that turns the engine's tokens into text. Knows nothing of HTTP.
+//
+// The engine's sink only moves a step's events into a queue; all text work happens on the text
+// thread, in order. Special-token strings inside a caller's text stay text, in chat messages and in
+// raw prompts alike (`special_tokens_in_prompts` is for operators whose callers write whole templates
+// themselves; callers can always send token ids).
+// Thread rule: as ChatService. Sessions are destroyed before the service.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "chat/chat_format.h"
+#include "engine/engine.h"
+#include "service/chat_service.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hadal {
+
+struct LocalServiceOptions {
+  std::string name;                  // what callers write into "model"
+  std::string architecture;          // model_type of config.json
+  int64_t context = 0;               // prompt + generated tokens
+  int64_t vocab = 0;                 // rows of the embedding table; 0: the tokenizer's
+  std::vector<TokenId> stop_tokens;  // further ends of text, of generation_config.json
+  bool special_tokens_in_prompts = false;
+};
+
+class LocalChatService final : public ChatService, private EventSink {
+ public:
+  // Called once with the sink that the engine is to have.
+  using StartEngine = std::function<Result<std::unique_ptr<Engine>>(EventSink&)>;
+  static Result<std::unique_ptr<LocalChatService>> Create(LocalServiceOptions options,
+                                                          std::unique_ptr<Tokenizer> tokenizer,
+                                                          const StartEngine& start_engine);
+  ~LocalChatService() override;
+
+  std::vector<ModelCard> models() const override;
+  // Fields named: model, messages, messages[i].*, prompt, max_tokens, logit_bias, stop_token_ids.
+  Result<std::unique_ptr<Session>> Submit(const api::Request& request, OnEvent on_event) override;
+  ServiceStats stats() const override;
+  double RetryAfterSeconds() const override;
+  void Drain() override;
+  bool WaitIdle(std::chrono::milliseconds timeout) override;
+
+ private:
+  struct Prompt {
+    std::vector<TokenId> ids;
+    bool is_chat = false;
+    bool starts_in_reasoning = false;
+    std::string_view field;  // "messages" or "prompt"
+  };
+  struct Stream;
+  class LocalSession;
+
+  LocalChatService(LocalServiceOptions options, std::unique_ptr<Tokenizer> tokenizer);
+
+  Result<Prompt> BuildPrompt(const api::Request& request) const;
+  Result<Prompt> BuildChatPrompt(const api::ChatPrompt& chat) const;
+  Result<Prompt> BuildTextPrompt(const api::TextPrompt& text) const;
+  Status CheckBytes(size_t n_bytes, std::string_view field) const;
+  Status CheckTokenIds(const api::Request& request) const;
+  Result<int64_t> MaxTokens(const api::Request& request, const Prompt& prompt) const;
+  EngineRequest EngineRequestOf(const api::Request& request, Prompt& prompt,
+                                int64_t max_tokens) const;
+  std::shared_ptr<Stream> NewStream(const api::Request& request, const Prompt& prompt,
+                                    OnEvent on_event) const;
+
+  void OnStep(std::span<EngineEvent> events) override;
+  void RunTextThread();
+  void Handle(EngineEvent& event);
+  void HandleToken(Stream& stream, EngineEvent& event);
+  void FinishChoice(Stream& stream, int choice, api::FinishReason reason);
+  std::optional<api::TokenLogprob> LogprobOf(const EngineEvent& event) const;
+
+  const LocalServiceOptions options_;
+  const std::unique_ptr<Tokenizer> tokenizer_;
+  const int64_t vocab_;
+  const int64_t created_;
+  size_t max_token_bytes_ = 1;
+  std::unique_ptr<ChatFormat> format_;  // null: no_format_ says why
+  Error no_format_;
+  std::unique_ptr<Engine> engine_;
+
+  // Held over Engine::Submit, so that the text thread never meets an id it does not know yet.
+  std::mutex streams_mutex_;
+  std::unordered_map<RequestId, std::shared_ptr<Stream>> streams_;
+
+  std::mutex queue_mutex_;  // guards the four below
+  std::condition_variable queue_changed_;
+  std::vector<EngineEvent> queue_;
+  bool text_busy_ = false;
+  bool stopping_ = false;
+
+  // Where callbacks run: the text thread, at the very end the destructor's.
+  std::atomic<std::thread::id> callback_thread_;
+  std::thread text_thread_;
+};
+
+}  // namespace hadal
