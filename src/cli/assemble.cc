@@ -3,9 +3,10 @@
 #include <unistd.h>
 
 #include "cli/terminal.h"
+#include "engine/engine.h"
 #include "engine/model_runner.h"
-#include "formats/model_files.h"
 #include "service/local_chat_service.h"
+#include "tokenizer/tokenizer.h"
 
 namespace hadal::cli {
 namespace {
@@ -23,10 +24,27 @@ fs::path BuiltInModel() {
   return here / "../../models/demo";
 }
 
+EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
+  EngineOptions options;
+  options.max_sequences = static_cast<int32_t>(config.engine.max_sequences);
+  options.max_queued = static_cast<int32_t>(config.engine.max_queued);
+  options.max_step_tokens = static_cast<int32_t>(config.engine.max_step_tokens);
+  options.prefill_chunk = static_cast<int32_t>(config.engine.prefill_chunk);
+  options.context = plan.context;
+  options.prefix_cache = config.engine.prefix_cache;
+  return options;
+}
+
 }  // namespace
 
 fs::path ModelDirectory(const Config& config) {
   return config.model.path.empty() ? BuiltInModel() : fs::path(config.model.path);
+}
+
+fs::path TokenizerDirectory(const Config& config) {
+  const fs::path path = ModelDirectory(config);
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored) ? path.parent_path() : path;
 }
 
 std::string ModelName(const Config& config) {
@@ -64,15 +82,32 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
 }
 
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {
+  HADAL_TRY(auto tokenizer, Tokenizer::Load(TokenizerDirectory(config)));
   auto assembly = std::make_unique<Assembly>();
-  HADAL_TRY(assembly->tokenizer, Tokenizer::Load(ModelDirectory(config)));
   LoadOptions load;
   load.max_step_tokens = config.engine.max_step_tokens;
   load.max_logit_rows = config.engine.max_sequences;
   load.max_context = config.engine.context;
   HADAL_TRY(assembly->loaded, LoadConfiguredModel(config, load, show_progress));
-  const Model& model = *assembly->loaded.model;
-  HADAL_TRY(assembly->plan, PlanMemory(config, model, assembly->loaded.backend->kv_dtype()));
+  Model& model = *assembly->loaded.model;
+  Backend& backend = *assembly->loaded.backend;
+  HADAL_TRY(assembly->plan, PlanMemory(config, model, backend.kv_dtype()));
+  const MemoryPlan& plan = assembly->plan;
+
+  auto start_engine = [&](EventSink& sink) -> Result<std::unique_ptr<Engine>> {
+    HADAL_TRY(auto runner, NewModelRunner(model, backend, plan.kv_blocks,
+                                          static_cast<int32_t>(config.engine.block_tokens),
+                                          static_cast<int32_t>(config.engine.max_sequences)));
+    return Engine::Start(std::move(runner), EngineOptionsOf(config, plan), sink);
+  };
+  LocalServiceOptions options;
+  options.name = ModelName(config);
+  options.architecture = model.info().architecture;
+  options.context = plan.context;
+  options.vocab = model.info().vocab;
+  options.stop_tokens = model.info().eos_ids;
+  HADAL_TRY(assembly->service,
+            LocalChatService::Create(std::move(options), std::move(tokenizer), start_engine));
   return assembly;
 }
 

@@ -6,18 +6,18 @@
 #include <memory>
 #include <string>
 
-#include "chat/chat_format.h"
 #include "cli/memory_plan.h"
 #include "config/config.h"
 #include "kernels/backend.h"
 #include "models/model.h"
 #include "service/chat_service.h"
-#include "tokenizer/tokenizer.h"
 
 namespace hadal::cli {
 
 // The configured model, or the built-in one beside the binary.
 std::filesystem::path ModelDirectory(const Config& config);
+// Where tokenizer.json is: the model's directory.
+std::filesystem::path TokenizerDirectory(const Config& config);
 std::string ModelName(const Config& config);  // model.name, "hadal-demo", or the directory's name
 
 Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved
@@ -36,10 +36,8 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
 // Text service over the configured model. Destroying it stops the engine first.
 struct Assembly {
   LoadedModel loaded;
-  std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<ChatFormat> format;  // null: no chat format resolved
-  std::unique_ptr<ChatService> service;
   MemoryPlan plan;
+  std::unique_ptr<ChatService> service;
 };
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress);
 

@@ -65,7 +65,7 @@ Status Run(const Tokenizer& tokenizer, const TokenizeOptions& options) {
 }  // namespace
 
 int Tokenize(const Shared& shared, const TokenizeOptions& options) {
-  auto tokenizer = Tokenizer::Load(ModelDirectory(shared.config));
+  auto tokenizer = Tokenizer::Load(TokenizerDirectory(shared.config));
   if (!tokenizer) return PrintError(shared, tokenizer.error());
   const Status status = Run(**tokenizer, options);
   return status ? 0 : PrintError(shared, status.error());

@@ -60,7 +60,7 @@ struct Config {
     std::string isa = "auto";
     int64_t threads = 0;  // 0 = what the affinity mask and the cgroup quota allow
     std::string weights = "bf16";
-    std::string kv_dtype = "bf16";
+    std::string kv_dtype = "f32";
   } cpu;
 };
 
