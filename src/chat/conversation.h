@@ -22,8 +22,9 @@ struct Conversation {
     std::string_view reasoning;
     std::string_view content;
   };
-  // All system messages, wherever they stand, joined by a blank line. Published templates of V3 and
-  // R1 disagree (some keep only the last one, silently); V3.1's joins, and so do all formats here.
+  // All system messages, wherever they stand, joined by a blank line, as V3's and V3.1's published
+  // templates do. R1's keeps only the last one, silently; losing a caller's instructions is worse
+  // than a prompt in a shape the model has seen from its siblings.
   std::string system;
   std::vector<Turn> turns;  // views into the messages
   std::optional<Continuation> continuation;

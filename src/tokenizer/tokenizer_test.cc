@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <random>
+#include <thread>
 
 #include "tokenizer/testing/tiny_tokenizer.h"
 #include "tokenizer/utf8.h"
@@ -252,6 +253,21 @@ TEST(Tokenizer, AddPrefixSpaceAndTheGptPatternActPerPiece) {
   EXPECT_THAT(t->Encode("hello", Special::kRecognise), ::testing::ElementsAre(268));
   EXPECT_THAT(t->Encode(" hello", Special::kRecognise), ::testing::ElementsAre(268));
   EXPECT_THAT(t->Encode("ab1", Special::kRecognise), ::testing::ElementsAre(' ', 256, '1'));
+}
+
+TEST(Tokenizer, ThreadsShareOneTokenizer) {
+  const auto t = Parse(WithWords());
+  std::string text;
+  std::mt19937 random(8);
+  for (int i = 0; i < 200; ++i) text += RandomText(random);
+  const Ids expected = t->Encode(text, Special::kRecognise);
+  std::vector<Ids> got(4);
+  std::vector<std::thread> threads;
+  for (Ids& ids : got) {
+    threads.emplace_back([&] { ids = t->Encode(text, Special::kRecognise); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const Ids& ids : got) EXPECT_EQ(ids, expected);
 }
 
 TEST(StreamingDetokenizer, EqualsDecodeHoweverTheTokensFallAndNeverSplitsACharacter) {
