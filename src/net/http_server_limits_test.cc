@@ -246,6 +246,28 @@ TEST(HttpLimitsTest, ABodyThatKeepsTheRateMayTakeLongerThanTheTimeout) {
   EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
 }
 
+TEST(HttpLimitsTest, BodiesUnderWayAreBoundedTogether) {
+  HttpServerOptions options;
+  options.limits.receiving_bytes = 1000 * 1000;
+  EchoServer echo(options);
+  std::string half =
+      "POST / HTTP/1.1\r\n" + kHost + "Content-Length: 800000\r\n\r\n" + std::string(400000, 'a');
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.emplace_back(echo.port());
+    clients.back().Send(half);
+  }
+  RawClient third(echo.port());
+  third.Send(half);
+  EXPECT_EQ(StatusOf(third.ReadResponse()), 503);
+  for (RawClient& client : clients) client.ResetAndClose();
+  EXPECT_TRUE(Eventually([&] { return echo.server->open_connections() <= 1; }));
+  RawClient fourth(echo.port());
+  fourth.Send(half + std::string(400000, 'a'));
+  EXPECT_EQ(BodyOf(fourth.ReadResponse()).size(), 800000u);
+  EXPECT_EQ(StatusOf(echo.Get("/alive")), 200);
+}
+
 TEST(HttpLimitsTest, HalfSentRequestsThatResetLeaveNothingBehind) {
   EchoServer echo;
   for (int i = 0; i < 30; ++i) {
