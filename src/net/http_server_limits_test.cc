@@ -400,7 +400,6 @@ TEST(HttpLimitsTest, AcceptingResumesAfterDescriptorsRanOut) {
   getrlimit(RLIMIT_NOFILE, &before);
   int probe = dup(0);
   close(probe);
-  std::vector<int> sockets;
   rlimit tight = before;
   tight.rlim_cur = static_cast<rlim_t>(probe) + 1;  // one client socket, none for the server
   setrlimit(RLIMIT_NOFILE, &tight);
