@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace hadal {
@@ -42,12 +43,22 @@ void Connection::SetPhase(ConnectionPhase phase, Duration limit) {
   deadline_ = Now() + limit;
 }
 
+// When memory is out, the connection that asked for it pays, not the server.
+template <class F>
+void Connection::Guarded(F&& call) {
+  try {
+    call();
+  } catch (const std::bad_alloc&) {
+    Close();
+  }
+}
+
 void Connection::WaitReadable() {
   if (waits_readable_ || closed_) return;
   waits_readable_ = true;
   socket_.WaitReadable([self = shared_from_this()] {
     self->waits_readable_ = false;
-    self->OnReadable();
+    self->Guarded([&] { self->OnReadable(); });
   });
 }
 
@@ -56,7 +67,7 @@ void Connection::WaitWritable() {
   waits_writable_ = true;
   socket_.WaitWritable([self = shared_from_this()] {
     self->waits_writable_ = false;
-    self->OnWritable();
+    self->Guarded([&] { self->OnWritable(); });
   });
 }
 
@@ -123,7 +134,7 @@ void Connection::ReadInput() {
         return Close();
     }
   }
-  loop_.loop().Post([self = shared_from_this()] { self->ReadInput(); });
+  loop_.loop().Post([self = shared_from_this()] { self->Guarded([&] { self->ReadInput(); }); });
 }
 
 bool Connection::TakeInput(const char* bytes, size_t n) {
@@ -168,8 +179,11 @@ bool Connection::ParseSome() {
     return false;
   }
   switch (*step) {
-    case RequestParser::Step::kNeedMore:
+    case RequestParser::Step::kNeedMore: {
+      Status ok = CountBody();
+      if (!ok) Refuse(ok.error());
       return false;
+    }
     case RequestParser::Step::kHead: {
       body_start_ = Now();
       Status ok = CheckHead();
@@ -190,6 +204,21 @@ bool Connection::ParseSome() {
   return false;
 }
 
+Status Connection::CountBody() {
+  std::atomic<size_t>& total = loop_.shared().receiving_bytes;
+  size_t now = parser_.request().body.size();
+  size_t added = now - counted_bytes_;
+  counted_bytes_ = now;
+  if (total.fetch_add(added) + added <= limits().receiving_bytes) return {};
+  return Fail(ErrorCode::kUnavailable,
+              "the request bodies under way exceed {} bytes; try again later",
+              limits().receiving_bytes);
+}
+
+void Connection::Uncount() {
+  loop_.shared().receiving_bytes.fetch_sub(std::exchange(counted_bytes_, 0));
+}
+
 Status Connection::CheckHead() const {
   const HttpRequest& request = parser_.request();
   // HTTP/1.0 may come without Host; browsers, whom the check is about, always send it.
@@ -205,6 +234,7 @@ Status Connection::CheckHead() const {
 }
 
 void Connection::Dispatch() {
+  Uncount();
   auto request = std::make_shared<HttpRequest>(parser_.Take());
   request->remote_address = remote_address_;
   request->is_tls = loop_.shared().tls != nullptr;
@@ -295,6 +325,7 @@ void Connection::EndResponse() {
 
 void Connection::Refuse(const Error& error) {
   closing_ = true;
+  Uncount();
   std::string body = loop_.shared().options.error_body(error, parser_.request().path);
   ResponseFraming framing;
   framing.length = body.size();
@@ -311,6 +342,7 @@ void Connection::Linger() {
   SetPhase(ConnectionPhase::kLingering, limits().linger_timeout);
   input_ = std::string();
   input_begin_ = 0;
+  parser_ = RequestParser(limits());
   stream_->ShutdownWrite();
   if (peer_eof_) return Close();
   if (read_paused_ || !waits_readable_) {
@@ -384,6 +416,7 @@ void Connection::Close() {
   if (closed_) return;
   closed_ = true;
   auto self = shared_from_this();
+  Uncount();
   loop_.Remove(self_, phase_, remote_address_);
   socket_.Close();
   output_.Clear();

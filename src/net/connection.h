@@ -35,6 +35,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void ProcessInput();
   bool ParseSome();  // false: nothing more to do now
   Status CheckHead() const;
+  Status CountBody();  // of the request under way, in what all connections hold
+  void Uncount();
+  template <class F>
+  void Guarded(F&& call);
   void Dispatch();
   void OnResponseData();
   void Flush();
@@ -65,6 +69,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string input_;
   size_t input_begin_ = 0;  // bytes of input_ already consumed
   RequestParser parser_;
+  size_t counted_bytes_ = 0;  // this connection's part of ServerShared::receiving_bytes
   OutputQueue output_;
   std::shared_ptr<ResponseState> response_;  // of the request being answered
   std::string request_path_;                 // of that request

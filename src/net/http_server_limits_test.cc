@@ -2,6 +2,7 @@
 // nothing of it, and the server goes on serving.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <random>
@@ -246,6 +247,35 @@ TEST(HttpLimitsTest, ABodyThatKeepsTheRateMayTakeLongerThanTheTimeout) {
   EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
 }
 
+TEST(HttpLimitsTest, BodiesUnderWayAreBoundedTogether) {
+  HttpServerOptions options;
+  options.limits.receiving_bytes = 1000 * 1000;
+  EchoServer echo(options);
+  std::string half =
+      "POST / HTTP/1.1\r\n" + kHost + "Content-Length: 800000\r\n\r\n" + std::string(400000, 'a');
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back(echo.port());
+    clients.back().Send(half);
+  }
+  RawClient* refused = nullptr;  // whichever the server read last
+  EXPECT_TRUE(Eventually([&] {
+    for (RawClient& client : clients) {
+      pollfd entry{client.fd(), POLLIN, 0};
+      if (poll(&entry, 1, 0) > 0) refused = &client;
+    }
+    return refused != nullptr;
+  }));
+  ASSERT_NE(refused, nullptr);
+  EXPECT_EQ(StatusOf(refused->ReadResponse()), 503);
+  for (RawClient& client : clients) client.ResetAndClose();
+  EXPECT_TRUE(Eventually([&] { return echo.server->open_connections() == 0; }));
+  RawClient fourth(echo.port());
+  fourth.Send(half + std::string(400000, 'a'));
+  EXPECT_EQ(BodyOf(fourth.ReadResponse()).size(), 800000u);
+  EXPECT_EQ(StatusOf(echo.Get("/alive")), 200);
+}
+
 TEST(HttpLimitsTest, HalfSentRequestsThatResetLeaveNothingBehind) {
   EchoServer echo;
   for (int i = 0; i < 30; ++i) {
@@ -370,7 +400,6 @@ TEST(HttpLimitsTest, AcceptingResumesAfterDescriptorsRanOut) {
   getrlimit(RLIMIT_NOFILE, &before);
   int probe = dup(0);
   close(probe);
-  std::vector<int> sockets;
   rlimit tight = before;
   tight.rlim_cur = static_cast<rlim_t>(probe) + 1;  // one client socket, none for the server
   setrlimit(RLIMIT_NOFILE, &tight);

@@ -61,11 +61,12 @@ struct HttpRequest {
 
 // What one client may ask of the server. Breaking a limit gives the status named.
 struct HttpLimits {
-  size_t uri_bytes = 8 * 1024;                         // 414
-  size_t header_bytes = 32 * 1024;                     // all fields together: 431
-  size_t header_count = 100;                           // 431
-  size_t body_bytes = 32 * 1024 * 1024;                // 413
-  size_t chunk_count = 64 * 1024;                      // chunks of one body: 400
+  size_t uri_bytes = 8 * 1024;                  // 414
+  size_t header_bytes = 32 * 1024;              // all fields together: 431
+  size_t header_count = 100;                    // 431
+  size_t body_bytes = 32 * 1024 * 1024;         // 413
+  size_t receiving_bytes = 1024 * 1024 * 1024;  // bodies under way, all connections together: 503
+  size_t chunk_count = 64 * 1024;               // chunks of one body: 400
   Duration header_timeout = std::chrono::seconds(10);  // first byte to end of head: 408
   // A body of n bytes must be complete after body_timeout + n / body_bytes_per_second: 408.
   Duration body_timeout = std::chrono::seconds(10);

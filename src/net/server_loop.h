@@ -31,6 +31,7 @@ struct ServerShared {
   // Apart from the rest, because responses that outlive the server look at it.
   std::shared_ptr<std::atomic<bool>> draining = std::make_shared<std::atomic<bool>>(false);
   std::atomic<size_t> open_connections{0};
+  std::atomic<size_t> receiving_bytes{0};  // of bodies not yet complete
 
   void BeginRequest();
   void EndRequest();
