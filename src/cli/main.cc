@@ -28,7 +28,7 @@ class CommandLine {
   int Run(int argc, char** argv) {
     try {
       app_.parse(argc, argv);
-    } catch (const CLI::CallForHelp& e) {
+    } catch (const CLI::Success& e) {  // --help, --help-all, --version
       return app_.exit(e);
     } catch (const CLI::ParseError& e) {
       app_.exit(e);
@@ -245,7 +245,10 @@ void CommandLine::BuildInfo() {
   completion->add_option("shell", shell_, "bash, zsh, fish")->required();
   On(completion, [this] { return PrintCompletion(shell_, names_); });
   CLI::App* help = Sub("help", "this text", "显示本帮助");
-  help->callback([this] { std::fputs(app_.help().c_str(), stdout); });
+  help->callback([this] {
+    std::fputs(app_.get_formatter()->make_help(&app_, "hadal", CLI::AppFormatMode::Normal).c_str(),
+               stdout);
+  });
 }
 
 // --lang decides the language of the help itself, so it is looked for before parsing.

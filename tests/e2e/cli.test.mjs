@@ -86,7 +86,7 @@ test('chat keeps a conversation over its standard input', async () => {
 });
 
 test('logits of the committed goldens match through the command', async () => {
-  const golden = path.join(root, 'tests/golden/deepseek_v3');
+  const golden = path.join(root, 'tests/golden/deepseek-v3');
   const ids = path.join(tmp, 'ids.json');
   fs.writeFileSync(ids, '[1, 2, 3, 4, 5, 6, 7]');
   const outs = [];

@@ -50,7 +50,7 @@ test('40 clients dropped mid-stream free their blocks within a second', async ()
   const began = Date.now();
   const free = await waitFor(async () => (await server.metric('hadal_kv_blocks_held')) === 0, 1000);
   assert.ok(free, `blocks still held after ${Date.now() - began} ms`);
-  const total = await server.metric('hadal_kv_blocks_total');
+  const total = await server.metric('hadal_kv_blocks');
   const sum = (await server.metric('hadal_kv_blocks_free')) + (await server.metric('hadal_kv_blocks_cached'));
   assert.equal(sum, total);
 });
