@@ -23,6 +23,90 @@ int64_t LatentAt(const KvView& latent, const SeqChunk& c, int64_t position) {
   return slot * latent.width;
 }
 
+// Some keys of a chunk, expanded, and the running softmax of all its heads and rows over them.
+struct ExpandedKeys {
+  const KernelTable& table;
+  const MlaArgs& a;
+  const SeqChunk& c;
+  int64_t first = 0, n = 0;   // key positions [first, first + n)
+  float* expanded = nullptr;  // [n][n_heads][nope + v_dim]
+  float* states = nullptr;    // [n_heads]: m [rows], l [rows], o [rows][v_stride]
+
+  int64_t v_stride() const { return RoundUp(a.v_dim, kPanel); }
+  int64_t q_dim() const { return a.nope + a.rope; }
+  bool bf16() const { return a.latent.dtype == DType::kBf16; }
+  // Working memory of Attend: queries, scores, packed keys and values, counts of visible keys.
+  int64_t SpaceFloats() const {
+    return kTaskVectors * (q_dim() + kKeyTile + 1) + kKeyTile * (q_dim() + v_stride());
+  }
+  const std::byte* Latent(int64_t position, int64_t column) const {
+    return static_cast<const std::byte*>(a.latent.data) +
+           (LatentAt(a.latent, c, position) + column) *
+               static_cast<int64_t>(SizeOf(a.latent.dtype));
+  }
+  SoftmaxState State(int64_t head, int64_t row) const {
+    float* base = states + head * c.n_rows * (v_stride() + 2);
+    return {base + row, base + c.n_rows + row, base + 2 * c.n_rows + row * v_stride()};
+  }
+
+  void CopyLatent(int64_t position, float* out) const {
+    const std::byte* row = Latent(position, 0);
+    if (bf16()) {
+      table.from_bf16(reinterpret_cast<const uint16_t*>(row), a.kv_lora, out);
+    } else {
+      std::memcpy(out, row, static_cast<size_t>(a.kv_lora) * sizeof(float));
+    }
+  }
+
+  // Keys [tile, tile + n_keys) of one head, ready for attention_tile.
+  void Pack(int64_t head, int64_t tile, int n_keys, float* keys, float* values) const {
+    const void *nope_rows[kKeyTile], *rope_rows[kKeyTile], *value_rows[kKeyTile];
+    for (int64_t j = 0; j < n_keys; ++j) {
+      const float* row = expanded + ((tile - first + j) * a.n_heads + head) * (a.nope + a.v_dim);
+      nope_rows[j] = row;
+      value_rows[j] = row + a.nope;
+      rope_rows[j] = Latent(tile + j, a.kv_lora);
+    }
+    table.pack_keys(nope_rows, false, n_keys, a.nope, keys);
+    table.pack_keys(rope_rows, bf16(), n_keys, a.rope, keys + a.nope * kKeyTile);
+    table.pack_values(value_rows, false, n_keys, a.v_dim, v_stride(), values);
+  }
+
+  // Rows [row0, row0 + n_q) of one head against these keys.
+  void Attend(int64_t head, int64_t row0, int64_t n_q, float* space) const {
+    float* q = space;
+    float* scores = q + kTaskVectors * q_dim();
+    float* keys = scores + kTaskVectors * kKeyTile;
+    float* values = keys + q_dim() * kKeyTile;
+    auto* seen = reinterpret_cast<int32_t*>(values + v_stride() * kKeyTile);
+    for (int64_t i = 0; i < n_q; ++i) {
+      const float* from = a.q.f32() + ((c.first_row + row0 + i) * a.n_heads + head) * q_dim();
+      for (int64_t d = 0; d < q_dim(); ++d) q[i * q_dim() + d] = from[d] * a.scale;
+      if (first == 0) ResetState(State(head, row0 + i), v_stride());
+    }
+    const SoftmaxState state = State(head, row0);
+    const int64_t visible = std::min(first + n, c.context + row0 + n_q);
+    for (int64_t tile = first; tile < visible; tile += kKeyTile) {
+      Pack(head, tile, static_cast<int>(std::min<int64_t>(kKeyTile, visible - tile)), keys, values);
+      for (int64_t i = 0; i < n_q; ++i) {
+        const int64_t sees = c.context + row0 + i + 1 - tile;
+        seen[i] = static_cast<int32_t>(std::clamp<int64_t>(sees, 0, kKeyTile));
+      }
+      table.attention_tile(
+          {q, keys, values, seen, scores, state.m, state.l, state.o, n_q, q_dim(), v_stride()});
+    }
+  }
+
+  // Writes the result of these rows, after the last keys.
+  void Finish(int64_t head, int64_t row0, int64_t n_q) const {
+    for (int64_t i = 0; i < n_q; ++i) {
+      const SoftmaxState s = State(head, row0 + i);
+      float* out = a.out.f32() + ((c.first_row + row0 + i) * a.n_heads + head) * a.v_dim;
+      for (int64_t d = 0; d < a.v_dim; ++d) out[d] = s.o[d] / *s.l;
+    }
+  }
+};
+
 }  // namespace
 
 // Per query, key and head the absorbed form costs 2 kv_lora + rope multiply-adds, the other
@@ -111,80 +195,30 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
 }
 
 void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
-  const int64_t heads = a.n_heads, q_dim = a.nope + a.rope, kv = a.nope + a.v_dim;
-  const int64_t keys = int64_t{c.context} + c.n_rows, v_stride = RoundUp(a.v_dim, kPanel);
-  const int64_t state = v_stride + 2, vectors = c.n_rows;
-  const bool bf16 = a.latent.dtype == DType::kBf16;
-  const auto latent_bytes = static_cast<int64_t>(SizeOf(a.latent.dtype));
+  const int64_t heads = a.n_heads, vectors = c.n_rows;
+  const int64_t keys = int64_t{c.context} + c.n_rows, expanded_cols = heads * (a.nope + a.v_dim);
   float* latents = ReserveFloats(kMlaLatentRows, kExpandKeys * a.kv_lora);
-  float* expanded = ReserveFloats(kMlaKeysValues, kExpandKeys * heads * kv);
-  // Running softmax of every head and row: [heads][m of rows, l of rows, o of rows].
-  float* states = ReserveFloats(kMlaState, heads * vectors * state);
-  const int64_t space_floats =
-      RoundUp(kTaskVectors * (q_dim + kKeyTile + 1) + kKeyTile * (q_dim + v_stride) + 64, 1024);
-  float* spaces = ReserveFloats(kAttentionThread, space_floats * pool_.size());
+  ExpandedKeys e{table_, a, c};
+  e.expanded = ReserveFloats(kMlaKeysValues, kExpandKeys * expanded_cols);
+  e.states = ReserveFloats(kMlaState, heads * vectors * (e.v_stride() + 2));
+  const int64_t space = RoundUp(e.SpaceFloats(), 1024);  // threads do not share pages
+  float* spaces = ReserveFloats(kAttentionThread, space * pool_.size());
   const int64_t tiles = (vectors + kTaskVectors - 1) / kTaskVectors;
   CHECK(heads * tiles < (int64_t{1} << 31));
 
-  for (int64_t first = 0; first < keys; first += kExpandKeys) {
-    const int64_t n = std::min(kExpandKeys, keys - first);
-    const auto* cache = static_cast<const std::byte*>(a.latent.data);
-    ForRows(n, a.kv_lora, [&](int64_t j) {
-      const std::byte* row = cache + LatentAt(a.latent, c, first + j) * latent_bytes;
-      float* to = latents + j * a.kv_lora;
-      if (bf16) {
-        table_.from_bf16(reinterpret_cast<const uint16_t*>(row), a.kv_lora, to);
-      } else {
-        std::memcpy(to, row, static_cast<size_t>(a.kv_lora) * sizeof(float));
-      }
-    });
+  for (e.first = 0; e.first < keys; e.first += kExpandKeys) {
+    e.n = std::min(kExpandKeys, keys - e.first);
+    ForRows(e.n, a.kv_lora, [&](int64_t j) { e.CopyLatent(e.first + j, latents + j * a.kv_lora); });
     const Layout layout = Cast(a.kv_b).layout();
-    QueueTile(Convert({latents, a.kv_lora, n, a.kv_lora}, layout), 0, n, Cast(a.kv_b), 0);
-    LastTile().out = expanded;
-    LastTile().ldo = heads * kv;
+    QueueTile(Convert({latents, a.kv_lora, e.n, a.kv_lora}, layout), 0, e.n, Cast(a.kv_b), 0);
+    LastTile().out = e.expanded;
+    LastTile().ldo = expanded_cols;
     RunQueued(layout);
-
     pool_.ForEach(static_cast<int>(heads * tiles), [&](int task, int thread) {
-      const int64_t h = task % heads, vec0 = task / heads * kTaskVectors;
+      const int64_t head = task % heads, vec0 = task / heads * kTaskVectors;
       const int64_t n_q = std::min(kTaskVectors, vectors - vec0);
-      float* q = spaces + thread * space_floats;
-      float* scores = q + kTaskVectors * q_dim;
-      float* packed_keys = scores + kTaskVectors * kKeyTile;
-      float* packed_values = packed_keys + q_dim * kKeyTile;
-      auto* seen = reinterpret_cast<int32_t*>(packed_values + v_stride * kKeyTile);
-      float* m = states + h * vectors * state + vec0;
-      float* l = m + vectors;
-      float* o = states + h * vectors * state + 2 * vectors + vec0 * v_stride;
-      for (int64_t i = 0; i < n_q; ++i) {
-        const float* from = a.q.f32() + ((c.first_row + vec0 + i) * heads + h) * q_dim;
-        for (int64_t d = 0; d < q_dim; ++d) q[i * q_dim + d] = from[d] * a.scale;
-        if (first == 0) ResetState({m + i, l + i, o + i * v_stride}, v_stride);
-      }
-      const int64_t visible = std::min(first + n, c.context + vec0 + n_q);
-      for (int64_t tile = first; tile < visible; tile += kKeyTile) {
-        const int n_keys = static_cast<int>(std::min<int64_t>(kKeyTile, visible - tile));
-        const void *nope_rows[kKeyTile], *rope_rows[kKeyTile], *value_rows[kKeyTile];
-        for (int64_t j = 0; j < n_keys; ++j) {
-          const float* row = expanded + ((tile - first + j) * heads + h) * kv;
-          nope_rows[j] = row;
-          value_rows[j] = row + a.nope;
-          rope_rows[j] = cache + (LatentAt(a.latent, c, tile + j) + a.kv_lora) * latent_bytes;
-        }
-        table_.pack_keys(nope_rows, false, n_keys, a.nope, packed_keys);
-        table_.pack_keys(rope_rows, bf16, n_keys, a.rope, packed_keys + a.nope * kKeyTile);
-        table_.pack_values(value_rows, false, n_keys, a.v_dim, v_stride, packed_values);
-        for (int64_t i = 0; i < n_q; ++i) {
-          const int64_t sees = c.context + vec0 + i + 1 - tile;
-          seen[i] = static_cast<int32_t>(std::clamp<int64_t>(sees, 0, kKeyTile));
-        }
-        table_.attention_tile(
-            {q, packed_keys, packed_values, seen, scores, m, l, o, n_q, q_dim, v_stride});
-      }
-      if (first + n < keys) return;
-      for (int64_t i = 0; i < n_q; ++i) {
-        float* out = a.out.f32() + ((c.first_row + vec0 + i) * heads + h) * a.v_dim;
-        for (int64_t d = 0; d < a.v_dim; ++d) out[d] = o[i * v_stride + d] / l[i];
-      }
+      e.Attend(head, vec0, n_q, spaces + thread * space);
+      if (e.first + e.n == keys) e.Finish(head, vec0, n_q);
     });
   }
 }

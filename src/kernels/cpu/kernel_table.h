@@ -11,6 +11,14 @@
 
 #include <cstdint>
 
+// Before the loops over a kernel's block of registers: left to itself the compiler may keep a block
+// of 6 by 4 accumulators in memory.
+#if defined(__clang__)
+#define HADAL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define HADAL_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace hadal::cpu {
 
 // Weights [n, k] are stored in panels of 16 output columns, zero-padded to whole panels.

@@ -24,6 +24,13 @@ void PackPanelBf16(const float* rows, int64_t columns, int64_t k_size, uint16_t*
   }
 }
 
+// To the nearest integer, ties to even, for |v| < 2^22: the sum's last bit is worth 1.
+int32_t Nearest(float v) {
+  constexpr float kShift = 12582912.0f;  // 1.5 * 2^23
+  const float shifted = v + kShift;
+  return static_cast<int32_t>(shifted - kShift);
+}
+
 // One column's values of one block. A value that is not finite makes the scale NaN, so that it
 // shows in every output instead of being clamped away.
 void PackInt8Column(const float* values, int64_t n, int64_t column, Int8Block* block) {
@@ -42,7 +49,7 @@ void PackInt8Column(const float* values, int64_t n, int64_t column, Int8Block* b
   const float inverse = 127.0f / amax;
   int32_t sum = 0;
   for (int64_t k = 0; k < n; ++k) {
-    const auto q = static_cast<int32_t>(std::nearbyint(values[k] * inverse));
+    const auto q = Nearest(values[k] * inverse);
     block->w[k / 4][column][k % 4] = static_cast<int8_t>(std::clamp(q, -127, 127));
     sum += block->w[k / 4][column][k % 4];
   }

@@ -7,16 +7,19 @@ namespace {
 // In place transpose of 8 rows of 8.
 HADAL_AVX2_INLINE void Transpose(__m256 (&r)[8]) {
   __m256 a[8], b[8];
+  HADAL_UNROLL
   for (int i = 0; i < 8; i += 2) {
     a[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
     a[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
   }
+  HADAL_UNROLL
   for (int i = 0; i < 8; i += 4) {
     b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
     b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
     b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
     b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
   }
+  HADAL_UNROLL
   for (int i = 0; i < 4; ++i) {
     r[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
     r[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
@@ -39,20 +42,27 @@ template <int R, int C, bool kAdd>
 HADAL_AVX2_INLINE void Product(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t n,
                                float* c, int64_t ldc) {
   __m256 acc[R][C];
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
     for (int j = 0; j < C; ++j) {
       acc[r][j] = kAdd ? _mm256_loadu_ps(c + r * ldc + j * 8) : _mm256_setzero_ps();
     }
   }
   for (int64_t k = 0; k < n; ++k) {
     __m256 x[R];
+    HADAL_UNROLL
     for (int r = 0; r < R; ++r) x[r] = _mm256_broadcast_ss(a + r * lda + k);
+    HADAL_UNROLL
     for (int j = 0; j < C; ++j) {
       const __m256 v = _mm256_loadu_ps(b + k * ldb + j * 8);
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) acc[r][j] = _mm256_fmadd_ps(x[r], v, acc[r][j]);
     }
   }
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
     for (int j = 0; j < C; ++j) _mm256_storeu_ps(c + r * ldc + j * 8, acc[r][j]);
   }
 }
@@ -71,6 +81,7 @@ void Softmax(const AttentionTile& t, int64_t i) {
   const int seen = t.seen[i];
   const __m256 none = _mm256_set1_ps(-__builtin_inff());
   __m256 v[8], largest = _mm256_set1_ps(t.m[i]);
+  HADAL_UNROLL
   for (int j = 0; j < 8; ++j) {
     const __m256i mask = TailMask(seen - j * 8);
     v[j] = _mm256_blendv_ps(none, _mm256_loadu_ps(s + j * 8), _mm256_castsi256_ps(mask));
@@ -78,6 +89,7 @@ void Softmax(const AttentionTile& t, int64_t i) {
   }
   const float m = Max(largest);
   __m256 sum = _mm256_setzero_ps();
+  HADAL_UNROLL
   for (int j = 0; j < 8; ++j) {
     v[j] = Exp(_mm256_sub_ps(v[j], _mm256_set1_ps(m)));
     sum = _mm256_add_ps(sum, v[j]);
@@ -116,13 +128,16 @@ void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t dim, float
     int64_t d = 0;
     for (; d + 8 <= dim; d += 8) {
       __m256 r[8];
+      HADAL_UNROLL
       for (int j = 0; j < 8; ++j) {
         r[j] = j < n ? LoadRow(rows[j0 + j], bf16, d) : _mm256_setzero_ps();
       }
       Transpose(r);
+      HADAL_UNROLL
       for (int i = 0; i < 8; ++i) _mm256_storeu_ps(keys + (d + i) * kKeyTile + j0, r[i]);
     }
     for (; d < dim; ++d) {
+      HADAL_UNROLL
       for (int j = 0; j < 8; ++j) {
         keys[d * kKeyTile + j0 + j] = j < n ? LoadOne(rows[j0 + j], bf16, d) : 0.0f;
       }

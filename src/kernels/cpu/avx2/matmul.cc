@@ -17,9 +17,11 @@ struct F32Format {
   HADAL_AVX2_INLINE void Accumulate(const float* x, int64_t ldx, const float* w, int64_t stride,
                                     int64_t k0, int64_t k1, __m256 (&acc)[R][P][2]) {
     for (int64_t k = k0; k < k1; ++k) {
+      HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
         const __m256 w0 = _mm256_loadu_ps(w + p * stride + k * kPanel);
         const __m256 w1 = _mm256_loadu_ps(w + p * stride + k * kPanel + 8);
+        HADAL_UNROLL
         for (int r = 0; r < R; ++r) {
           const __m256 a = _mm256_broadcast_ss(x + r * ldx + k);
           acc[r][p][0] = _mm256_fmadd_ps(a, w0, acc[r][p][0]);
@@ -38,11 +40,13 @@ struct Bf16Format {
   HADAL_AVX2_INLINE void Step(const float* x, int64_t ldx, const uint16_t* w, int64_t stride,
                               int64_t k, __m256 (&acc)[R][P][2]) {
     const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) {
       const auto* pairs = reinterpret_cast<const __m256i*>(w + p * stride + k * kPanel);
       const __m256i raw0 = _mm256_loadu_si256(pairs), raw1 = _mm256_loadu_si256(pairs + 1);
       const __m256 even0 = _mm256_castsi256_ps(_mm256_slli_epi32(raw0, 16));
       const __m256 even1 = _mm256_castsi256_ps(_mm256_slli_epi32(raw1, 16));
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) {
         const __m256 a = _mm256_broadcast_ss(x + r * ldx + k);
         acc[r][p][0] = _mm256_fmadd_ps(a, even0, acc[r][p][0]);
@@ -51,6 +55,7 @@ struct Bf16Format {
       if (!kOdd) continue;
       const __m256 odd0 = _mm256_castsi256_ps(_mm256_and_si256(raw0, high));
       const __m256 odd1 = _mm256_castsi256_ps(_mm256_and_si256(raw1, high));
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) {
         const __m256 a = _mm256_broadcast_ss(x + r * ldx + k + 1);
         acc[r][p][0] = _mm256_fmadd_ps(a, odd0, acc[r][p][0]);
@@ -76,8 +81,11 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel, int64_t k0, int64_t 
   const int64_t stride = F::PanelElements(t.k);
   const auto* w = static_cast<const typename F::Element*>(t.w) + panel * stride;
   __m256 acc[R][P][2];
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) {
+      HADAL_UNROLL
       for (int h = 0; h < 2; ++h) {
         const int64_t column = (panel + p) * kPanel + h * 8;
         acc[r][p][h] = k0 == 0 || column >= t.n
@@ -88,10 +96,13 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel, int64_t k0, int64_t 
   }
   F::template Accumulate<R, P>(x, t.ldx, w, stride, k0, k1, acc);
   const bool add_bias = t.bias && k1 == t.k;
+  HADAL_UNROLL
   for (int p = 0; p < P; ++p) {
+    HADAL_UNROLL
     for (int h = 0; h < 2; ++h) {
       const int64_t column = (panel + p) * kPanel + h * 8;
       if (column >= t.n) continue;
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) {
         __m256 v = acc[r][p][h];
         if (add_bias) v = _mm256_add_ps(v, Load(t.bias + column, t.n - column));
@@ -147,18 +158,24 @@ void Int8Rows(const MatMulTile& t, int64_t row, int64_t panel) {
   const auto* x = static_cast<const int8_t*>(t.x) + row * t.ldx;
   const __m256i ones = _mm256_set1_epi16(1);
   __m256 total[R][P][2];
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) total[r][p][0] = total[r][p][1] = _mm256_setzero_ps();
   }
   for (int64_t b = 0; b < blocks; ++b) {
     __m256i sum[R][P][2];
+    HADAL_UNROLL
     for (int r = 0; r < R; ++r) {
+      HADAL_UNROLL
       for (int p = 0; p < P; ++p) sum[r][p][0] = sum[r][p][1] = _mm256_setzero_si256();
     }
     for (int k4 = 0; k4 < kInt8KStep / 4; ++k4) {
+      HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
         const auto* quads = reinterpret_cast<const __m256i*>(w[p * blocks + b].w[k4]);
         const __m256i w0 = _mm256_loadu_si256(quads), w1 = _mm256_loadu_si256(quads + 1);
+        HADAL_UNROLL
         for (int r = 0; r < R; ++r) {
           const __m256i a = _mm256_castps_si256(_mm256_broadcast_ss(
               reinterpret_cast<const float*>(x + r * t.ldx + b * kInt8KStep + k4 * 4)));
@@ -171,9 +188,12 @@ void Int8Rows(const MatMulTile& t, int64_t row, int64_t panel) {
         }
       }
     }
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) {
+      HADAL_UNROLL
       for (int h = 0; h < 2; ++h) {
         const __m256 w_scale = _mm256_loadu_ps(w[p * blocks + b].scale + h * 8);
+        HADAL_UNROLL
         for (int r = 0; r < R; ++r) {
           const __m256 scale =
               _mm256_mul_ps(w_scale, _mm256_set1_ps(t.x_scale[(row + r) * t.ld_scale + b]));
@@ -182,10 +202,13 @@ void Int8Rows(const MatMulTile& t, int64_t row, int64_t panel) {
       }
     }
   }
+  HADAL_UNROLL
   for (int p = 0; p < P; ++p) {
+    HADAL_UNROLL
     for (int h = 0; h < 2; ++h) {
       const int64_t column = (panel + p) * kPanel + h * 8;
       if (column >= t.n) continue;
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) {
         __m256 v = total[r][p][h];
         if (t.bias) v = _mm256_add_ps(v, Load(t.bias + column, t.n - column));

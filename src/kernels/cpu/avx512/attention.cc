@@ -9,16 +9,19 @@ constexpr int kRows = 6;  // query vectors computed together
 // In place transpose of 16 rows of 16.
 HADAL_AVX512_INLINE void Transpose(__m512 (&r)[16]) {
   __m512 a[16];
+  HADAL_UNROLL
   for (int i = 0; i < 16; i += 2) {
     a[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
     a[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
   }
+  HADAL_UNROLL
   for (int i = 0; i < 16; i += 4) {  // r[i + j]: column j of each 4-lane group, rows i .. i + 3
     r[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
     r[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
     r[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
     r[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
   }
+  HADAL_UNROLL
   for (int j = 0; j < 4; ++j) {  // 128-bit lanes: 4 x 4 transpose of rows j, j + 4, j + 8, j + 12
     const __m512 low0 = _mm512_shuffle_f32x4(r[j], r[j + 4], 0x88);
     const __m512 low1 = _mm512_shuffle_f32x4(r[j + 8], r[j + 12], 0x88);
@@ -29,6 +32,7 @@ HADAL_AVX512_INLINE void Transpose(__m512 (&r)[16]) {
     a[j + 4] = _mm512_shuffle_f32x4(high0, high1, 0x88);
     a[j + 12] = _mm512_shuffle_f32x4(high0, high1, 0xdd);
   }
+  HADAL_UNROLL
   for (int i = 0; i < 16; ++i) r[i] = a[i];
 }
 
@@ -44,20 +48,27 @@ template <int R, int C, bool kAdd>
 HADAL_AVX512_INLINE void Product(const float* a, int64_t lda, const float* b, int64_t ldb,
                                  int64_t n, float* c, int64_t ldc) {
   __m512 acc[R][C];
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
     for (int j = 0; j < C; ++j) {
       acc[r][j] = kAdd ? _mm512_loadu_ps(c + r * ldc + j * 16) : _mm512_setzero_ps();
     }
   }
   for (int64_t k = 0; k < n; ++k) {
     __m512 x[R];
+    HADAL_UNROLL
     for (int r = 0; r < R; ++r) x[r] = _mm512_set1_ps(a[r * lda + k]);
+    HADAL_UNROLL
     for (int j = 0; j < C; ++j) {
       const __m512 v = _mm512_loadu_ps(b + k * ldb + j * 16);
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) acc[r][j] = _mm512_fmadd_ps(x[r], v, acc[r][j]);
     }
   }
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
     for (int j = 0; j < C; ++j) _mm512_storeu_ps(c + r * ldc + j * 16, acc[r][j]);
   }
 }
@@ -68,12 +79,14 @@ void Softmax(const AttentionTile& t, int64_t i) {
   const int seen = t.seen[i];
   const __m512 none = _mm512_set1_ps(-__builtin_inff());
   __m512 v[4], largest = _mm512_set1_ps(t.m[i]);
+  HADAL_UNROLL
   for (int j = 0; j < 4; ++j) {
     v[j] = _mm512_mask_loadu_ps(none, TailMask(seen - j * 16), s + j * 16);
     largest = _mm512_max_ps(largest, v[j]);
   }
   const float m = _mm512_reduce_max_ps(largest);
   __m512 sum = _mm512_setzero_ps();
+  HADAL_UNROLL
   for (int j = 0; j < 4; ++j) {
     v[j] = Exp(_mm512_sub_ps(v[j], _mm512_set1_ps(m)));
     sum = _mm512_add_ps(sum, v[j]);
@@ -93,6 +106,7 @@ template <int R>
 void Vectors(const AttentionTile& t, int64_t i) {
   float* p = t.scores + i * kKeyTile;
   Product<R, 4, false>(t.q + i * t.k_dim, t.k_dim, t.keys, kKeyTile, t.k_dim, p, kKeyTile);
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) Softmax(t, i + r);
   float* o = t.o + i * t.v_stride;
   int64_t d = 0;
@@ -112,6 +126,7 @@ void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t dim, float
   for (int j0 = 0; j0 < kKeyTile; j0 += 16) {
     for (int64_t d = 0; d < dim; d += 16) {
       __m512 r[16];
+      HADAL_UNROLL
       for (int j = 0; j < 16; ++j) {
         r[j] = j0 + j < n_keys ? LoadRow(rows[j0 + j], bf16, d, dim) : _mm512_setzero_ps();
       }

@@ -7,7 +7,9 @@ namespace hadal::cpu {
 namespace {
 
 constexpr int64_t kKBlock = 2048;  // k per pass over many rows: keeps the weights in L2
-constexpr int64_t kRows = 6;       // 6 rows by 4 panels fill 24 of the 32 registers
+// Many rows go 8 by 2 panels (16 accumulators, 8 activations and the raw weights fit the
+// registers), the last few 4 by 4, a single one 1 by 4: enough chains to hide their latency.
+constexpr int64_t kRows = 8;
 
 struct F32Format {
   using Element = float;
@@ -18,9 +20,12 @@ struct F32Format {
                                       int64_t k0, int64_t k1, __m512 (&acc)[R][P]) {
     for (int64_t k = k0; k < k1; ++k) {
       __m512 a[R];
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) a[r] = _mm512_set1_ps(x[r * ldx + k]);
+      HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
         const __m512 b = _mm512_loadu_ps(w + p * stride + k * kPanel);
+        HADAL_UNROLL
         for (int r = 0; r < R; ++r) acc[r][p] = _mm512_fmadd_ps(a[r], b, acc[r][p]);
       }
     }
@@ -36,12 +41,15 @@ struct Bf16Format {
   HADAL_AVX512_INLINE void Half(const float* x, int64_t ldx, const uint16_t* pairs, int64_t stride,
                                 __m512 (&acc)[R][P]) {
     __m512 a[R];
+    HADAL_UNROLL
     for (int r = 0; r < R; ++r) a[r] = _mm512_set1_ps(x[r * ldx]);
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) {
       const __m512i raw = _mm512_loadu_si512(pairs + p * stride);
       const __m512i bits =
           kOdd ? _mm512_and_si512(raw, _mm512_set1_epi32(static_cast<int>(0xffff0000u)))
                : _mm512_slli_epi32(raw, 16);
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) {
         acc[r][p] = _mm512_fmadd_ps(a[r], _mm512_castsi512_ps(bits), acc[r][p]);
       }
@@ -69,7 +77,9 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel, int64_t k0, int64_t 
   const auto* w = static_cast<const typename F::Element*>(t.w) + panel * stride;
   float* out = t.out + row * t.ldo + column;
   __m512 acc[R][P];
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) {
       acc[r][p] = k0 == 0 ? _mm512_setzero_ps()
                           : Load(out + r * t.ldo + p * kPanel, t.n - column - p * kPanel);
@@ -77,9 +87,11 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel, int64_t k0, int64_t 
   }
   F::template Accumulate<R, P>(x, t.ldx, w, stride, k0, k1, acc);
   const bool add_bias = t.bias && k1 == t.k;
+  HADAL_UNROLL
   for (int p = 0; p < P; ++p) {
     const int64_t left = t.n - column - p * kPanel;
     const __m512 bias = add_bias ? Load(t.bias + column + p * kPanel, left) : _mm512_setzero_ps();
+    HADAL_UNROLL
     for (int r = 0; r < R; ++r) {
       const __m512 v = add_bias ? _mm512_add_ps(acc[r][p], bias) : acc[r][p];
       Store(out + r * t.ldo + p * kPanel, left, v);
@@ -87,19 +99,30 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel, int64_t k0, int64_t 
   }
 }
 
+// The rows from `row` on that are fewer than kRows.
+template <class F, int P>
+void LastRows(const MatMulTile& t, int64_t row, int64_t panel, int64_t k0, int64_t k1) {
+  if (t.m - row >= 4) {
+    Block<F, 4, P>(t, row, panel, k0, k1);
+    row += 4;
+  }
+  const int64_t left = t.m - row;
+  if (left == 3) Block<F, 3, P>(t, row, panel, k0, k1);
+  if (left == 2) Block<F, 2, P>(t, row, panel, k0, k1);
+  if (left == 1) Block<F, 1, P>(t, row, panel, k0, k1);
+}
+
 template <class F, int P>
 void Panels(const MatMulTile& t, int64_t panel) {
   const int64_t k_block = t.m <= kRows ? t.k : kKBlock;
+  constexpr int kWide = P == 4 ? 2 : 1;
   for (int64_t k0 = 0; k0 < t.k; k0 += k_block) {
     const int64_t k1 = k0 + k_block < t.k ? k0 + k_block : t.k;
     int64_t r = 0;
-    for (; r + kRows <= t.m; r += kRows) Block<F, kRows, P>(t, r, panel, k0, k1);
-    const int64_t left = t.m - r;
-    if (left == 5) Block<F, 5, P>(t, r, panel, k0, k1);
-    if (left == 4) Block<F, 4, P>(t, r, panel, k0, k1);
-    if (left == 3) Block<F, 3, P>(t, r, panel, k0, k1);
-    if (left == 2) Block<F, 2, P>(t, r, panel, k0, k1);
-    if (left == 1) Block<F, 1, P>(t, r, panel, k0, k1);
+    for (; r + kRows <= t.m; r += kRows) {
+      for (int64_t p = 0; p < P; p += kWide) Block<F, kRows, kWide>(t, r, panel + p, k0, k1);
+    }
+    LastRows<F, P>(t, r, panel, k0, k1);
   }
 }
 

@@ -15,29 +15,38 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel) {
   const auto* w = static_cast<const Int8Block*>(t.w) + panel * blocks;
   const auto* x = static_cast<const uint8_t*>(t.x) + row * t.ldx;
   __m512 total[R][P];
+  HADAL_UNROLL
   for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) total[r][p] = _mm512_setzero_ps();
   }
   for (int64_t b = 0; b < blocks; ++b) {
     __m512i sum[R][P];
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) {
       const __m512i start = _mm512_loadu_si512(w[p * blocks + b].minus_128_sum);
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) sum[r][p] = start;
     }
     for (int k4 = 0; k4 < kInt8KStep / 4; ++k4) {
       __m512i a[R];
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) {
         const uint8_t* quad = x + r * t.ldx + b * kInt8KStep + k4 * 4;
         a[r] = _mm512_castps_si512(
             _mm512_broadcastss_ps(_mm_load_ss(reinterpret_cast<const float*>(quad))));
       }
+      HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
         const __m512i quads = _mm512_loadu_si512(w[p * blocks + b].w[k4]);
+        HADAL_UNROLL
         for (int r = 0; r < R; ++r) sum[r][p] = _mm512_dpbusd_epi32(sum[r][p], a[r], quads);
       }
     }
+    HADAL_UNROLL
     for (int p = 0; p < P; ++p) {
       const __m512 w_scale = _mm512_loadu_ps(w[p * blocks + b].scale);
+      HADAL_UNROLL
       for (int r = 0; r < R; ++r) {
         const __m512 x_scale = _mm512_set1_ps(t.x_scale[(row + r) * t.ld_scale + b]);
         total[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r][p]),
@@ -45,8 +54,10 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel) {
       }
     }
   }
+  HADAL_UNROLL
   for (int p = 0; p < P; ++p) {
     const int64_t column = (panel + p) * kPanel, left = t.n - column;
+    HADAL_UNROLL
     for (int r = 0; r < R; ++r) {
       __m512 v = total[r][p];
       if (t.bias) v = _mm512_add_ps(v, Load(t.bias + column, left));
