@@ -45,6 +45,8 @@ class OutputParser {
   virtual Text Finish() = 0;  // held-back bytes
 };
 
+// A format and its parsers refer to the tokenizer, a parser to its format: the referred outlive
+// them.
 class ChatFormat {
  public:
   virtual ~ChatFormat() = default;

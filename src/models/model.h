@@ -19,7 +19,7 @@ namespace hadal {
 struct ModelInfo {
   std::string architecture;  // model_type of config.json
   int64_t n_layers = 0, hidden = 0, vocab = 0;
-  int64_t context = 0;            // max_position_embeddings
+  int64_t context = 0;  // positions Forward takes: max_position_embeddings, or max_context if lower
   int64_t parameters = 0;         // all
   int64_t active_parameters = 0;  // multiplied for one token, embedding row excluded
   size_t checkpoint_bytes = 0;
@@ -48,7 +48,7 @@ class KvStorage {
 struct LoadOptions {
   int64_t max_step_tokens = 512;  // rows of the largest step; sizes the workspace
   int64_t max_logit_rows = 64;    // rows whose logits may be asked for in one step
-  int64_t max_context = 0;        // 0 = the checkpoint's; sizes the rope tables
+  int64_t max_context = 0;        // 0 = the checkpoint's, which is the most; sizes the rope tables
   std::function<void(size_t done_bytes, size_t all_bytes)> progress;  // may be empty
 };
 
@@ -58,7 +58,9 @@ class Model {
   virtual const ModelInfo& info() const = 0;
   virtual const KvLayout& kv_layout() const = 0;
   // Computes logits of step.logit_rows into host memory [logit_rows.size(), vocab] float32 and
-  // writes the step's keys to the cache. kUnavailable when the weights' file was cut while mapped.
+  // writes the step's keys to the cache. kInvalidArgument, before anything is computed, when the
+  // step is larger than LoadOptions said or holds a token, position, slot, block or row out of
+  // range.
   virtual Status Forward(const StepInput& step, KvStorage& kv, float* logits) = 0;
   // For tests and for naming the layer where a result parts from a golden: called with the residual
   // stream [T, hidden] after the embedding (layer -1) and after every layer.
@@ -67,9 +69,11 @@ class Model {
 };
 
 // Opens the checkpoint (a directory or a .safetensors file beside its config.json), resolves the
-// family by model_type, binds and prepares the weights.
+// family by model_type, binds and prepares the weights. Everything is copied into the backend's
+// memory: the files are not needed afterwards, and changing or cutting them changes nothing.
 // kUnsupportedModel lists the supported architectures; kBadFile lists all missing, extra and
-// misshapen tensors at once.
+// misshapen tensors at once, or the tensors that hold NaN or infinity, or a file cut while it is
+// read.
 Result<std::unique_ptr<Model>> LoadModel(const std::filesystem::path& path, Backend& backend,
                                          const LoadOptions& options);
 

@@ -23,7 +23,7 @@ KernelTable TableOf(Isa isa) {
 #if defined(HADAL_X86_KERNELS)
   if (isa >= Isa::kAvx2) FillAvx2(&table);
   if (isa >= Isa::kAvx512) FillAvx512(&table);
-  if (isa >= Isa::kAmx) FillAmx(&table);
+  // amx
 #else
   (void)isa;
 #endif

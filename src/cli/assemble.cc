@@ -1,0 +1,79 @@
+#include "cli/assemble.h"
+
+#include <unistd.h>
+
+#include "cli/terminal.h"
+#include "engine/model_runner.h"
+#include "formats/model_files.h"
+#include "service/local_chat_service.h"
+
+namespace hadal::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// models/demo of the source tree or of an installation, seen from the binary.
+fs::path BuiltInModel() {
+  std::error_code ignored;
+  const fs::path here = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+  for (const char* candidate : {"../../models/demo", "../share/hadal/models/demo"}) {
+    const fs::path path = (here / candidate).lexically_normal();
+    if (fs::exists(path / "config.json", ignored)) return path;
+  }
+  return here / "../../models/demo";
+}
+
+}  // namespace
+
+fs::path ModelDirectory(const Config& config) {
+  return config.model.path.empty() ? BuiltInModel() : fs::path(config.model.path);
+}
+
+std::string ModelName(const Config& config) {
+  if (!config.model.name.empty()) return config.model.name;
+  if (config.model.path.empty()) return "hadal-demo";
+  const fs::path path = fs::path(config.model.path).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+Result<Isa> IsaOf(const Config& config) {
+  return config.cpu.isa == "auto" ? Result<Isa>(BestIsa()) : ParseIsa(config.cpu.isa);
+}
+
+int ThreadsOf(const Config& config) {
+  return config.cpu.threads > 0 ? static_cast<int>(config.cpu.threads) : UsableCpus();
+}
+
+Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
+  CpuBackendOptions options;
+  HADAL_TRY(options.isa, IsaOf(config));
+  HADAL_TRY(options.weights, ParseWeightFormat(config.cpu.weights));
+  options.threads = ThreadsOf(config);
+  options.kv_dtype = config.cpu.kv_dtype == "f32" ? DType::kF32 : DType::kBf16;
+  return NewCpuBackend(options);
+}
+
+Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,
+                                        bool show_progress) {
+  LoadedModel loaded;
+  HADAL_TRY(loaded.backend, MakeBackend(config));
+  LoadOptions with_progress = options;
+  if (show_progress) with_progress.progress = ProgressBar("loading");
+  HADAL_TRY(loaded.model, LoadModel(ModelDirectory(config), *loaded.backend, with_progress));
+  return loaded;
+}
+
+Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {
+  auto assembly = std::make_unique<Assembly>();
+  HADAL_TRY(assembly->tokenizer, Tokenizer::Load(ModelDirectory(config)));
+  LoadOptions load;
+  load.max_step_tokens = config.engine.max_step_tokens;
+  load.max_logit_rows = config.engine.max_sequences;
+  load.max_context = config.engine.context;
+  HADAL_TRY(assembly->loaded, LoadConfiguredModel(config, load, show_progress));
+  const Model& model = *assembly->loaded.model;
+  HADAL_TRY(assembly->plan, PlanMemory(config, model, assembly->loaded.backend->kv_dtype()));
+  return assembly;
+}
+
+}  // namespace hadal::cli

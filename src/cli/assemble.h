@@ -1,0 +1,46 @@
+// Owns: how the parts are put together from the configuration, bottom up. Used by every command
+// that runs a model; serve.cc adds the front end.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "chat/chat_format.h"
+#include "cli/memory_plan.h"
+#include "config/config.h"
+#include "kernels/backend.h"
+#include "models/model.h"
+#include "service/chat_service.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hadal::cli {
+
+// The configured model, or the built-in one beside the binary.
+std::filesystem::path ModelDirectory(const Config& config);
+std::string ModelName(const Config& config);  // model.name, "hadal-demo", or the directory's name
+
+Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved
+int ThreadsOf(const Config& config);      // cpu.threads, with 0 resolved
+Result<std::unique_ptr<Backend>> MakeBackend(const Config& config);
+
+// A model being loaded: where its bytes are, how far the load is.
+struct LoadedModel {
+  std::unique_ptr<Backend> backend;  // outlives the model
+  std::unique_ptr<Model> model;
+};
+// show_progress: a bar with ETA on stderr when it is a terminal and the load takes long.
+Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,
+                                        bool show_progress);
+
+// Text service over the configured model. Destroying it stops the engine first.
+struct Assembly {
+  LoadedModel loaded;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<ChatFormat> format;  // null: no chat format resolved
+  std::unique_ptr<ChatService> service;
+  MemoryPlan plan;
+};
+Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress);
+
+}  // namespace hadal::cli

@@ -1,0 +1,69 @@
+// Owns: the options of every subcommand and its entry point; one file per subcommand.
+// Each entry point returns the process's exit code: 0 done, 1 failed (the reason is on stderr),
+// 2 wrong usage.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+
+namespace hadal::cli {
+
+// What every command shares: configuration after file and command line, language, --json.
+struct Shared {
+  Config config;
+  Language language = Language::kEnglish;
+  bool json = false;
+
+  const char* T(const char* en, const char* zh) const {
+    return language == Language::kChinese ? zh : en;
+  }
+};
+
+// Prints "hadal: message" (and, in Chinese, the catalogue's explanation) and returns 1.
+int PrintError(const Shared& shared, const Error& error);
+
+struct GenerateOptions {
+  std::string prompt;  // "-" = stdin
+  std::string system;
+  bool raw = false;  // no chat format: plain continuation
+  std::optional<bool> thinking;
+  std::optional<int64_t> max_tokens;
+  std::optional<double> temperature;
+  std::optional<uint64_t> seed;
+};
+struct ChatOptions {
+  std::string system;
+  std::optional<bool> thinking;
+  std::optional<double> temperature;
+};
+struct LogitsOptions {
+  std::string ids_path, out_path;
+  int64_t chunk = 256;
+};
+struct TokenizeOptions {
+  bool decode = false, jsonl = false, no_special = false;
+};
+struct BenchOptions {
+  std::vector<int64_t> prompts = {128, 512};
+  std::vector<int64_t> batches = {1, 8};
+  int64_t generate = 32;
+  int64_t repeat = 5;
+};
+
+int Serve(const Shared& shared);
+int Chat(const Shared& shared, const ChatOptions& options);
+int Generate(const Shared& shared, const GenerateOptions& options);
+int Logits(const Shared& shared, const LogitsOptions& options);
+int Tokenize(const Shared& shared, const TokenizeOptions& options);
+int Bench(const Shared& shared, const BenchOptions& options);
+int ConfigCheck(const Shared& shared, const std::string& path);
+int ConfigPrint(const Shared& shared);
+int PrintVersion(const Shared& shared);
+int PrintErrors(const Shared& shared);  // the error catalogue
+int PrintCompletion(const std::string& shell, const std::vector<std::string>& subcommands);
+
+}  // namespace hadal::cli

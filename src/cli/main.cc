@@ -1,0 +1,277 @@
+// hadal: reads the command line and hands over to one subcommand. The only file that sees CLI11.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "cli/commands.h"
+
+namespace hadal::cli {
+namespace {
+
+// What the command line says before it is checked: file, shortcuts and --set key=value.
+struct Overrides {
+  std::string config_file;
+  std::vector<std::pair<std::string, std::string>> values;
+};
+
+class CommandLine {
+ public:
+  explicit CommandLine(Language language)
+      : app_(T("Hadal runs the DeepSeek family on hardware you own.",
+               "Hadal：在自有硬件上运行 DeepSeek 系列模型。"),
+             "hadal") {
+    shared_.language = language;
+    language_ = language;
+    Build();
+  }
+
+  int Run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::CallForHelp& e) {
+      return app_.exit(e);
+    } catch (const CLI::ParseError& e) {
+      app_.exit(e);
+      return 2;
+    }
+    return exit_code_;
+  }
+
+ private:
+  const char* T(const char* en, const char* zh) const {
+    return language_ == Language::kChinese ? zh : en;
+  }
+
+  // Options of every subcommand.
+  CLI::App* Sub(const char* name, const char* en, const char* zh) {
+    CLI::App* sub = app_.add_subcommand(name, T(en, zh));
+    sub->add_flag("--json", shared_.json, T("machine-readable output", "以 JSON 输出"));
+    sub->add_option("--lang", lang_,
+                    T("en or zh; otherwise from the locale", "en 或 zh；默认按系统语言"));
+    names_.emplace_back(name);
+    return sub;
+  }
+  void Shortcut(CLI::App* sub, const char* flag, const char* key) {
+    const char* help = "";
+    for (const Option& o : Options()) {
+      if (std::string_view(o.key) == key) help = T(o.en, o.zh);
+    }
+    sub->add_option_function<std::string>(
+        flag, [this, key](const std::string& v) { overrides_.values.emplace_back(key, v); }, help);
+  }
+  void ModelOptions(CLI::App* sub) {
+    sub->add_option("--config", overrides_.config_file,
+                    T("hadal.toml with any option", "包含任意选项的 hadal.toml"));
+    sub->add_option_function<std::vector<std::string>>(
+        "--set",
+        [this](const std::vector<std::string>& all) {
+          for (const std::string& v : all) {
+            const size_t eq = v.find('=');
+            if (eq == std::string::npos) throw CLI::ValidationError("--set", "write key=value");
+            overrides_.values.emplace_back(v.substr(0, eq), v.substr(eq + 1));
+          }
+        },
+        T("any option as key=value; 'hadal config print' lists them",
+          "以 key=value 设置任意选项；'hadal config print' 可列出全部"));
+    Shortcut(sub, "--model", "model.path");
+    Shortcut(sub, "--isa", "cpu.isa");
+    Shortcut(sub, "--threads", "cpu.threads");
+    Shortcut(sub, "--weights", "cpu.weights");
+  }
+  // The shared part is complete only after parsing; commands run from here.
+  template <class F>
+  void On(CLI::App* sub, F run) {
+    sub->callback([this, run] {
+      if (!lang_.empty())
+        shared_.language = lang_ == "zh" ? Language::kChinese : Language::kEnglish;
+      exit_code_ = Prepare();
+      if (exit_code_ == 0) exit_code_ = run();
+    });
+  }
+  int Prepare() {
+    std::string file = overrides_.config_file;
+    if (file.empty()) file = ConfigFileOfEnvironment();
+    Status status;
+    if (!file.empty()) status = LoadConfigFile(file, shared_.config);
+    for (const auto& [key, value] : overrides_.values) {
+      if (status) status = SetOption(shared_.config, key, value);
+    }
+    if (status) status = Validate(shared_.config);
+    return status ? 0 : PrintError(shared_, status.error());
+  }
+
+  void Build();
+  void BuildServing();
+  void BuildTools();
+  void BuildInfo();
+
+  Shared shared_;
+  Language language_;
+  std::string lang_;
+  Overrides overrides_;
+  CLI::App app_;
+  std::vector<std::string> names_;
+  int exit_code_ = 0;
+  GenerateOptions generate_;
+  ChatOptions chat_;
+  LogitsOptions logits_;
+  TokenizeOptions tokenize_;
+  BenchOptions bench_;
+  std::string path_, shell_;
+};
+
+void CommandLine::Build() {
+  app_.require_subcommand(1);
+  app_.set_help_all_flag("--help-all", T("help of every command", "显示所有命令的帮助"));
+  app_.add_option("--lang", lang_,
+                  T("en or zh; otherwise from the locale", "en 或 zh；默认按系统语言"));
+  app_.get_formatter()->column_width(34);
+  if (language_ == Language::kChinese) {
+    const auto f = app_.get_formatter();
+    f->label("Usage", "用法");
+    f->label("OPTIONS", "选项");
+    f->label("Options", "选项");
+    f->label("SUBCOMMAND", "命令");
+    f->label("SUBCOMMANDS", "命令");
+    f->label("Subcommands", "命令");
+    f->label("REQUIRED", "必填");
+    app_.set_help_flag("-h,--help", "显示帮助");
+  }
+  app_.add_flag_callback(
+      "--version",
+      [this] {
+        PrintVersion(shared_);
+        throw CLI::Success();
+      },
+      T("version, commit, compiler, instruction sets", "版本、提交、编译器与指令集"));
+  BuildServing();
+  BuildTools();
+  BuildInfo();
+}
+
+void CommandLine::BuildServing() {
+  CLI::App* serve =
+      Sub("serve", "serve a model over HTTP (OpenAI API)", "通过 HTTP 提供模型服务（OpenAI 接口）");
+  ModelOptions(serve);
+  Shortcut(serve, "--host", "server.host");
+  Shortcut(serve, "--port", "server.port");
+  On(serve, [this] { return Serve(shared_); });
+
+  CLI::App* chat = Sub("chat", "chat in the terminal", "在终端中对话");
+  ModelOptions(chat);
+  chat->add_option("--system", chat_.system, T("system message", "系统消息"));
+  chat->add_flag_callback(
+      "--no-thinking", [this] { chat_.thinking = false; },
+      T("answer without reasoning", "不输出思考过程"));
+  chat->add_option("--temperature", chat_.temperature, T("0 = greedy", "0 表示贪心"))
+      ->check(CLI::Range(0.0, 2.0));
+  On(chat, [this] { return Chat(shared_, chat_); });
+
+  CLI::App* generate = Sub("generate", "answer once", "回答一次");
+  ModelOptions(generate);
+  generate
+      ->add_option("prompt", generate_.prompt,
+                   T("the question; - reads stdin", "问题；- 表示从标准输入读取"))
+      ->required();
+  generate->add_option("--system", generate_.system, T("system message", "系统消息"));
+  generate->add_flag("--raw", generate_.raw,
+                     T("continue the text, no chat format", "不使用对话格式，直接续写"));
+  generate->add_flag_callback(
+      "--no-thinking", [this] { generate_.thinking = false; },
+      T("answer without reasoning", "不输出思考过程"));
+  generate
+      ->add_option("--max-tokens", generate_.max_tokens, T("longest answer", "回答的最大 token 数"))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  generate->add_option("--temperature", generate_.temperature, T("0 = greedy", "0 表示贪心"))
+      ->check(CLI::Range(0.0, 2.0));
+  generate->add_option("--seed", generate_.seed, T("same seed, same tokens", "种子相同则结果相同"));
+  On(generate, [this] { return Generate(shared_, generate_); });
+}
+
+void CommandLine::BuildTools() {
+  CLI::App* logits = Sub("logits", "logits of every position, as safetensors",
+                         "输出每个位置的 logits（safetensors）");
+  ModelOptions(logits);
+  logits
+      ->add_option("--ids", logits_.ids_path, T("JSON array of token ids", "token id 的 JSON 数组"))
+      ->required();
+  logits->add_option("--out", logits_.out_path, T("file to write", "输出文件"))->required();
+  logits->add_option("--chunk", logits_.chunk, T("prompt tokens per step", "每步处理的 token 数"))
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  On(logits, [this] { return Logits(shared_, logits_); });
+
+  CLI::App* tokenize =
+      Sub("tokenize", "text to ids and back (stdin)", "文本与 token id 互转（标准输入）");
+  ModelOptions(tokenize);
+  tokenize->add_flag("--decode", tokenize_.decode, T("ids to text", "由 id 还原文本"));
+  tokenize->add_flag("--jsonl", tokenize_.jsonl, T("one JSON value per line", "每行一个 JSON 值"));
+  tokenize->add_flag("--no-special", tokenize_.no_special,
+                     T("special tokens in the text stay text", "文本中的特殊 token 视为普通文本"));
+  On(tokenize, [this] { return Tokenize(shared_, tokenize_); });
+
+  CLI::App* bench =
+      Sub("bench", "tokens per second beside the machine's limits", "测速，并与本机上限对照");
+  ModelOptions(bench);
+  bench->add_option("--prompt", bench_.prompts, T("prompt lengths", "提示词长度"))
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  bench->add_option("--batch", bench_.batches, T("batch sizes", "批大小"))
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t{1}, int64_t{1024}));
+  bench->add_option("--generate", bench_.generate, T("tokens to generate", "生成的 token 数"))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  bench->add_option("--repeat", bench_.repeat, T("measurements per row", "每行测量次数"))
+      ->check(CLI::Range(int64_t{1}, int64_t{1000}));
+  On(bench, [this] { return Bench(shared_, bench_); });
+}
+
+void CommandLine::BuildInfo() {
+  CLI::App* config = Sub("config", "check or print the configuration", "检查或打印配置");
+  config->require_subcommand(1);
+  CLI::App* check = config->add_subcommand("check", T("check a hadal.toml", "检查 hadal.toml"));
+  check->add_option("file", path_, T("file to check", "要检查的文件"))->required();
+  On(check, [this] { return ConfigCheck(shared_, path_); });
+  CLI::App* print = config->add_subcommand(
+      "print", T("every option with its value, as hadal.toml", "以 hadal.toml 格式打印全部选项"));
+  ModelOptions(print);
+  On(print, [this] { return ConfigPrint(shared_); });
+
+  CLI::App* errors = Sub("errors", "the error catalogue", "错误码目录");
+  On(errors, [this] { return PrintErrors(shared_); });
+  CLI::App* version =
+      Sub("version", "version, commit, compiler, instruction sets", "版本、提交、编译器与指令集");
+  On(version, [this] { return PrintVersion(shared_); });
+  CLI::App* completion = Sub("completion", "shell completion script", "输出 shell 补全脚本");
+  completion->add_option("shell", shell_, "bash, zsh, fish")->required();
+  On(completion, [this] { return PrintCompletion(shell_, names_); });
+  CLI::App* help = Sub("help", "this text", "显示本帮助");
+  help->callback([this] { std::fputs(app_.help().c_str(), stdout); });
+}
+
+// --lang decides the language of the help itself, so it is looked for before parsing.
+Language LanguageOf(int argc, char** argv) {
+  Language language = LanguageOfLocale();
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    const std::string_view value = arg == "--lang" && i + 1 < argc ? argv[i + 1]
+                                   : arg.substr(0, 7) == "--lang=" ? arg.substr(7)
+                                                                   : "";
+    if (value == "zh") language = Language::kChinese;
+    if (value == "en") language = Language::kEnglish;
+  }
+  return language;
+}
+
+}  // namespace
+}  // namespace hadal::cli
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  const hadal::Language language = hadal::cli::LanguageOf(argc, argv);
+  if (argc == 1) {
+    char help[] = "help";
+    char* args[] = {argv[0], help, nullptr};
+    return hadal::cli::CommandLine(language).Run(2, args);
+  }
+  return hadal::cli::CommandLine(language).Run(argc, argv);
+}

@@ -1,0 +1,31 @@
+// Owns: how much memory the cache gets, decided once at start from what is really there.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "config/config.h"
+#include "models/model.h"
+
+namespace hadal::cli {
+
+struct MemoryPlan {
+  size_t weight_bytes = 0;
+  size_t kv_bytes = 0;
+  int32_t kv_blocks = 0;
+  int64_t kv_tokens = 0;       // tokens the cache can hold
+  int64_t context = 0;         // longest prompt plus answer of one sequence
+  size_t available_bytes = 0;  // before the cache is allocated
+};
+
+// MemAvailable, cut by the cgroup's limit.
+size_t AvailableMemory();
+
+// 'auto': enough for engine.max_sequences full contexts, but at most 40 % of the available memory.
+// kRequestTooLarge-like kOutOfMemory with the numbers when not even one context fits.
+Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv_dtype);
+
+// "weights 13.1 MB, KV cache 0.3 GB = 262144 tokens (context 4096), 22.0 GB available"
+std::string Describe(const MemoryPlan& plan);
+
+}  // namespace hadal::cli

@@ -1,0 +1,32 @@
+// Owns: what the terminal commands share: waiting for one answer, colours, progress.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "api/types.h"
+#include "service/chat_service.h"
+
+namespace hadal::cli {
+
+// One answer, collected while on_delta sees the pieces as they come (on the service's thread).
+struct Answer {
+  std::string content, reasoning;
+  api::FinishReason reason = api::FinishReason::kStop;
+  api::Usage usage;
+  double first_token_seconds = 0, seconds = 0;
+  bool interrupted = false;
+};
+
+// Submits and waits. When *interrupt becomes true the request is cancelled and what came is
+// returned.
+Result<Answer> Ask(ChatService& service, const api::Request& request,
+                   const std::function<void(const api::Delta&)>& on_delta,
+                   const std::atomic<bool>* interrupt = nullptr);
+
+// Writes "label 42 % 1.2 GB/s, 3 s left" to stderr, at most 10 times a second, when it is a
+// terminal.
+std::function<void(size_t done, size_t all)> ProgressBar(std::string label);
+
+}  // namespace hadal::cli

@@ -1,0 +1,93 @@
+#include <array>
+
+#include "config/config.h"
+
+namespace hadal {
+namespace {
+
+#define REF(member) [](Config& c) -> Option::Ref { return &c.member; }
+
+const std::array kOptions = {
+    Option{"model.path", REF(model.path), 0, 0, "", false,
+           "directory of a safetensors checkpoint; empty: the built-in model",
+           "safetensors 模型目录；留空则使用内置模型"},
+    Option{"model.name", REF(model.name), 0, 0, "", false,
+           "name that callers write into \"model\"; empty: the directory's name",
+           "对外提供的模型名；留空则用目录名"},
+    Option{"server.host", REF(server.host), 0, 0, "", false,
+           "address to listen on; anything but loopback needs an API key",
+           "监听地址；非本机回环地址必须配置 API key"},
+    Option{"server.port", REF(server.port), 0, 65535, "", false, "TCP port; 0: any free port",
+           "TCP 端口；0 表示任意空闲端口"},
+    Option{"server.api_keys", REF(server.api_keys), 0, 0, "", true,
+           "keys that callers must send as 'Authorization: Bearer KEY'",
+           "调用方须以 'Authorization: Bearer KEY' 发送的 key"},
+    Option{"server.api_key_file", REF(server.api_key_file), 0, 0, "", false,
+           "file with one API key per line; keeps keys out of the command line",
+           "每行一个 API key 的文件，避免 key 出现在命令行"},
+    Option{"server.hosts", REF(server.hosts), 0, 0, "", false,
+           "further values of the Host header to answer for", "额外允许的 Host 头"},
+    Option{"server.tls_cert", REF(server.tls_cert), 0, 0, "", false,
+           "PEM certificate chain; with tls_key turns on HTTPS",
+           "PEM 证书链；与 tls_key 一起启用 HTTPS"},
+    Option{"server.tls_key", REF(server.tls_key), 0, 0, "", false, "PEM private key", "PEM 私钥"},
+    Option{"server.max_body_bytes", REF(server.max_body_bytes), 1024, 1 << 30, "", false,
+           "largest request body", "请求体上限（字节）"},
+    Option{"server.max_header_bytes", REF(server.max_header_bytes), 1024, 1 << 20, "", false,
+           "largest request head", "请求头上限（字节）"},
+    Option{"server.max_connections", REF(server.max_connections), 1, 1000000, "", false,
+           "open connections; over it the oldest idle one is closed",
+           "最大连接数；超出时关闭最久空闲的连接"},
+    Option{"server.header_timeout_s", REF(server.header_timeout_s), 0.1, 3600, "", false,
+           "time for a client to send its headers", "客户端发送请求头的时限（秒）"},
+    Option{"server.body_timeout_s", REF(server.body_timeout_s), 0.1, 3600, "", false,
+           "time for a client to send its body", "客户端发送请求体的时限（秒）"},
+    Option{"server.idle_timeout_s", REF(server.idle_timeout_s), 0.1, 86400, "", false,
+           "keep-alive time between requests", "空闲连接保持时间（秒）"},
+    Option{"server.write_stall_timeout_s", REF(server.write_stall_timeout_s), 0.1, 3600, "", false,
+           "a client that reads nothing for so long is dropped", "客户端停止读取多久后断开（秒）"},
+    Option{"server.drain_timeout_s", REF(server.drain_timeout_s), 0, 3600, "", false,
+           "after SIGTERM, time for running answers to finish",
+           "收到 SIGTERM 后等待回答完成的时间（秒）"},
+    Option{"server.unknown_fields", REF(server.unknown_fields), 0, 0, "ignore|refuse", false,
+           "what to do with request fields that Hadal does not know",
+           "遇到未知请求字段时忽略还是拒绝"},
+    Option{"server.access_log", REF(server.access_log), 0, 0, "", false,
+           "file for the JSON access log, 'stderr' or 'off'",
+           "JSON 访问日志文件、'stderr' 或 'off'"},
+    Option{"engine.max_sequences", REF(engine.max_sequences), 1, 1024, "", false,
+           "answers generated at the same time", "同时生成的回答数"},
+    Option{"engine.max_queued", REF(engine.max_queued), 1, 100000, "", false,
+           "waiting requests; over it: 429 with Retry-After",
+           "排队请求数上限；超出返回 429 与 Retry-After"},
+    Option{"engine.max_step_tokens", REF(engine.max_step_tokens), 16, 65536, "", false,
+           "tokens computed in one step", "每步计算的 token 数上限"},
+    Option{"engine.prefill_chunk", REF(engine.prefill_chunk), 1, 65536, "", false,
+           "prompt tokens of one request in one step", "每步处理单个请求的提示词 token 数"},
+    Option{"engine.context", REF(engine.context), 0, 1 << 24, "", false,
+           "longest prompt plus answer; 0: the model's own limit",
+           "上下文长度上限；0 表示模型自身上限"},
+    Option{"engine.prefix_cache", REF(engine.prefix_cache), 0, 0, "", false,
+           "reuse the cache of prompts that begin alike", "复用相同前缀的 KV 缓存"},
+    Option{"engine.kv_memory", REF(engine.kv_memory), 0, 0, "", false,
+           "memory for the KV cache: 'auto', or bytes such as 2GiB",
+           "KV 缓存内存：'auto' 或如 2GiB"},
+    Option{"engine.block_tokens", REF(engine.block_tokens), 8, 256, "", false,
+           "tokens per cache block", "每个缓存块的 token 数"},
+    Option{"cpu.isa", REF(cpu.isa), 0, 0, "auto|ref|avx2|avx512|amx", false,
+           "instruction set; auto: the best this CPU has", "指令集；auto 为本机最佳"},
+    Option{"cpu.threads", REF(cpu.threads), 0, 1024, "", false,
+           "threads; 0: what the affinity mask and the cgroup quota allow",
+           "线程数；0 表示按亲和掩码与 cgroup 配额决定"},
+    Option{"cpu.weights", REF(cpu.weights), 0, 0, "f32|bf16|int8", false,
+           "resident format of the weight matrices", "权重矩阵在内存中的格式"},
+    Option{"cpu.kv_dtype", REF(cpu.kv_dtype), 0, 0, "f32|bf16", false,
+           "element type of the KV cache", "KV 缓存的元素类型"},
+};
+#undef REF
+
+}  // namespace
+
+std::span<const Option> Options() { return kOptions; }
+
+}  // namespace hadal

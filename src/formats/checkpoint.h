@@ -1,0 +1,99 @@
+// Owns: the tensors of one checkpoint on disk: opening its shards, finding a tensor by name, and
+// the reference decode of rows to float32.
+// Must not know families: which tensors a model needs is said to a Binder (binder.h).
+// Use: HADAL_TRY(auto checkpoint, Checkpoint::Open("/models/R1-Distill-Qwen-7B"));
+// Entries and their bytes live as long as the Checkpoint.
+// Thread rule: immutable after Open; any thread may read it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "core/dtype.h"
+#include "core/tensor.h"
+#include "formats/safetensors.h"
+
+namespace hadal {
+
+// Rows x columns of an FP8 matrix that share one scale (quantization_config.weight_block_size).
+struct ScaleBlock {
+  int64_t rows = 128;
+  int64_t cols = 128;
+  bool operator==(const ScaleBlock&) const = default;
+};
+
+struct TensorEntry {
+  std::string name;
+  // Meaningful when readable(); a Binder hands out only readable entries.
+  DType dtype = DType::kF32;
+  const StoredDType* stored = nullptr;
+  Shape shape;
+  std::span<const std::byte> bytes;       // row-major, little-endian, may be unaligned
+  const SafetensorsFile* file = nullptr;  // the shard that holds it
+  // For F8_E4M3 only: `<name>_scale_inv`, [ceil(rows / block.rows), ceil(cols / block.cols)] F32,
+  // nullptr when the checkpoint has none. A weight is its e4m3 value TIMES the scale of its block.
+  const TensorEntry* scale_inv = nullptr;
+  ScaleBlock block;
+
+  bool readable() const { return stored != nullptr && stored->weight.has_value(); }
+  // The tensor as a matrix: columns are the last dimension, rows all others; a vector is one row.
+  int64_t cols() const { return shape.rank() == 0 ? 1 : shape[shape.rank() - 1]; }
+  int64_t rows() const;
+};
+
+struct CheckpointOptions {
+  ScaleBlock block;  // from ModelConfig::quantization
+  SafetensorsLimits limits;
+  size_t max_shards = 1000;
+  size_t max_tensors = 1'000'000;       // over all shards
+  size_t max_index_bytes = 128u << 20;  // model.safetensors.index.json
+};
+
+class Checkpoint {
+ public:
+  // A directory with model.safetensors or model.safetensors.index.json (when both exist the single
+  // file is taken, as transformers does), or one .safetensors file. kNotFound, kIo, kBadFile;
+  // kUnsupportedModel for pickle files (.bin, .pt, .pth, .pkl, .ckpt), which are never read.
+  static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path,
+                                                  const CheckpointOptions& options = {});
+
+  const TensorEntry* Find(std::string_view name) const;              // nullptr when absent
+  std::span<const TensorEntry> entries() const { return entries_; }  // sorted by name
+  std::vector<std::string_view> names() const;
+  uint64_t total_bytes() const;  // of tensor data
+  // A shard shrank while mapped: bytes read since may be zeros, and what was computed from them
+  // must be thrown away.
+  bool damaged() const;
+  const std::filesystem::path& path() const { return path_; }
+  const ScaleBlock& block() const { return block_; }
+
+ private:
+  Checkpoint() = default;
+  Status OpenSingle(const std::filesystem::path& file, const CheckpointOptions& options);
+  Status OpenIndexed(const std::filesystem::path& index, const CheckpointOptions& options);
+  Status AddShard(const std::filesystem::path& file, const CheckpointOptions& options);
+  Status FinishEntries();
+
+  std::filesystem::path path_;
+  ScaleBlock block_;
+  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::vector<TensorEntry> entries_;  // sorted by name; not resized after Open
+};
+
+// True for the dtypes that DecodeRows reads: F32, F16, BF16, and F8_E4M3 with its scale.
+bool IsDecodable(const TensorEntry& entry);
+
+// THE reference decode: rows [row0, row0 + n_rows) to float32, row-major [n_rows, cols()].
+// The entry must come from a Binder (or be IsDecodable with a scale of the right shape), and the
+// rows must lie inside it.
+void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out);
+
+// Whether a weight (or its scale) is NaN or infinite. One pass over the bytes, no decode.
+bool HasNonFinite(const TensorEntry& entry);
+
+}  // namespace hadal

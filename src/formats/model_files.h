@@ -1,0 +1,26 @@
+// Owns: opening what a model directory holds, in the one order that is right (the block size of FP8
+// scales is in config.json, the scales are in the checkpoint).
+// Use: HADAL_TRY(ModelFiles files, OpenModelFiles("/models/DeepSeek-V3"));
+// Thread rule: see Checkpoint.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "base/error.h"
+#include "formats/checkpoint.h"
+#include "formats/model_config.h"
+
+namespace hadal {
+
+struct ModelFiles {
+  ModelConfig config;
+  GenerationConfig generation;
+  std::unique_ptr<Checkpoint> checkpoint;
+};
+
+// A directory, or one .safetensors file with its config.json beside it.
+// Errors of LoadModelConfig, LoadGenerationConfig and Checkpoint::Open.
+Result<ModelFiles> OpenModelFiles(const std::filesystem::path& path);
+
+}  // namespace hadal

@@ -1,0 +1,332 @@
+#include "kernels/backend_fixture.h"
+
+namespace hadal::kernels_test {
+namespace {
+
+class AttentionOnEveryBackend : public OnEveryBackend {};
+
+struct Shape3 {
+  int heads, kv_heads, dim;
+};
+
+struct Sequences {
+  std::vector<int> contexts, rows;  // per sequence
+  int total = 0;
+  std::vector<int> lengths;
+};
+
+Sequences MakeSequences(std::vector<int> contexts, std::vector<int> rows) {
+  Sequences s{std::move(contexts), std::move(rows), 0, {}};
+  for (size_t i = 0; i < s.rows.size(); ++i) {
+    s.total += s.rows[i];
+    s.lengths.push_back(s.contexts[i] + s.rows[i]);
+  }
+  return s;
+}
+
+std::vector<SeqChunk> Chunks(const Sequences& s, const PagedCache& cache) {
+  std::vector<SeqChunk> chunks;
+  int32_t row = 0;
+  for (size_t i = 0; i < s.rows.size(); ++i) {
+    chunks.push_back({row, s.rows[i], s.contexts[i], cache.blocks(i)});
+    row += s.rows[i];
+  }
+  return chunks;
+}
+
+std::vector<double> Oracle(const Shape3& shape, const Sequences& s, const std::vector<float>& q,
+                           const PagedCache& k, const PagedCache& v, double scale) {
+  const int group = shape.heads / shape.kv_heads, dim = shape.dim;
+  std::vector<double> out;
+  int row = 0;
+  for (size_t seq = 0; seq < s.rows.size(); ++seq) {
+    for (int r = 0; r < s.rows[seq]; ++r, ++row) {
+      for (int h = 0; h < shape.heads; ++h) {
+        const int at = h / group * dim, n = s.contexts[seq] + r + 1;
+        std::vector<double> p(static_cast<size_t>(n));
+        double largest = -1e300, sum = 0;
+        for (int j = 0; j < n; ++j) {
+          double dot = 0;
+          for (int d = 0; d < dim; ++d) {
+            dot += double{q[static_cast<size_t>((row * shape.heads + h) * dim + d)]} *
+                   k.Row(seq, j)[at + d];
+          }
+          p[static_cast<size_t>(j)] = dot * scale;
+          largest = std::max(largest, dot * scale);
+        }
+        for (double& x : p) sum += x = std::exp(x - largest);
+        for (int d = 0; d < dim; ++d) {
+          double o = 0;
+          for (int j = 0; j < n; ++j) o += p[static_cast<size_t>(j)] * v.Row(seq, j)[at + d];
+          out.push_back(o / sum);
+        }
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<float> Attend(Backend& backend, const Shape3& shape, std::vector<float> q,
+                          PagedCache& k, PagedCache& v, const std::vector<SeqChunk>& chunks) {
+  const auto rows = static_cast<int64_t>(q.size()) / (shape.heads * shape.dim);
+  std::vector<float> out = Poison(static_cast<int64_t>(q.size()));
+  GqaArgs args;
+  args.q = View(q, {rows, shape.heads, shape.dim});
+  args.k = k.view();
+  args.v = v.view();
+  args.n_heads = shape.heads;
+  args.n_kv_heads = shape.kv_heads;
+  args.head_dim = shape.dim;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(shape.dim));
+  args.out = View(out, {rows, shape.heads, shape.dim});
+  backend.Attention(args, chunks);
+  return out;
+}
+
+TEST_P(AttentionOnEveryBackend, AgreesWithDoubleForAllHeadShapes) {
+  Random random(1);
+  auto backend = Make(GetParam(), 2);
+  const Shape3 shapes[] = {{1, 1, 16}, {4, 4, 32},  {6, 2, 24},  {7, 1, 64},
+                           {8, 2, 80}, {12, 2, 96}, {5, 5, 128}, {4, 1, 192}};
+  for (const Shape3& shape : shapes) {
+    const Sequences s = MakeSequences({0, random.Int(1, 200), 63, 64, 600},
+                                      {random.Int(1, 80), 1, random.Int(1, 3), 1, 5});
+    PagedCache k(GetParam().kv, shape.kv_heads * shape.dim, random.Int(1, 33), s.lengths, random);
+    PagedCache v(k, shape.kv_heads * shape.dim, random);
+    const std::vector<float> q = random.Normals(s.total * shape.heads * shape.dim);
+    const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k));
+    const double scale = 1.0 / std::sqrt(shape.dim);
+    EXPECT_LT(RelativeError(out, Oracle(shape, s, q, k, v, scale)), 1e-5)
+        << shape.heads << " heads of " << shape.dim;
+  }
+}
+
+TEST_P(AttentionOnEveryBackend, LongContextsAgreeWithDouble) {
+  Random random(2);
+  auto backend = Make(GetParam(), 3);
+  const Shape3 shape{4, 2, 32};
+  const Sequences s = MakeSequences({2600, 511, 512}, {1, 1, 2});
+  PagedCache k(GetParam().kv, 64, 16, s.lengths, random), v(k, 64, random);
+  const std::vector<float> q = random.Normals(s.total * 4 * 32, 3);
+  const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k));
+  EXPECT_LT(RelativeError(out, Oracle(shape, s, q, k, v, 1 / std::sqrt(32.0))), 1e-5);
+}
+
+// A prompt gives the same bits in chunks of any size, alone or beside others, on any threads.
+TEST_P(AttentionOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
+  Random random(3);
+  const Shape3 shape{6, 2, 48};
+  const int length = 1100;
+  const Sequences s = MakeSequences({0, 700}, {length, 1});
+  PagedCache k(GetParam().kv, 96, 16, s.lengths, random), v(k, 96, random);
+  const std::vector<float> q = random.Normals(s.total * 6 * 48);
+  const int64_t width = 6 * 48;
+  auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
+  const std::vector<float> all = Attend(*one, shape, q, k, v, Chunks(s, k));
+  EXPECT_EQ(all, Attend(*three, shape, q, k, v, Chunks(s, k)));
+  for (int chunk : {1, 7, 16, 500}) {
+    for (int first = 0; first < length; first += chunk) {
+      if (chunk == 1 && first % 97 != 0 && first != length - 1) continue;  // a sample is enough
+      const int n = std::min(chunk, length - first);
+      const SeqChunk c{0, n, first, k.blocks(0)};
+      const std::vector<float> part(q.begin() + first * width, q.begin() + (first + n) * width);
+      const std::vector<float> expected(all.begin() + first * width,
+                                        all.begin() + (first + n) * width);
+      Backend& backend = first % 2 == 0 ? *three : *one;
+      ASSERT_EQ(Attend(backend, shape, part, k, v, {c}), expected) << chunk << " from " << first;
+    }
+  }
+}
+
+TEST_P(AttentionOnEveryBackend, LargeScoresDoNotOverflow) {
+  Random random(4);
+  auto backend = Make(GetParam(), 1);
+  const Shape3 shape{2, 1, 16};
+  const Sequences s = MakeSequences({100}, {3});
+  PagedCache k(GetParam().kv, 16, 8, s.lengths, random), v(k, 16, random);
+  const std::vector<float> q = random.Normals(s.total * 2 * 16, 1000);
+  const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k));
+  EXPECT_LT(RelativeError(out, Oracle(shape, s, q, k, v, 0.25)), 1e-3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Gqa, AttentionOnEveryBackend, testing::ValuesIn(AllConfigs()), ConfigName);
+
+// ---- MLA
+
+class MlaOnEveryBackend : public OnEveryBackend {};
+
+struct MlaProblem {
+  int heads, nope, rope, lora, v_dim;
+  std::vector<float> kv_b, uk, uv;  // kv_b [heads * (nope + v)][lora]
+
+  MlaProblem(Random& random, int heads_in, int nope_in, int rope_in, int lora_in, int v_in)
+      : heads(heads_in), nope(nope_in), rope(rope_in), lora(lora_in), v_dim(v_in) {
+    kv_b = random.Normals(int64_t{heads} * (nope + v_dim) * lora,
+                          1 / std::sqrt(static_cast<float>(lora)));
+    for (int h = 0; h < heads; ++h) {
+      for (int c = 0; c < lora; ++c) {
+        for (int n = 0; n < nope; ++n) uk.push_back(B(kv_b, h, n, c));
+      }
+      for (int n = nope; n < nope + v_dim; ++n) {
+        for (int c = 0; c < lora; ++c) uv.push_back(B(kv_b, h, n, c));
+      }
+    }
+  }
+  float B(const std::vector<float>& w, int h, int n, int c) const {
+    return w[static_cast<size_t>((h * (nope + v_dim) + n) * lora + c)];
+  }
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(nope + rope)); }
+
+  // The decompressed definition, in double.
+  std::vector<double> Expected(const Config& config, const Sequences& s,
+                               const std::vector<float>& q, const PagedCache& cache) const {
+    const std::vector<float> w = AsStored(kv_b, config);
+    std::vector<double> out(static_cast<size_t>(s.total * heads * v_dim));
+    for (int h = 0; h < heads; ++h) {
+      int row = 0;
+      for (size_t seq = 0; seq < s.rows.size(); ++seq) {
+        const int n_keys = s.lengths[seq];
+        std::vector<std::vector<double>> kv;  // keys and values of this head
+        for (int j = 0; j < n_keys; ++j) {
+          std::vector<double>& e = kv.emplace_back(static_cast<size_t>(nope + v_dim));
+          for (int n = 0; n < nope + v_dim; ++n) {
+            for (int c = 0; c < lora; ++c) {
+              e[static_cast<size_t>(n)] += double{B(w, h, n, c)} * cache.Row(seq, j)[c];
+            }
+          }
+        }
+        for (int r = 0; r < s.rows[seq]; ++r, ++row) {
+          const float* qh = q.data() + (row * heads + h) * (nope + rope);
+          double sum = 0, largest = -1e300;
+          std::vector<double> p;
+          for (int j = 0; j <= s.contexts[seq] + r; ++j) {
+            double dot = 0;
+            for (int d = 0; d < nope; ++d)
+              dot += qh[d] * kv[static_cast<size_t>(j)][static_cast<size_t>(d)];
+            for (int d = 0; d < rope; ++d)
+              dot += double{qh[nope + d]} * cache.Row(seq, j)[lora + d];
+            p.push_back(dot * scale());
+            largest = std::max(largest, p.back());
+          }
+          for (double& x : p) sum += x = std::exp(x - largest);
+          for (size_t j = 0; j < p.size(); ++j) {
+            for (int d = 0; d < v_dim; ++d) {
+              out[static_cast<size_t>((row * heads + h) * v_dim + d)] +=
+                  p[j] / sum * kv[j][static_cast<size_t>(nope + d)];
+            }
+          }
+        }
+      }
+    }
+    return out;
+  }
+};
+
+struct PreparedMla {
+  WeightPtr uk, uv, kv_b;
+  PreparedMla(Backend& b, const MlaProblem& p)
+      : uk(PrepareStack(b, p.uk, p.heads, p.lora, p.nope)),
+        uv(PrepareStack(b, p.uv, p.heads, p.v_dim, p.lora)),
+        kv_b(PrepareStack(b, p.kv_b, 1, p.heads * (p.nope + p.v_dim), p.lora)) {}
+};
+
+std::vector<float> RunMla(Backend& backend, const MlaProblem& p, const PreparedMla& w,
+                          std::vector<float> q, PagedCache& cache,
+                          const std::vector<SeqChunk>& chunks, MlaForm form) {
+  const auto rows = static_cast<int64_t>(q.size()) / (p.heads * (p.nope + p.rope));
+  std::vector<float> out = Poison(rows * p.heads * p.v_dim);
+  MlaArgs args;
+  args.q = View(q, {rows, p.heads, p.nope + p.rope});
+  args.latent = cache.view();
+  args.uk = w.uk.get();
+  args.uv = w.uv.get();
+  args.kv_b = w.kv_b.get();
+  args.n_heads = p.heads;
+  args.nope = p.nope;
+  args.rope = p.rope;
+  args.kv_lora = p.lora;
+  args.v_dim = p.v_dim;
+  args.scale = p.scale();
+  args.form = form;
+  args.out = View(out, {rows, p.heads, p.v_dim});
+  backend.MlaAttention(args, chunks);
+  return out;
+}
+
+TEST_P(MlaOnEveryBackend, BothFormsAgreeWithDouble) {
+  Random random(5);
+  auto backend = Make(GetParam(), 2);
+  const int shapes[][5] = {{4, 32, 16, 64, 32}, {3, 24, 8, 40, 20}, {5, 128, 64, 136, 128}};
+  for (const auto& d : shapes) {
+    const MlaProblem p(random, d[0], d[1], d[2], d[3], d[4]);
+    const PreparedMla w(*backend, p);
+    const Sequences s = MakeSequences({0, 300, 63, 530}, {random.Int(65, 90), 1, 2, 40});
+    PagedCache cache(GetParam().kv, p.lora + p.rope, random.Int(1, 33), s.lengths, random);
+    const std::vector<float> q = random.Normals(s.total * p.heads * (p.nope + p.rope));
+    const std::vector<double> expected = p.Expected(GetParam(), s, q, cache);
+    for (MlaForm form : {MlaForm::kAbsorbed, MlaForm::kDecompressed, MlaForm::kAuto}) {
+      const auto out = RunMla(*backend, p, w, q, cache, Chunks(s, cache), form);
+      EXPECT_LT(RelativeError(out, expected), GetParam().tolerance() * 2)
+          << "form " << static_cast<int>(form) << ", lora " << p.lora;
+    }
+  }
+}
+
+TEST_P(MlaOnEveryBackend, AutoTakesTheCheaperFormOfEachChunk) {
+  Random random(6);
+  auto backend = Make(GetParam(), 2);
+  // Crossing: 32 * (16 + 16) / (2 * 32 - 16 - 16) = 32 rows.
+  const MlaProblem p(random, 2, 16, 8, 32, 16);
+  const PreparedMla w(*backend, p);
+  const Sequences s = MakeSequences({10, 10, 10}, {32, 33, 1});
+  PagedCache cache(GetParam().kv, 40, 8, s.lengths, random);
+  const std::vector<float> q = random.Normals(s.total * 2 * 24);
+  const auto chunks = Chunks(s, cache);
+  const auto absorbed = RunMla(*backend, p, w, q, cache, chunks, MlaForm::kAbsorbed);
+  const auto expanded = RunMla(*backend, p, w, q, cache, chunks, MlaForm::kDecompressed);
+  const auto chosen = RunMla(*backend, p, w, q, cache, chunks, MlaForm::kAuto);
+  const auto same = [&](const std::vector<float>& other, int row0, int n) {
+    return std::equal(chosen.begin() + row0 * 32, chosen.begin() + (row0 + n) * 32,
+                      other.begin() + row0 * 32);
+  };
+  EXPECT_TRUE(same(absorbed, 0, 32));
+  EXPECT_TRUE(same(expanded, 32, 33));
+  EXPECT_TRUE(same(absorbed, 65, 1));
+  EXPECT_FALSE(same(absorbed, 32, 33));
+  auto forced = Make(GetParam(), 1, MlaForm::kDecompressed);
+  const PreparedMla w2(*forced, p);
+  EXPECT_EQ(RunMla(*forced, p, w2, q, cache, chunks, MlaForm::kAuto), expanded);
+}
+
+TEST_P(MlaOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
+  Random random(7);
+  const MlaProblem p(random, 6, 32, 16, 80, 24);
+  auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
+  const PreparedMla w1(*one, p), w3(*three, p);
+  const int length = 600;
+  const Sequences s = MakeSequences({0, 700}, {length, 1});
+  PagedCache cache(GetParam().kv, 96, 16, s.lengths, random);
+  const int64_t width = 6 * 48, out_width = 6 * 24;
+  const std::vector<float> q = random.Normals(s.total * width);
+  for (MlaForm form : {MlaForm::kAbsorbed, MlaForm::kDecompressed}) {
+    const auto all = RunMla(*one, p, w1, q, cache, Chunks(s, cache), form);
+    EXPECT_EQ(all, RunMla(*three, p, w3, q, cache, Chunks(s, cache), form));
+    for (int chunk : {1, 7, 16, 300}) {
+      for (int first = 0; first < length; first += chunk) {
+        if (chunk < 300 && first % 97 != 0 && first + chunk < length) continue;
+        const int n = std::min(chunk, length - first);
+        const std::vector<float> part(q.begin() + first * width, q.begin() + (first + n) * width);
+        const std::vector<float> expected(all.begin() + first * out_width,
+                                          all.begin() + (first + n) * out_width);
+        const SeqChunk c{0, n, first, cache.blocks(0)};
+        ASSERT_EQ(RunMla(*three, p, w3, part, cache, {c}, form), expected)
+            << chunk << " from " << first << " form " << static_cast<int>(form);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Mla, MlaOnEveryBackend, testing::ValuesIn(AllConfigs()), ConfigName);
+
+}  // namespace
+}  // namespace hadal::kernels_test

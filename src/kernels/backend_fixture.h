@@ -1,0 +1,196 @@
+// For the tests of this folder: every backend configuration this CPU runs, random data, and the
+// measure of error. The oracles in the tests are plain double loops over the same data.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "kernels/backend.h"
+
+namespace hadal::kernels_test {
+
+struct Config {
+  Isa isa = Isa::kRef;
+  WeightFormat format = WeightFormat::kF32;
+  DType kv = DType::kF32;
+
+  // Relative error of a product with a weight matrix, against the same weights in double (rounded
+  // to bf16 where that is the format): summation order only, except that AMX also rounds the
+  // activations to bf16, and int8 rounds both sides to 8 bits.
+  double tolerance() const {
+    if (format == WeightFormat::kInt8) return 2e-2;
+    if (format == WeightFormat::kBf16 && isa == Isa::kAmx) return 1e-2;
+    return 1e-5;
+  }
+};
+
+inline std::vector<Config> AllConfigs() {
+  std::vector<Config> configs = {Config{}};
+  for (Isa isa : SupportedIsas()) {
+    if (isa == Isa::kRef) continue;
+    configs.push_back({isa, WeightFormat::kF32, DType::kF32});
+    for (WeightFormat f : {WeightFormat::kF32, WeightFormat::kBf16, WeightFormat::kInt8}) {
+      configs.push_back({isa, f, DType::kBf16});
+    }
+  }
+  return configs;
+}
+
+inline std::string ConfigName(const testing::TestParamInfo<Config>& info) {
+  const Config& c = info.param;
+  return fmt::format("{}_{}_kv{}", NameOf(c.isa), NameOf(c.format), NameOf(c.kv));
+}
+
+inline std::unique_ptr<Backend> Make(const Config& c, int threads, MlaForm form = MlaForm::kAuto) {
+  auto backend = NewCpuBackend(
+      {.isa = c.isa, .weights = c.format, .threads = threads, .kv_dtype = c.kv, .mla_form = form});
+  CHECK(backend.has_value());
+  return std::move(*backend);
+}
+
+class Random {
+ public:
+  explicit Random(unsigned seed) : engine_(seed) {}
+  int Int(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine_); }
+  float Normal() { return normal_(engine_); }
+  std::vector<float> Normals(int64_t n, float scale = 1) {
+    std::vector<float> v(static_cast<size_t>(n));
+    for (float& x : v) x = Normal() * scale;
+    return v;
+  }
+  std::mt19937& engine() { return engine_; }
+
+ private:
+  std::mt19937 engine_;
+  std::normal_distribution<float> normal_;
+};
+
+inline std::vector<float> Poison(int64_t n) {
+  return std::vector<float>(static_cast<size_t>(n), std::numeric_limits<float>::quiet_NaN());
+}
+
+inline Tensor View(std::vector<float>& v, Shape shape) {
+  CHECK(shape.elements() == static_cast<int64_t>(v.size()));
+  return {v.data(), DType::kF32, shape};
+}
+
+inline WeightSource Source(const std::vector<float>& values, int64_t rows, int64_t cols) {
+  return {"w", rows, cols, [&values, cols](int64_t row0, int64_t n, float* out) {
+            std::memcpy(out, values.data() + row0 * cols,
+                        static_cast<size_t>(n * cols) * sizeof(float));
+          }};
+}
+
+// A stack of `count` matrices stored one after another in values.
+inline WeightPtr PrepareStack(Backend& backend, const std::vector<float>& values, int64_t count,
+                              int64_t rows, int64_t cols) {
+  std::vector<WeightSource> sources;
+  for (int64_t i = 0; i < count; ++i) {
+    sources.push_back(
+        {"w", rows, cols, [&values, i, rows, cols](int64_t row0, int64_t n, float* to) {
+           std::memcpy(to, values.data() + (i * rows + row0) * cols,
+                       static_cast<size_t>(n * cols) * sizeof(float));
+         }});
+  }
+  auto w = backend.Prepare(sources, false);
+  CHECK(w.has_value());
+  return std::move(*w);
+}
+
+// The values an exact product with the prepared weights would see.
+inline std::vector<float> AsStored(const std::vector<float>& values, const Config& c) {
+  std::vector<float> v = values;
+  if (c.format == WeightFormat::kBf16) {
+    for (float& x : v) x = Bf16ToFloat(FloatToBf16(x));
+  }
+  return v;
+}
+
+// |a - b| / |b| over everything; infinity when a has a value that is not finite.
+inline double RelativeError(const std::vector<float>& a, const std::vector<double>& b) {
+  CHECK(a.size() == b.size());
+  double difference = 0, norm = 1e-30;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!std::isfinite(a[i])) return std::numeric_limits<double>::infinity();
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+// A paged cache of one stream, with the sequences' blocks scattered and every unwritten slot
+// poisoned with NaN.
+class PagedCache {
+ public:
+  PagedCache(DType dtype, int64_t width, int block_tokens, const std::vector<int>& lengths,
+             Random& random)
+      : dtype_(dtype), width_(width), block_tokens_(block_tokens) {
+    int blocks = 3;
+    for (int n : lengths) blocks += (n + block_tokens - 1) / block_tokens;
+    std::vector<int32_t> free(static_cast<size_t>(blocks));
+    for (int i = 0; i < blocks; ++i) free[static_cast<size_t>(i)] = i;
+    std::shuffle(free.begin(), free.end(), random.engine());
+    values_ = Poison(blocks * block_tokens * width);
+    for (int n : lengths) {
+      std::vector<int32_t>& table = tables_.emplace_back();
+      for (int b = 0; b * block_tokens < n; ++b) {
+        table.push_back(free.back());
+        free.pop_back();
+      }
+      for (int p = 0; p < n; ++p) {
+        for (int64_t d = 0; d < width; ++d) {
+          float v = random.Normal();
+          if (dtype == DType::kBf16) v = Bf16ToFloat(FloatToBf16(v));
+          values_[static_cast<size_t>(Slot(tables_.size() - 1, p) * width + d)] = v;
+        }
+      }
+    }
+    for (float v : values_) half_.push_back(FloatToBf16(v));
+  }
+  // Shares the block tables of another stream.
+  PagedCache(const PagedCache& tables, int64_t width, Random& random) : PagedCache(tables) {
+    width_ = width;
+    values_ = Poison(static_cast<int64_t>(tables.values_.size()) / tables.width_ * width);
+    for (float& v : values_) {
+      v = random.Normal();
+      if (dtype_ == DType::kBf16) v = Bf16ToFloat(FloatToBf16(v));
+    }
+    half_.clear();
+    for (float v : values_) half_.push_back(FloatToBf16(v));
+  }
+
+  int64_t Slot(size_t sequence, int position) const {
+    return int64_t{tables_[sequence][static_cast<size_t>(position / block_tokens_)]} *
+               block_tokens_ +
+           position % block_tokens_;
+  }
+  const float* Row(size_t sequence, int position) const {
+    return values_.data() + Slot(sequence, position) * width_;
+  }
+  const int32_t* blocks(size_t sequence) const { return tables_[sequence].data(); }
+  KvView view() {
+    void* data = dtype_ == DType::kF32 ? static_cast<void*>(values_.data())
+                                       : static_cast<void*>(half_.data());
+    return {data, dtype_, width_, block_tokens_};
+  }
+
+ private:
+  DType dtype_;
+  int64_t width_;
+  int block_tokens_;
+  std::vector<float> values_;
+  std::vector<uint16_t> half_;
+  std::vector<std::vector<int32_t>> tables_;
+};
+
+class OnEveryBackend : public testing::TestWithParam<Config> {};
+
+}  // namespace hadal::kernels_test

@@ -1,0 +1,17 @@
+// The AVX2 kernels, for the table of this folder.
+#pragma once
+
+#include "kernels/cpu/kernel_table.h"
+
+namespace hadal::cpu::avx2 {
+
+void MatMulF32(const MatMulTile& t);
+void MatMulBf16(const MatMulTile& t);
+void MatMulInt8(const MatMulTile& t);
+void Quantise(const float* x, int64_t k, int8_t* q, float* scales);
+void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t dim, float* keys);
+void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
+                float* values);
+void Attend(const AttentionTile& t);
+
+}  // namespace hadal::cpu::avx2

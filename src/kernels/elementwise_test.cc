@@ -1,0 +1,213 @@
+#include "kernels/backend_fixture.h"
+
+namespace hadal::kernels_test {
+namespace {
+
+class ElementwiseOnEveryBackend : public OnEveryBackend {};
+
+std::vector<double> NormOracle(const std::vector<float>& x, const std::vector<float>& weight,
+                               float eps) {
+  const size_t n = weight.size();
+  std::vector<double> out(x.size());
+  for (size_t r = 0; r < x.size(); r += n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; ++i) sum += double{x[r + i]} * x[r + i];
+    for (size_t i = 0; i < n; ++i) {
+      out[r + i] = x[r + i] / std::sqrt(sum / static_cast<double>(n) + eps) * weight[i];
+    }
+  }
+  return out;
+}
+
+TEST_P(ElementwiseOnEveryBackend, RmsNormAgreesWithDouble) {
+  Random random(1);
+  auto backend = Make(GetParam(), 3);
+  for (int n : {1, 7, 16, 31, 64, 100, 128, 1536, 7168}) {
+    for (int rows : {1, 5, 40}) {
+      std::vector<float> x = random.Normals(int64_t{rows} * n), w = random.Normals(n);
+      std::vector<float> out = Poison(int64_t{rows} * n);
+      const std::vector<double> expected = NormOracle(x, w, 1e-6f);
+      backend->RmsNorm(View(x, {rows, n}), w.data(), 1e-6f, View(out, {rows, n}));
+      EXPECT_LT(RelativeError(out, expected), 1e-5) << n;
+      backend->RmsNorm(View(x, {rows, n}), w.data(), 1e-6f, View(x, {rows, n}));
+      EXPECT_EQ(x, out) << "in place, n " << n;
+    }
+  }
+}
+
+TEST_P(ElementwiseOnEveryBackend, AddRmsNormAddsThenNormalises) {
+  Random random(2);
+  auto backend = Make(GetParam(), 2);
+  std::vector<float> x = random.Normals(6 * 77), delta = random.Normals(6 * 77);
+  std::vector<float> w = random.Normals(77), out = Poison(6 * 77), sum = x;
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] += delta[i];
+  std::vector<float> y = x;
+  backend->AddRmsNorm(View(x, {6, 77}), View(delta, {6, 77}), w.data(), 1e-5f, View(out, {6, 77}));
+  EXPECT_EQ(x, sum);
+  EXPECT_LT(RelativeError(out, NormOracle(sum, w, 1e-5f)), 1e-5);
+  backend->Add(View(y, {6, 77}), View(delta, {6, 77}));
+  EXPECT_EQ(y, sum);
+}
+
+TEST_P(ElementwiseOnEveryBackend, SwiGluAgreesWithDoubleOverTheWholeRange) {
+  Random random(3);
+  auto backend = Make(GetParam(), 2);
+  for (int ffn : {1, 15, 16, 33, 1408}) {
+    std::vector<float> both = random.Normals(int64_t{3} * 2 * ffn, 20), out = Poison(3 * ffn);
+    both[0] = -200;  // silu underflows to -0
+    std::vector<double> expected;
+    for (int r = 0; r < 3; ++r) {
+      for (int i = 0; i < ffn; ++i) {
+        const double g = both[static_cast<size_t>(r * 2 * ffn + i)];
+        expected.push_back(g / (1 + std::exp(-g)) *
+                           both[static_cast<size_t>(r * 2 * ffn + ffn + i)]);
+      }
+    }
+    backend->SwiGlu(View(both, {3, 2 * ffn}), View(out, {3, ffn}));
+    for (size_t i = 0; i < out.size(); ++i) {
+      EXPECT_NEAR(out[i], expected[i], 2e-6 * std::fabs(expected[i]) + 1e-30) << i;
+    }
+  }
+}
+
+TEST_P(ElementwiseOnEveryBackend, RopeRotatesTheDefinedPairs) {
+  Random random(4);
+  auto backend = Make(GetParam(), 2);
+  for (int dims : {2, 8, 16, 24, 64, 128}) {
+    for (auto pairing : {RopePairing::kHalfSplit, RopePairing::kAdjacent}) {
+      const int heads = 3, head_dim = dims + 10, offset = 5, rows = 4, pairs = dims / 2;
+      const std::vector<float> cos = random.Normals(20 * pairs), sin = random.Normals(20 * pairs);
+      std::vector<float> x = random.Normals(rows * heads * head_dim);
+      const std::vector<int32_t> positions = {0, 19, 7, 7};
+      std::vector<double> expected(x.begin(), x.end());
+      for (int t = 0; t < rows; ++t) {
+        for (int h = 0; h < heads; ++h) {
+          for (int i = 0; i < pairs; ++i) {
+            const bool half = pairing == RopePairing::kHalfSplit;
+            const int base = (t * heads + h) * head_dim + offset;
+            const auto a = static_cast<size_t>(base + (half ? i : 2 * i));
+            const auto b = static_cast<size_t>(base + (half ? i + pairs : 2 * i + 1));
+            const auto at = static_cast<size_t>(positions[static_cast<size_t>(t)] * pairs + i);
+            expected[a] = double{x[a]} * cos[at] - double{x[b]} * sin[at];
+            expected[b] = double{x[b]} * cos[at] + double{x[a]} * sin[at];
+          }
+        }
+      }
+      backend->Rope(View(x, {rows, heads, head_dim}), offset,
+                    {dims, pairing, cos.data(), sin.data()}, positions);
+      EXPECT_LT(RelativeError(x, expected), 1e-6) << dims;
+    }
+  }
+}
+
+TEST_P(ElementwiseOnEveryBackend, StoreKvWritesItsColumnsOnly) {
+  Random random(5);
+  auto backend = Make(GetParam(), 2);
+  std::vector<float> src = random.Normals(3 * 50);
+  const std::vector<int32_t> slots = {9, 0, 4};
+  for (DType dtype : {DType::kF32, DType::kBf16}) {
+    std::vector<float> f32(10 * 40, -7);
+    std::vector<uint16_t> half(10 * 40, FloatToBf16(-7));
+    const bool bf16 = dtype == DType::kBf16;
+    const KvView cache{bf16 ? static_cast<void*>(half.data()) : f32.data(), dtype, 40, 5};
+    backend->StoreKv(View(src, {3, 50}), 11, 33, slots, 4, cache);
+    for (int slot = 0; slot < 10; ++slot) {
+      for (int d = 0; d < 40; ++d) {
+        float expected = -7;
+        for (int t = 0; t < 3; ++t) {
+          if (slots[static_cast<size_t>(t)] == slot && d >= 4 && d < 37) {
+            expected = src[static_cast<size_t>(t * 50 + 11 + d - 4)];
+          }
+        }
+        const auto at = static_cast<size_t>(slot * 40 + d);
+        if (bf16) {
+          EXPECT_EQ(half[at], FloatToBf16(expected)) << slot << ' ' << d;
+        } else {
+          EXPECT_EQ(f32[at], expected) << slot << ' ' << d;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(ElementwiseOnEveryBackend, Bf16ConversionMatchesTheDefinitionForSpecialValues) {
+  auto backend = Make(GetParam(), 1);
+  const float inf = std::numeric_limits<float>::infinity();
+  std::vector<float> src = {0.0f,    -0.0f,          inf,
+                            -inf,    1.0f + 0x1p-8f, 1.0f + 3 * 0x1p-8f,
+                            3.4e38f, 1e-40f,         std::numeric_limits<float>::quiet_NaN(),
+                            -1.5f};
+  while (src.size() < 48) src.push_back(src[src.size() % 10]);
+  std::vector<uint16_t> half(48);
+  const std::vector<int32_t> slots = {0};
+  backend->StoreKv(View(src, {1, 48}), 0, 48, slots, 0, {half.data(), DType::kBf16, 48, 1});
+  for (size_t i = 0; i < 48; ++i) {
+    if (std::isnan(src[i])) {
+      EXPECT_TRUE(std::isnan(Bf16ToFloat(half[i])));
+    } else {
+      EXPECT_EQ(half[i], FloatToBf16(src[i])) << src[i];
+    }
+  }
+}
+
+TEST_P(ElementwiseOnEveryBackend, EmbedGatherAndCopyMoveWholeRows) {
+  Random random(6);
+  auto backend = Make(GetParam(), 2);
+  const std::vector<float> values = random.Normals(30 * 19);
+  auto table = backend->PrepareEmbedding(Source(values, 30, 19));
+  ASSERT_TRUE(table.has_value());
+  const std::vector<TokenId> ids = {29, 0, 7, 7};
+  std::vector<float> out = Poison(4 * 19);
+  backend->Embed(**table, ids, View(out, {4, 19}));
+  for (size_t t = 0; t < 4; ++t) {
+    for (size_t d = 0; d < 19; ++d) {
+      const float v = values[static_cast<size_t>(ids[t]) * 19 + d];
+      const bool f32 = GetParam().format == WeightFormat::kF32;
+      EXPECT_EQ(out[t * 19 + d], f32 ? v : Bf16ToFloat(FloatToBf16(v)));
+    }
+  }
+  const std::vector<int32_t> rows = {3, 1};
+  std::vector<float> gathered = Poison(2 * 19), copied = Poison(2 * 19);
+  backend->GatherRows(View(out, {4, 19}), rows, View(gathered, {2, 19}));
+  EXPECT_TRUE(std::equal(gathered.begin(), gathered.begin() + 19, out.begin() + 3 * 19));
+  EXPECT_TRUE(std::equal(gathered.begin() + 19, gathered.end(), out.begin() + 19));
+  backend->CopyToHost(View(gathered, {2, 19}), copied.data());
+  EXPECT_EQ(copied, gathered);
+}
+
+TEST_P(ElementwiseOnEveryBackend, MemoryIsZeroAndUploadsKeepTheirValues) {
+  auto backend = Make(GetParam(), 1);
+  auto memory = backend->Allocate(1000);
+  ASSERT_TRUE(memory.has_value());
+  EXPECT_GE((*memory)->size(), 1000u);
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(static_cast<char*>((*memory)->data())[i], 0);
+  const std::vector<float> values = {1, 2, 3};
+  auto uploaded = backend->Upload(values);
+  ASSERT_TRUE(uploaded.has_value());
+  EXPECT_EQ(std::memcmp((*uploaded)->data(), values.data(), 12), 0);
+  EXPECT_EQ(backend->kv_dtype(), GetParam().kv);
+}
+
+TEST_P(ElementwiseOnEveryBackend, RowsDoNotDependOnTheirNeighbours) {
+  Random random(7);
+  auto backend = Make(GetParam(), 3);
+  const int n = 1000;
+  std::vector<float> x = random.Normals(37 * 2 * n), w = random.Normals(2 * n);
+  std::vector<float> norm = Poison(37 * 2 * n), glu = Poison(37 * n);
+  backend->RmsNorm(View(x, {37, 2 * n}), w.data(), 1e-6f, View(norm, {37, 2 * n}));
+  backend->SwiGlu(View(x, {37, 2 * n}), View(glu, {37, n}));
+  for (int r : {0, 1, 18, 36}) {
+    std::vector<float> row(x.begin() + r * 2 * n, x.begin() + (r + 1) * 2 * n);
+    std::vector<float> one = Poison(2 * n), half = Poison(n);
+    backend->RmsNorm(View(row, {1, 2 * n}), w.data(), 1e-6f, View(one, {1, 2 * n}));
+    backend->SwiGlu(View(row, {1, 2 * n}), View(half, {1, n}));
+    EXPECT_TRUE(std::equal(one.begin(), one.end(), norm.begin() + r * 2 * n));
+    EXPECT_TRUE(std::equal(half.begin(), half.end(), glu.begin() + r * n));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, ElementwiseOnEveryBackend, testing::ValuesIn(AllConfigs()),
+                         ConfigName);
+
+}  // namespace
+}  // namespace hadal::kernels_test

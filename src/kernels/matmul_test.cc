@@ -1,0 +1,165 @@
+#include "kernels/backend_fixture.h"
+
+namespace hadal::kernels_test {
+namespace {
+
+struct Problem {
+  int64_t rows, n, k;
+  std::vector<float> x, w, bias;
+
+  Problem(Random& random, int64_t rows_in, int64_t n_in, int64_t k_in)
+      : rows(rows_in),
+        n(n_in),
+        k(k_in),
+        x(random.Normals(rows * k)),
+        w(random.Normals(n * k, 0.1f)),
+        bias(random.Normals(n)) {}
+
+  std::vector<double> Expected(const Config& c, bool with_bias) const {
+    const std::vector<float> stored = AsStored(w, c);
+    std::vector<double> out(static_cast<size_t>(rows * n));
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t j = 0; j < n; ++j) {
+        double sum = with_bias ? bias[static_cast<size_t>(j)] : 0;
+        for (int64_t i = 0; i < k; ++i) {
+          sum += double{x[static_cast<size_t>(r * k + i)]} * stored[static_cast<size_t>(j * k + i)];
+        }
+        out[static_cast<size_t>(r * n + j)] = sum;
+      }
+    }
+    return out;
+  }
+};
+
+std::vector<float> Multiply(Backend& backend, Problem& p, const Weight& w, bool with_bias) {
+  std::vector<float> out = Poison(p.rows * p.n);
+  backend.MatMul(View(p.x, {p.rows, p.k}), w, with_bias ? p.bias.data() : nullptr,
+                 View(out, {p.rows, p.n}));
+  return out;
+}
+
+TEST_P(OnEveryBackend, MatMulAgreesWithDoubleOnRaggedShapes) {
+  Random random(1);
+  auto backend = Make(GetParam(), 2);
+  const int shapes[][3] = {{1, 1, 1},      {1, 16, 32},     {3, 17, 33},
+                           {7, 100, 130},  {2, 64, 257},    {70, 33, 129},
+                           {37, 150, 500}, {1, 1000, 4100}, {9, 70, 4099}};
+  for (const auto& s : shapes) {
+    Problem p(random, s[0], s[1], s[2]);
+    auto w = backend->PrepareOne(Source(p.w, p.n, p.k));
+    ASSERT_TRUE(w.has_value());
+    for (bool bias : {false, true}) {
+      EXPECT_LT(RelativeError(Multiply(*backend, p, **w, bias), p.Expected(GetParam(), bias)),
+                GetParam().tolerance())
+          << s[0] << " x " << s[1] << " x " << s[2];
+    }
+  }
+}
+
+TEST_P(OnEveryBackend, MatMulAgreesWithDoubleOnRandomShapes) {
+  Random random(2);
+  auto backend = Make(GetParam(), 3);
+  for (int i = 0; i < 25; ++i) {
+    Problem p(random, random.Int(1, 70), random.Int(1, 200), random.Int(1, 400));
+    auto w = backend->PrepareOne(Source(p.w, p.n, p.k));
+    ASSERT_TRUE(w.has_value());
+    EXPECT_LT(RelativeError(Multiply(*backend, p, **w, true), p.Expected(GetParam(), true)),
+              // Few values of k average out less of the rounding to 8 bits.
+              GetParam().tolerance() * (p.k < 16 ? 2 : 1))
+        << p.rows << " x " << p.n << " x " << p.k;
+  }
+}
+
+TEST_P(OnEveryBackend, WeightsKeptInF32StayExact) {
+  Random random(3);
+  auto backend = Make(GetParam(), 2);
+  Problem p(random, 5, 40, 300);
+  auto w = backend->PrepareOne(Source(p.w, p.n, p.k), true);
+  ASSERT_TRUE(w.has_value());
+  EXPECT_LT(RelativeError(Multiply(*backend, p, **w, true), p.Expected(Config{}, true)), 1e-5);
+}
+
+TEST_P(OnEveryBackend, MatMulRowsDoNotDependOnBatchOrThreads) {
+  Random random(4);
+  Problem batch(random, 37, 150, 2500);
+  auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
+  auto w1 = one->PrepareOne(Source(batch.w, batch.n, batch.k));
+  auto w3 = three->PrepareOne(Source(batch.w, batch.n, batch.k));
+  const std::vector<float> all = Multiply(*one, batch, **w1, true);
+  EXPECT_EQ(all, Multiply(*three, batch, **w3, true));
+  for (int64_t rows : {1, 2, 3, 5, 6, 16, 17, 33}) {
+    for (int64_t first : {0, 4}) {
+      Problem part = batch;
+      part.rows = rows;
+      part.x.assign(batch.x.begin() + first * batch.k, batch.x.begin() + (first + rows) * batch.k);
+      const std::vector<float> out = Multiply(*three, part, **w3, true);
+      const std::vector<float> expected(all.begin() + first * batch.n,
+                                        all.begin() + (first + rows) * batch.n);
+      EXPECT_EQ(out, expected) << rows << " rows from " << first;
+    }
+  }
+}
+
+TEST_P(OnEveryBackend, ANanInTheInputOrTheWeightsIsNotHidden) {
+  Random random(5);
+  auto backend = Make(GetParam(), 1);
+  Problem p(random, 3, 20, 300);
+  p.x[300 + 7] = std::numeric_limits<float>::quiet_NaN();
+  auto w = backend->PrepareOne(Source(p.w, p.n, p.k));
+  std::vector<float> out = Multiply(*backend, p, **w, false);
+  for (int j = 0; j < 20; ++j) {
+    EXPECT_TRUE(std::isnan(out[static_cast<size_t>(20 + j)]));
+    EXPECT_TRUE(std::isfinite(out[static_cast<size_t>(j)]));
+  }
+  Problem q(random, 2, 20, 300);
+  q.w[5 * 300 + 299] = std::numeric_limits<float>::quiet_NaN();
+  auto bad = backend->PrepareOne(Source(q.w, q.n, q.k));
+  out = Multiply(*backend, q, **bad, false);
+  EXPECT_TRUE(std::isnan(out[5]));
+  EXPECT_TRUE(std::isfinite(out[4]));
+}
+
+TEST_P(OnEveryBackend, ResidentBytesFollowTheFormat) {
+  auto backend = Make(GetParam(), 1);
+  const std::vector<float> values(256 * 512, 0.5f);
+  auto w = backend->PrepareOne(Source(values, 256, 512));
+  const double per_value = static_cast<double>((*w)->bytes()) / (256 * 512);
+  const double expected[] = {4, 2, 1 + 1.0 / 16};
+  EXPECT_DOUBLE_EQ(per_value, expected[static_cast<int>(GetParam().format)]);
+}
+
+TEST(Backend, RefusesShapesThatDoNotFit) {
+  auto backend = Make(Config{}, 1);
+  const std::vector<float> values(12);
+  const WeightSource sources[] = {Source(values, 3, 4), Source(values, 4, 3)};
+  auto w = backend->Prepare(sources, false);
+  ASSERT_FALSE(w.has_value());
+  EXPECT_EQ(w.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(backend->PrepareOne(Source(values, 0, 4)).has_value());
+  EXPECT_FALSE(backend->PrepareOne(Source(values, int64_t{1} << 40, 1 << 20)).has_value());
+}
+
+TEST(Backend, RefusesWhatThisCpuDoesNotRun) {
+  if (BestIsa() == Isa::kAmx) GTEST_SKIP() << "this CPU runs every isa";
+  auto backend = NewCpuBackend({.isa = Isa::kAmx});
+  ASSERT_FALSE(backend.has_value());
+  EXPECT_EQ(backend.error().field, "isa");
+  EXPECT_NE(backend.error().message.find("it runs ref"), std::string::npos);
+}
+
+TEST(Backend, RefusesImpossibleThreadsAndCacheTypes) {
+  EXPECT_FALSE(NewCpuBackend({.threads = 0}).has_value());
+  EXPECT_FALSE(NewCpuBackend({.kv_dtype = DType::kI8}).has_value());
+}
+
+TEST(WeightFormat, NamesParseBack) {
+  for (auto f : {WeightFormat::kF32, WeightFormat::kBf16, WeightFormat::kInt8}) {
+    EXPECT_EQ(*ParseWeightFormat(NameOf(f)), f);
+  }
+  EXPECT_FALSE(ParseWeightFormat("int4").has_value());
+}
+
+INSTANTIATE_TEST_SUITE_P(MatMul, OnEveryBackend, testing::ValuesIn(AllConfigs()), ConfigName);
+
+}  // namespace
+}  // namespace hadal::kernels_test

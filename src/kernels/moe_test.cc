@@ -1,0 +1,276 @@
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/backend_fixture.h"
+
+namespace hadal::kernels_test {
+namespace {
+
+struct Routed {
+  std::vector<int32_t> experts;
+  std::vector<float> weights;
+};
+
+Routed RunRouter(Backend& backend, RouterArgs args, std::vector<float> logits, int64_t n_experts) {
+  const auto rows = static_cast<int64_t>(logits.size()) / n_experts;
+  Routed out{std::vector<int32_t>(static_cast<size_t>(rows * args.top_k), -1),
+             Poison(rows * args.top_k)};
+  args.logits = View(logits, {rows, n_experts});
+  backend.Route(args, out.experts.data(), out.weights.data());
+  return out;
+}
+
+// The gate written the other way round: rank groups, sort the experts of the kept ones. float
+// scores, so that ties are the same ties.
+Routed OracleRow(const RouterArgs& a, const float* logits, int n) {
+  std::vector<float> s(static_cast<size_t>(n)), c;
+  if (a.score == GateScore::kSigmoid) {
+    for (int i = 0; i < n; ++i) s[static_cast<size_t>(i)] = 1.0f / (1.0f + std::exp(-logits[i]));
+  } else {
+    const float largest = *std::max_element(logits, logits + n);
+    float sum = 0;
+    for (int i = 0; i < n; ++i) sum += std::exp(logits[i] - largest);
+    for (int i = 0; i < n; ++i) s[static_cast<size_t>(i)] = std::exp(logits[i] - largest) / sum;
+  }
+  c = s;
+  for (int i = 0; a.bias && i < n; ++i) c[static_cast<size_t>(i)] += a.bias[i];
+  const auto size = static_cast<size_t>(n / a.n_groups);
+  std::vector<std::pair<float, int>> groups;  // negated score, id: sorts best first, low id first
+  for (int g = 0; g < a.n_groups; ++g) {
+    std::vector<float> values(c.begin() + g * static_cast<long>(size),
+                              c.begin() + (g + 1) * static_cast<long>(size));
+    std::sort(values.rbegin(), values.rend());
+    const bool sum = a.group_score == GroupScore::kTopTwoSum && size > 1;
+    groups.push_back({-(sum ? values[0] + values[1] : values[0]), g});
+  }
+  std::sort(groups.begin(), groups.end());
+  std::vector<std::pair<float, int>> ranked;
+  const int kept = a.group_score == GroupScore::kNone ? a.n_groups : a.top_groups;
+  for (int i = 0; i < kept; ++i) {
+    const int g = groups[static_cast<size_t>(i)].second;
+    for (size_t e = static_cast<size_t>(g) * size; e < (static_cast<size_t>(g) + 1) * size; ++e) {
+      ranked.push_back({-c[e], static_cast<int>(e)});
+    }
+  }
+  std::sort(ranked.begin(), ranked.end());
+  Routed out;
+  float sum = 0;
+  for (int k = 0; k < a.top_k; ++k) {
+    out.experts.push_back(ranked[static_cast<size_t>(k)].second);
+    out.weights.push_back(s[static_cast<size_t>(out.experts.back())]);
+    sum += out.weights.back();
+  }
+  for (float& w : out.weights) w = (a.normalise ? w / (sum + 1e-20f) : w) * a.scale;
+  return out;
+}
+
+TEST(Router, EveryVariantAgreesWithSortingTheExperts) {
+  Random random(1);
+  auto backend = Make(Config{}, 2);
+  for (int i = 0; i < 200; ++i) {
+    RouterArgs a;
+    a.n_groups = 1 << random.Int(0, 3);
+    const int n = a.n_groups * random.Int(2, 20);
+    a.score = random.Int(0, 1) ? GateScore::kSigmoid : GateScore::kSoftmax;
+    a.group_score = static_cast<GroupScore>(random.Int(0, 2));
+    a.top_groups = random.Int(1, a.n_groups);
+    a.top_k =
+        random.Int(1, a.group_score == GroupScore::kNone ? n : a.top_groups * (n / a.n_groups));
+    a.normalise = random.Int(0, 1);
+    a.scale = 2.5f;
+    const std::vector<float> bias = random.Normals(n, 2);
+    if (random.Int(0, 1)) a.bias = bias.data();
+    const int rows = random.Int(1, 9);
+    std::vector<float> logits = random.Normals(int64_t{rows} * n);
+    for (float& x : logits) x = std::round(x * 2) / 2;  // many ties
+    const Routed out = RunRouter(*backend, a, logits, n);
+    for (int r = 0; r < rows; ++r) {
+      const Routed expected = OracleRow(a, logits.data() + r * n, n);
+      for (int k = 0; k < a.top_k; ++k) {
+        const auto at = static_cast<size_t>(r * a.top_k + k);
+        EXPECT_EQ(out.experts[at], expected.experts[static_cast<size_t>(k)]);
+        EXPECT_NEAR(out.weights[at], expected.weights[static_cast<size_t>(k)], 1e-5);
+      }
+    }
+  }
+}
+
+TEST(Router, TiesGoToTheLowestId) {
+  auto backend = Make(Config{}, 1);
+  RouterArgs a;
+  a.top_k = 3;
+  EXPECT_EQ(RunRouter(*backend, a, std::vector<float>(8, 1.0f), 8).experts,
+            (std::vector<int32_t>{0, 1, 2}));
+}
+
+TEST(Router, BiasChoosesButDoesNotWeigh) {
+  auto backend = Make(Config{}, 1);
+  RouterArgs a;
+  a.score = GateScore::kSigmoid;
+  a.top_k = 1;
+  const float bias[] = {0, 5};
+  a.bias = bias;
+  const Routed out = RunRouter(*backend, a, {3.0f, 0.0f}, 2);
+  EXPECT_EQ(out.experts[0], 1);
+  EXPECT_FLOAT_EQ(out.weights[0], 0.5f);
+}
+
+// A masked group must lose even to experts whose biased score is below zero.
+TEST(Router, RejectedGroupsStayRejectedUnderNegativeBiases) {
+  auto backend = Make(Config{}, 1);
+  RouterArgs a;
+  a.score = GateScore::kSigmoid;
+  a.group_score = GroupScore::kTopTwoSum;
+  a.n_groups = 2;
+  a.top_groups = 1;
+  a.top_k = 2;
+  const float bias[] = {-3, -3, -4, -4};
+  a.bias = bias;
+  EXPECT_EQ(RunRouter(*backend, a, {0, 1, 2, 3}, 4).experts, (std::vector<int32_t>{1, 0}));
+}
+
+TEST(Router, GroupsAreRankedByTheSumOfTwoOrByTheBest) {
+  auto backend = Make(Config{}, 1);
+  RouterArgs a;
+  a.score = GateScore::kSigmoid;
+  a.n_groups = 2;
+  a.top_groups = 1;
+  a.top_k = 1;
+  const std::vector<float> logits = {3, -9, -9, 2, 2, -9};
+  a.group_score = GroupScore::kMax;
+  EXPECT_EQ(RunRouter(*backend, a, logits, 6).experts[0], 0);
+  a.group_score = GroupScore::kTopTwoSum;
+  EXPECT_EQ(RunRouter(*backend, a, logits, 6).experts[0], 3);
+}
+
+TEST(Router, NanLogitsStillGiveDistinctValidExperts) {
+  auto backend = Make(Config{}, 1);
+  RouterArgs a;
+  a.top_k = 4;
+  const std::vector<float> logits(6, std::numeric_limits<float>::quiet_NaN());
+  std::vector<int32_t> experts = RunRouter(*backend, a, logits, 6).experts;
+  std::sort(experts.begin(), experts.end());
+  EXPECT_EQ(std::unique(experts.begin(), experts.end()), experts.end());
+  EXPECT_GE(experts.front(), 0);
+  EXPECT_LT(experts.back(), 6);
+}
+
+// ---- experts
+
+class MoeOnEveryBackend : public OnEveryBackend {};
+
+struct MoeProblem {
+  int tokens, n_experts, hidden, ffn, top_k;
+  std::vector<float> x, gate_up, down, weights, base;
+  std::vector<int32_t> experts;
+
+  MoeProblem(Random& random, int tokens_in, int n, int hidden_in, int ffn_in, int k)
+      : tokens(tokens_in), n_experts(n), hidden(hidden_in), ffn(ffn_in), top_k(k) {
+    x = random.Normals(int64_t{tokens} * hidden);
+    gate_up = random.Normals(int64_t{n} * 2 * ffn * hidden, 0.2f);
+    down = random.Normals(int64_t{n} * hidden * ffn, 0.2f);
+    weights = random.Normals(int64_t{tokens} * k);
+    base = random.Normals(int64_t{tokens} * hidden);
+    std::vector<int32_t> ids(static_cast<size_t>(n));
+    std::iota(ids.begin(), ids.end(), 0);
+    for (int t = 0; t < tokens; ++t) {
+      std::shuffle(ids.begin(), ids.end(), random.engine());
+      experts.insert(experts.end(), ids.begin(), ids.begin() + k);
+    }
+  }
+
+  std::vector<double> Expected(const Config& c) const {
+    const std::vector<float> gu = AsStored(gate_up, c), dn = AsStored(down, c);
+    std::vector<double> out(base.begin(), base.end());
+    for (int t = 0; t < tokens; ++t) {
+      for (int k = 0; k < top_k; ++k) {
+        const int e = experts[static_cast<size_t>(t * top_k + k)];
+        std::vector<double> h(static_cast<size_t>(2 * ffn));
+        for (int f = 0; f < 2 * ffn; ++f) {
+          for (int i = 0; i < hidden; ++i) {
+            h[static_cast<size_t>(f)] +=
+                double{gu[static_cast<size_t>((e * 2 * ffn + f) * hidden + i)]} *
+                x[static_cast<size_t>(t * hidden + i)];
+          }
+        }
+        for (int f = 0; f < ffn; ++f) {
+          const double g = h[static_cast<size_t>(f)];
+          h[static_cast<size_t>(f)] = g / (1 + std::exp(-g)) * h[static_cast<size_t>(ffn + f)];
+        }
+        for (int i = 0; i < hidden; ++i) {
+          double y = 0;
+          for (int f = 0; f < ffn; ++f) {
+            y += h[static_cast<size_t>(f)] * dn[static_cast<size_t>((e * hidden + i) * ffn + f)];
+          }
+          out[static_cast<size_t>(t * hidden + i)] +=
+              double{weights[static_cast<size_t>(t * top_k + k)]} * y;
+        }
+      }
+    }
+    return out;
+  }
+
+  std::vector<float> Run(Backend& b, const Weight& gu, const Weight& dn, int first, int n) {
+    std::vector<float> in(x.begin() + first * hidden, x.begin() + (first + n) * hidden);
+    std::vector<float> out(base.begin() + first * hidden, base.begin() + (first + n) * hidden);
+    MoeArgs a;
+    a.x = View(in, {n, hidden});
+    a.gate_up = &gu;
+    a.down = &dn;
+    a.experts = experts.data() + first * top_k;
+    a.weights = weights.data() + first * top_k;
+    a.top_k = top_k;
+    a.out = View(out, {n, hidden});
+    b.MixExperts(a);
+    return out;
+  }
+};
+
+TEST_P(MoeOnEveryBackend, AddsTheWeightedExpertsOfEachToken) {
+  Random random(2);
+  auto backend = Make(GetParam(), 3);
+  const int shapes[][5] = {
+      {1, 4, 32, 16, 2}, {33, 8, 72, 40, 3}, {600, 5, 24, 20, 2}, {5, 3, 130, 50, 3}};
+  for (const auto& d : shapes) {
+    MoeProblem p(random, d[0], d[1], d[2], d[3], d[4]);
+    auto gu = PrepareStack(*backend, p.gate_up, p.n_experts, 2 * p.ffn, p.hidden);
+    auto dn = PrepareStack(*backend, p.down, p.n_experts, p.hidden, p.ffn);
+    EXPECT_LT(RelativeError(p.Run(*backend, *gu, *dn, 0, p.tokens), p.Expected(GetParam())),
+              GetParam().tolerance() * 2)
+        << p.tokens << " tokens";
+  }
+}
+
+TEST_P(MoeOnEveryBackend, TokensDoNotDependOnTheirNeighboursOrThreads) {
+  Random random(3);
+  MoeProblem p(random, 37, 6, 200, 70, 3);
+  auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
+  auto gu1 = PrepareStack(*one, p.gate_up, 6, 140, 200);
+  auto dn1 = PrepareStack(*one, p.down, 6, 200, 70);
+  auto gu3 = PrepareStack(*three, p.gate_up, 6, 140, 200);
+  auto dn3 = PrepareStack(*three, p.down, 6, 200, 70);
+  const std::vector<float> all = p.Run(*one, *gu1, *dn1, 0, 37);
+  EXPECT_EQ(all, p.Run(*three, *gu3, *dn3, 0, 37));
+  for (int t = 0; t < 37; ++t) {
+    const std::vector<float> expected(all.begin() + t * 200, all.begin() + (t + 1) * 200);
+    EXPECT_EQ(p.Run(*three, *gu3, *dn3, t, 1), expected) << "token " << t;
+  }
+}
+
+// Scratch memory of a large poisoned call is reused by the next one.
+TEST_P(MoeOnEveryBackend, NothingLeaksFromOneCallToTheNext) {
+  Random random(4);
+  MoeProblem p(random, 9, 4, 100, 50, 2);
+  auto backend = Make(GetParam(), 2), fresh = Make(GetParam(), 2);
+  auto gu = PrepareStack(*backend, p.gate_up, 4, 100, 100);
+  auto dn = PrepareStack(*backend, p.down, 4, 100, 50);
+  MoeProblem poisoned(random, 40, 4, 100, 50, 2);
+  poisoned.x = Poison(40 * 100);
+  poisoned.Run(*backend, *gu, *dn, 0, 40);
+  EXPECT_EQ(p.Run(*backend, *gu, *dn, 0, 9), p.Run(*fresh, *gu, *dn, 0, 9));
+}
+
+INSTANTIATE_TEST_SUITE_P(Experts, MoeOnEveryBackend, testing::ValuesIn(AllConfigs()), ConfigName);
+
+}  // namespace
+}  // namespace hadal::kernels_test

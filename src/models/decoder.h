@@ -1,0 +1,87 @@
+// Owns: the pre-norm residual decoder that most language models are: embedding, layers of
+// attention and feed-forward blocks, final norm, head. A family says which blocks, with
+// DecoderBuilder; the step is Decoder::Forward.
+// Must not know families.
+// Use: DecoderBuilder d(files, backend, options); d.AddRope(...); per layer: d.AddStream(...),
+//      d.AddLayer(...); return d.Finish();
+// All weights are copied into the backend's memory by Finish(); the checkpoint is not needed
+// afterwards, so a file that is cut later cannot change a result.
+// Thread rule: one thread builds, one (the engine's) calls Forward.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/model_files.h"
+#include "models/block.h"
+#include "models/model.h"
+#include "models/rope.h"
+#include "models/step_check.h"
+#include "models/weight_loader.h"
+#include "models/workspace.h"
+
+namespace hadal {
+
+struct DecoderLayer {
+  VectorPtr attention_norm;  // [hidden]
+  std::unique_ptr<Block> attention;
+  VectorPtr ffn_norm;  // [hidden]
+  std::unique_ptr<Block> ffn;
+};
+
+class Decoder final : public Model {
+ public:
+  const ModelInfo& info() const override { return info_; }
+  const KvLayout& kv_layout() const override { return kv_layout_; }
+  Status Forward(const StepInput& step, KvStorage& kv, float* logits) override;
+  void set_hidden_tap(HiddenTap tap) override { tap_ = std::move(tap); }
+
+ private:
+  friend class DecoderBuilder;
+  explicit Decoder(Backend& backend) : backend_(backend) {}
+  void Tap(int layer, const Tensor& x);
+
+  Backend& backend_;
+  ModelInfo info_;
+  KvLayout kv_layout_;
+  StepLimits limits_;
+  float eps_ = 0;
+  std::unique_ptr<Rope> rope_;
+  WeightPtr embedding_;  // [vocab, hidden]
+  std::vector<DecoderLayer> layers_;
+  VectorPtr final_norm_;  // [hidden]
+  WeightPtr head_;        // [vocab, hidden]
+  Workspace scratch_;
+  HiddenTap tap_;
+  std::vector<float> tap_copy_;
+};
+
+class DecoderBuilder {
+ public:
+  DecoderBuilder(const ModelFiles& files, Backend& backend, const LoadOptions& options);
+
+  // Before the layers. The context of the model is cut to what the tables cover.
+  Status AddRope(int64_t dims, RopePairing pairing);
+  const RopeTable& rope() const { return decoder_->rope_->table(); }
+  // Returns the index of the stream.
+  size_t AddStream(const std::string& name, int64_t layer, int64_t width);
+  // prefix: "model.layers.0."
+  void AddLayer(const std::string& prefix, std::unique_ptr<Block> attention,
+                std::unique_ptr<Block> ffn);
+  WeightLoader& load() { return load_; }
+  Result<std::unique_ptr<Model>> Finish();
+
+ private:
+  Status CheckOptions() const;
+  Status AllocateWorkspace();
+
+  const ModelFiles& files_;
+  Backend& backend_;
+  const LoadOptions& options_;
+  WeightLoader load_;
+  std::unique_ptr<Decoder> decoder_;
+};
+
+}  // namespace hadal

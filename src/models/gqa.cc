@@ -1,0 +1,66 @@
+#include "models/gqa.h"
+
+#include <cmath>
+
+namespace hadal {
+
+GqaBlock::GqaBlock(const GqaOptions& options, WeightLoader& load, const std::string& prefix,
+                   const RopeTable& rope, size_t k_stream, size_t v_stream)
+    : o_(options), rope_(rope), k_stream_(k_stream), v_stream_(v_stream) {
+  const int64_t q_dim = o_.n_heads * o_.head_dim, kv_dim = o_.n_kv_heads * o_.head_dim;
+  load.Matrix(&wq_, prefix + "q_proj.weight", q_dim, o_.hidden);
+  load.Matrix(&wk_, prefix + "k_proj.weight", kv_dim, o_.hidden);
+  load.Matrix(&wv_, prefix + "v_proj.weight", kv_dim, o_.hidden);
+  load.Matrix(&wo_, prefix + "o_proj.weight", o_.hidden, q_dim);
+  if (o_.qkv_bias) {
+    load.Vector(&bq_, prefix + "q_proj.bias", q_dim);
+    load.Vector(&bk_, prefix + "k_proj.bias", kv_dim);
+    load.Vector(&bv_, prefix + "v_proj.bias", kv_dim);
+  }
+  if (o_.o_bias) load.Vector(&bo_, prefix + "o_proj.bias", o_.hidden);
+  if (o_.qk_norm) {
+    load.Vector(&q_norm_, prefix + "q_norm.weight", o_.head_dim);
+    load.Vector(&k_norm_, prefix + "k_norm.weight", o_.head_dim);
+  }
+}
+
+void GqaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
+  Backend& b = pass.backend;
+  const StepInput& step = pass.step;
+  const int64_t rows = pass.rows, kv_dim = o_.n_kv_heads * o_.head_dim;
+  const Shape q_flat = {rows, o_.n_heads * o_.head_dim}, q_heads = {rows, o_.n_heads, o_.head_dim};
+  const Shape kv_flat = {rows, kv_dim}, kv_heads = {rows, o_.n_kv_heads, o_.head_dim};
+  Tensor q = pass.scratch.Take(q_flat), k = pass.scratch.Take(kv_flat);
+  Tensor v = pass.scratch.Take(kv_flat), mixed = pass.scratch.Take(q_flat);
+
+  b.MatMul(x, *wq_, Values(bq_), q);
+  b.MatMul(x, *wk_, Values(bk_), k);
+  b.MatMul(x, *wv_, Values(bv_), v);
+  const Tensor q3{q.data, q.dtype, q_heads}, k3{k.data, k.dtype, kv_heads};
+  if (o_.qk_norm) {
+    b.RmsNorm(q3, Values(q_norm_), o_.eps, q3);
+    b.RmsNorm(k3, Values(k_norm_), o_.eps, k3);
+  }
+  b.Rope(q3, 0, rope_, step.positions);
+  b.Rope(k3, 0, rope_, step.positions);
+  const KvView k_cache = pass.kv.view(k_stream_), v_cache = pass.kv.view(v_stream_);
+  b.StoreKv(k, 0, kv_dim, step.slots, 0, k_cache);
+  b.StoreKv(v, 0, kv_dim, step.slots, 0, v_cache);
+  const GqaArgs args{.q = q3,
+                     .k = k_cache,
+                     .v = v_cache,
+                     .n_heads = static_cast<int>(o_.n_heads),
+                     .n_kv_heads = static_cast<int>(o_.n_kv_heads),
+                     .head_dim = static_cast<int>(o_.head_dim),
+                     .scale = 1.0f / std::sqrt(static_cast<float>(o_.head_dim)),
+                     .out = {mixed.data, mixed.dtype, q_heads}};
+  b.Attention(args, step.chunks);
+  b.MatMul(mixed, *wo_, Values(bo_), out);
+}
+
+int64_t GqaBlock::ScratchElements(int64_t rows) const {
+  return 2 * Workspace::Elements(rows * o_.n_heads * o_.head_dim) +
+         2 * Workspace::Elements(rows * o_.n_kv_heads * o_.head_dim);
+}
+
+}  // namespace hadal

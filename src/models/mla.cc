@@ -1,0 +1,110 @@
+#include "models/mla.h"
+
+#include <cmath>
+
+namespace hadal {
+namespace {
+
+// The reference code builds the norms of the two latents with its default epsilon, whatever
+// rms_norm_eps says.
+constexpr float kLatentNormEps = 1e-6f;
+
+}  // namespace
+
+Result<MlaOptions> MlaOptionsOf(const ModelConfig& c) {
+  if (!c.is_mla()) {
+    return FailField(ErrorCode::kUnsupportedModel, "kv_lora_rank",
+                     "kv_lora_rank is not given; '{}' needs it for its latent attention",
+                     c.model_type);
+  }
+  if (c.attention_bias.value_or(false)) {
+    return FailField(ErrorCode::kUnsupportedModel, "attention_bias",
+                     "attention_bias is true; latent attention with biases is not supported");
+  }
+  const double m = c.rope.YarnMscale(c.rope.mscale_all_dim.value_or(0));
+  const auto head = static_cast<double>(c.qk_nope_head_dim + c.qk_rope_head_dim);
+  return MlaOptions{.hidden = c.hidden_size,
+                    .n_heads = c.num_attention_heads,
+                    .q_lora = c.q_lora_rank,
+                    .kv_lora = c.kv_lora_rank,
+                    .nope = c.qk_nope_head_dim,
+                    .rope = c.qk_rope_head_dim,
+                    .v_dim = c.v_head_dim,
+                    .scale = static_cast<float>(m * m / std::sqrt(head))};
+}
+
+MlaBlock::MlaBlock(const MlaOptions& options, WeightLoader& load, const std::string& prefix,
+                   const RopeTable& rope, size_t stream)
+    : o_(options), rope_(rope), stream_(stream) {
+  const int64_t q_dim = o_.n_heads * (o_.nope + o_.rope);
+  if (o_.q_lora == 0) {
+    load.Matrix(&w_q_, prefix + "q_proj.weight", q_dim, o_.hidden);
+  } else {
+    load.Matrix(&w_q_a_, prefix + "q_a_proj.weight", o_.q_lora, o_.hidden);
+    load.Vector(&q_norm_, prefix + "q_a_layernorm.weight", o_.q_lora);
+    load.Matrix(&w_q_b_, prefix + "q_b_proj.weight", q_dim, o_.q_lora);
+  }
+  load.Split({{&w_c_, o_.kv_lora}, {&w_k_pe_, o_.rope}}, prefix + "kv_a_proj_with_mqa.weight",
+             o_.hidden);
+  load.Vector(&kv_norm_, prefix + "kv_a_layernorm.weight", o_.kv_lora);
+  load.Latent(&kv_b_, prefix + "kv_b_proj.weight", {o_.n_heads, o_.nope, o_.v_dim, o_.kv_lora});
+  load.Matrix(&w_o_, prefix + "o_proj.weight", o_.hidden, o_.n_heads * o_.v_dim);
+}
+
+// q [T, n_heads, nope + rope]: W_q x, or W_qb norm(W_qa x); then its last rope dimensions rotated.
+void MlaBlock::Query(Pass& pass, Tensor x, Tensor q) const {
+  Backend& b = pass.backend;
+  const Tensor flat{q.data, q.dtype, {pass.rows, o_.n_heads * (o_.nope + o_.rope)}};
+  if (o_.q_lora == 0) {
+    b.MatMul(x, *w_q_, nullptr, flat);
+  } else {
+    Tensor c_q = pass.scratch.Take({pass.rows, o_.q_lora});
+    b.MatMul(x, *w_q_a_, nullptr, c_q);
+    b.RmsNorm(c_q, Values(q_norm_), kLatentNormEps, c_q);
+    b.MatMul(c_q, *w_q_b_, nullptr, flat);
+  }
+  b.Rope(q, static_cast<int>(o_.nope), rope_, pass.step.positions);
+}
+
+void MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
+  Backend& b = pass.backend;
+  const StepInput& step = pass.step;
+  const int64_t rows = pass.rows;
+  const Tensor q = pass.scratch.Take({rows, o_.n_heads, o_.nope + o_.rope});
+  Query(pass, x, q);
+
+  const Tensor c = pass.scratch.Take({rows, o_.kv_lora});
+  const Tensor k_pe = pass.scratch.Take({rows, 1, o_.rope});  // one head for all
+  b.MatMul(x, *w_c_, nullptr, c);
+  b.RmsNorm(c, Values(kv_norm_), kLatentNormEps, c);
+  b.MatMul(x, *w_k_pe_, nullptr, {k_pe.data, k_pe.dtype, {rows, o_.rope}});
+  b.Rope(k_pe, 0, rope_, step.positions);
+  const KvView latent = pass.kv.view(stream_);
+  b.StoreKv(c, 0, o_.kv_lora, step.slots, 0, latent);
+  b.StoreKv({k_pe.data, k_pe.dtype, {rows, o_.rope}}, 0, o_.rope, step.slots, o_.kv_lora, latent);
+
+  const Tensor mixed = pass.scratch.Take({rows, o_.n_heads, o_.v_dim});
+  const MlaArgs args{.q = q,
+                     .latent = latent,
+                     .uk = kv_b_.uk.get(),
+                     .uv = kv_b_.uv.get(),
+                     .kv_b = kv_b_.whole.get(),
+                     .n_heads = static_cast<int>(o_.n_heads),
+                     .nope = static_cast<int>(o_.nope),
+                     .rope = static_cast<int>(o_.rope),
+                     .kv_lora = static_cast<int>(o_.kv_lora),
+                     .v_dim = static_cast<int>(o_.v_dim),
+                     .scale = o_.scale,
+                     .form = MlaForm::kAuto,
+                     .out = mixed};
+  b.MlaAttention(args, step.chunks);
+  b.MatMul({mixed.data, mixed.dtype, {rows, o_.n_heads * o_.v_dim}}, *w_o_, nullptr, out);
+}
+
+int64_t MlaBlock::ScratchElements(int64_t rows) const {
+  return Workspace::Elements(rows * o_.n_heads * (o_.nope + o_.rope)) +
+         Workspace::Elements(rows * o_.q_lora) + Workspace::Elements(rows * o_.kv_lora) +
+         Workspace::Elements(rows * o_.rope) + Workspace::Elements(rows * o_.n_heads * o_.v_dim);
+}
+
+}  // namespace hadal

@@ -1,0 +1,98 @@
+#include "models/rope.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace hadal {
+namespace {
+
+constexpr int64_t kMaxTableBytes = int64_t{256} << 20;
+
+// The dimension whose pair turns `rotations` times over the original context.
+double DimensionOf(double rotations, const RopeConfig& rope, int64_t dims) {
+  const auto original = static_cast<double>(rope.original_max_position_embeddings);
+  const double wavelength = original / (rotations * 2 * std::numbers::pi);
+  return static_cast<double>(dims) * std::log(wavelength) / (2 * std::log(rope.theta));
+}
+
+// Low frequencies are interpolated (divided by factor), high ones kept, with a linear ramp between.
+void ApplyYarn(const RopeConfig& rope, int64_t dims, std::vector<double>& inv) {
+  const auto last = static_cast<double>(dims - 1);
+  const double low = std::clamp(std::floor(DimensionOf(rope.beta_fast, rope, dims)), 0.0, last);
+  double high = std::clamp(std::ceil(DimensionOf(rope.beta_slow, rope, dims)), 0.0, last);
+  if (low == high) high += 0.001;
+  for (size_t i = 0; i < inv.size(); ++i) {
+    const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+    inv[i] = inv[i] / rope.factor * ramp + inv[i] * (1 - ramp);
+  }
+}
+
+// Wavelengths beyond original / low are divided by factor, those below original / high are kept.
+void ApplyLlama3(const RopeConfig& rope, std::vector<double>& inv) {
+  const auto original = static_cast<double>(rope.original_max_position_embeddings);
+  for (double& f : inv) {
+    const double turns = original * f / (2 * std::numbers::pi);  // over the original context
+    const double span = rope.high_freq_factor - rope.low_freq_factor;
+    const double smooth = std::clamp((turns - rope.low_freq_factor) / span, 0.0, 1.0);
+    f = f / rope.factor * (1 - smooth) + f * smooth;
+  }
+}
+
+}  // namespace
+
+std::vector<double> InverseFrequencies(const RopeConfig& rope, int64_t dims) {
+  std::vector<double> inv(static_cast<size_t>(dims / 2));
+  for (size_t i = 0; i < inv.size(); ++i) {
+    inv[i] = std::pow(rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
+  }
+  switch (rope.type) {
+    case RopeType::kDefault:
+      break;
+    case RopeType::kLinear:
+      for (double& f : inv) f /= rope.factor;
+      break;
+    case RopeType::kLlama3:
+      ApplyLlama3(rope, inv);
+      break;
+    case RopeType::kYarn:
+      ApplyYarn(rope, dims, inv);
+      break;
+  }
+  return inv;
+}
+
+Result<Rope> Rope::Build(const RopeConfig& config, int64_t dims, RopePairing pairing,
+                         int64_t positions, Backend& backend) {
+  if (dims < 2 || dims % 2 != 0 || dims > 65536) {
+    return Fail(ErrorCode::kUnsupportedModel,
+                "rotary embedding over {} dimensions; it must be an even number from 2 to 65536",
+                dims);
+  }
+  if (!(config.theta > 1)) {
+    return FailField(ErrorCode::kUnsupportedModel, "rope_theta",
+                     "rope_theta is {}; it must be above 1", config.theta);
+  }
+  const std::vector<double> inv = InverseFrequencies(config, dims);
+  const double scale = config.CosSinFactor();
+  const int64_t row_bytes = dims * static_cast<int64_t>(sizeof(float));  // cos and sin
+  Rope rope;
+  rope.positions_ = std::clamp<int64_t>(positions, 1, kMaxTableBytes / row_bytes);
+  std::vector<float> cos, sin;
+  cos.reserve(static_cast<size_t>(rope.positions_) * inv.size());
+  sin.reserve(static_cast<size_t>(rope.positions_) * inv.size());
+  for (int64_t p = 0; p < rope.positions_; ++p) {
+    for (double f : inv) {
+      const double angle = static_cast<double>(p) * f;
+      cos.push_back(static_cast<float>(std::cos(angle) * scale));
+      sin.push_back(static_cast<float>(std::sin(angle) * scale));
+    }
+  }
+  HADAL_TRY(rope.cos_, backend.Upload(cos));
+  HADAL_TRY(rope.sin_, backend.Upload(sin));
+  rope.table_ = {static_cast<int>(dims), pairing, static_cast<const float*>(rope.cos_->data()),
+                 static_cast<const float*>(rope.sin_->data())};
+  return rope;
+}
+
+}  // namespace hadal

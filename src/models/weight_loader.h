@@ -1,0 +1,129 @@
+// Owns: turning checkpoint tensors into prepared weights. A model first declares every tensor with
+// its shape, one line each; Load() then reports all missing, extra and misshapen ones at once and
+// prepares the rest, refusing NaN and infinities by tensor name.
+// Must not know families, or what a weight is used for.
+// Use:
+//   WeightLoader load(checkpoint, backend, progress);
+//   load.Matrix(&block.o, "model.layers.0.self_attn.o_proj.weight", hidden, heads * head_dim);
+//   HADAL_TRY(WeightTotals totals, load.Load());
+// The targets (WeightPtr*, VectorPtr*) must stay where they are until Load() returns; afterwards
+// nothing points into the checkpoint.
+// Thread rule: one thread; the backend may decode from several.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "formats/binder.h"
+#include "formats/checkpoint.h"
+#include "kernels/backend.h"
+
+namespace hadal {
+
+using VectorPtr = std::unique_ptr<Memory>;  // float32 values in the backend's memory
+inline const float* Values(const VectorPtr& v) {
+  return v == nullptr ? nullptr : static_cast<const float*>(v->data());
+}
+
+struct WeightTotals {
+  int64_t parameters = 0;         // elements of all tensors
+  int64_t active_parameters = 0;  // those used for one token; an embedding table is not
+  size_t resident_bytes = 0;
+  size_t bytes_per_token = 0;  // read to decode one token
+};
+
+class WeightLoader {
+ public:
+  using Progress = std::function<void(size_t done_bytes, size_t all_bytes)>;
+  WeightLoader(const Checkpoint& checkpoint, Backend& backend, Progress progress);
+
+  enum class Precision { kBackend, kF32 };  // kF32: never below float32 (routers)
+  // Tensor `name` is [rows, cols].
+  void Matrix(WeightPtr* out, const std::string& name, int64_t rows, int64_t cols,
+              Precision precision = Precision::kBackend);
+  // `name` is [n], kept as float32.
+  void Vector(VectorPtr* out, const std::string& name, int64_t n);
+
+  struct Rows {
+    std::string name;
+    int64_t rows = 0;
+  };
+  // One matrix out of several [rows, cols], laid below one another.
+  void Fused(WeightPtr* out, const std::vector<Rows>& parts, int64_t cols);
+  // A stack of equally shaped fused matrices, of which `used` are multiplied for one token.
+  void Stack(WeightPtr* out, const std::vector<std::vector<Rows>>& stack, int64_t cols,
+             int64_t used);
+
+  struct Slice {
+    WeightPtr* out = nullptr;
+    int64_t rows = 0;
+  };
+  // Several matrices out of one: `name` is [sum of rows, cols].
+  void Split(const std::vector<Slice>& slices, const std::string& name, int64_t cols);
+
+  // Rows of `name` are looked up. When head is not null the same tensor is multiplied too.
+  void Embedding(WeightPtr* table, WeightPtr* head, const std::string& name, int64_t rows,
+                 int64_t cols);
+
+  // The up-projection of a latent: `name` is [n_heads * (nope + v_dim), kv_lora], per head first
+  // the rows of K, then those of V.
+  struct LatentUp {
+    WeightPtr whole;  // as stored; not read when decoding one token
+    WeightPtr uk;     // stack n_heads of [kv_lora, nope]: K rows transposed
+    WeightPtr uv;     // stack n_heads of [v_dim, kv_lora]
+  };
+  struct LatentUpShape {
+    int64_t n_heads = 0, nope = 0, v_dim = 0, kv_lora = 0;
+  };
+  void Latent(LatentUp* out, const std::string& name, const LatentUpShape& shape);
+
+  // Tensors that match are not unexpected; `*` stands for any run of characters.
+  void Ignore(const std::string& pattern) { binder_.Ignore(pattern); }
+
+  // kBadFile: every wrong name and shape at once; or the tensors that hold NaN or infinity; or a
+  // file that was cut while it was read.
+  Result<WeightTotals> Load();
+
+ private:
+  struct Part {
+    const TensorEntry* entry = nullptr;
+    int64_t row0 = 0, rows = 0;
+  };
+  using Parts = std::vector<Part>;
+  struct Share {  // of a stack, multiplied for one token
+    int64_t used = 1, of = 1;
+  };
+  struct Job {
+    size_t bytes = 0;  // of the checkpoint
+    std::function<Status()> run;
+  };
+
+  Part Whole(const std::string& name, int64_t rows, int64_t cols);
+  Parts Whole(const std::vector<Rows>& parts, int64_t cols);
+  void Count(int64_t elements, Share share);
+  void AddMatrix(WeightPtr* out, std::vector<Parts> stack, int64_t cols, Share share,
+                 Precision precision = Precision::kBackend);
+  WeightSource Source(Parts parts, int64_t cols);
+  void Prepared(const Weight& weight, Share share);
+  Status PrepareLatent(LatentUp& out, const TensorEntry& entry, const LatentUpShape& shape);
+  void CheckFinite(const TensorEntry& entry, std::span<const float> values);
+  Status AllFinite();
+
+  const Checkpoint& checkpoint_;
+  Backend& backend_;
+  Progress progress_;
+  Binder binder_;
+  WeightTotals totals_;
+  std::vector<Job> jobs_;
+  std::mutex mutex_;                  // guards non_finite_: decode runs on several threads
+  std::set<std::string> non_finite_;  // tensor names
+};
+
+}  // namespace hadal

@@ -1,0 +1,134 @@
+// The commands, as a person types them.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { binary, root, run, Server } from './hadal.mjs';
+
+const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'hadal-'));
+
+test('version prints version, commit, compiler and instruction sets', async () => {
+  const r = await run(['--version']);
+  assert.equal(r.code, 0);
+  assert.match(r.stdout, /^hadal \d+\.\d+\.\d+ \(\w+\)\n(clang|gcc) .*\nisa found: ref.*; chosen: \w+/);
+  const j = JSON.parse((await run(['version', '--json'])).stdout);
+  assert.ok(j.isa_found.includes(j.isa_chosen));
+});
+
+test('help is English or Chinese by locale or --lang', async () => {
+  const env = { LC_ALL: '', LC_MESSAGES: '', LANG: 'C' };
+  assert.match((await run(['help'], { env })).stdout, /serve a model over HTTP/);
+  assert.match((await run(['help', '--lang', 'zh'], { env })).stdout, /在终端中对话/);
+  assert.match((await run(['help'], { env: { ...env, LANG: 'zh_CN.UTF-8' } })).stdout, /选项/);
+  assert.match((await run(['serve', '--help', '--lang', 'zh'], { env })).stdout, /监听地址/);
+});
+
+test('wrong usage is exit 2 with a reason', async () => {
+  for (const args of [['nonsense'], ['logits'], ['bench', '--batch', '0'], ['serve', '--set', 'x']]) {
+    const r = await run(args);
+    assert.equal(r.code, 2, args.join(' '));
+    assert.ok(r.stderr.length + r.stdout.length > 10);
+  }
+});
+
+test('config check names file, line and key', async () => {
+  const file = path.join(tmp, 'hadal.toml');
+  fs.writeFileSync(file, '[server]\nport = 8080\nhosst = "x"\n');
+  const bad = await run(['config', 'check', file]);
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /line 3.*did you mean 'server\.hosts?'/);
+  fs.writeFileSync(file, (await run(['config', 'print'])).stdout);
+  assert.equal((await run(['config', 'check', file])).code, 0);
+});
+
+test('another address without a key is refused, with a key it serves', async () => {
+  const r = await run(['serve', '--host', '0.0.0.0', '--port', '0']);
+  assert.equal(r.code, 1);
+  assert.match(r.stderr, /API key/);
+  const keys = path.join(tmp, 'keys');
+  fs.writeFileSync(keys, '0123456789abcdef0123456789abcdef\n');
+  const server = await Server.start('--set', `server.api_key_file=${keys}`);
+  const wrong = { authorization: 'Bearer nope' };
+  const right = { authorization: 'Bearer 0123456789abcdef0123456789abcdef' };
+  for (const [method, target] of [['GET', '/v1/models'], ['GET', '/metrics'], ['GET', '/version'],
+    ['POST', '/v1/chat/completions'], ['POST', '/v1/completions']]) {
+    assert.equal((await server.request(method, target, method === 'POST' ? {} : undefined)).status, 401, target);
+    assert.equal((await server.request(method, target, method === 'POST' ? {} : undefined, wrong)).status, 401, target);
+  }
+  for (const target of ['/health', '/ready']) assert.equal((await server.request('GET', target)).status, 200);
+  assert.equal((await server.request('GET', '/v1/models', undefined, right)).status, 200);
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('tokenize turns text into ids and back', async () => {
+  const text = 'How much memory? 需要多少显存？<｜User｜>';
+  const ids = JSON.parse((await run(['tokenize'], { input: text })).stdout);
+  assert.ok(ids.length > 3);
+  const back = await run(['tokenize', '--decode'], { input: JSON.stringify(ids) });
+  assert.equal(back.stdout, `${text}\n`);
+  const plain = JSON.parse((await run(['tokenize', '--no-special'], { input: text })).stdout);
+  assert.ok(plain.length > ids.length);
+});
+
+test('generate answers once, also as JSON', async () => {
+  const r = await run(['generate', 'Who are you?', '--json']);
+  assert.equal(r.code, 0, r.stderr);
+  const j = JSON.parse(r.stdout);
+  assert.match(j.content, /Hadal/);
+  assert.equal(j.finish_reason, 'stop');
+});
+
+test('chat keeps a conversation over its standard input', async () => {
+  const r = await run(['chat'], { input: 'Who are you?\n/clear\n你是谁？\n' });
+  assert.equal(r.code, 0, r.stderr);
+  assert.match(r.stdout, /Hadal/);
+});
+
+test('logits of the committed goldens match through the command', async () => {
+  const golden = path.join(root, 'tests/golden/deepseek_v3');
+  const ids = path.join(tmp, 'ids.json');
+  fs.writeFileSync(ids, '[1, 2, 3, 4, 5, 6, 7]');
+  const outs = [];
+  for (const chunk of ['1', '3', '7']) {
+    const out = path.join(tmp, `logits-${chunk}.safetensors`);
+    const r = await run(['logits', '--model', golden, '--ids', ids, '--out', out, '--isa', 'ref', '--chunk', chunk]);
+    assert.equal(r.code, 0, r.stderr);
+    const bytes = fs.readFileSync(out);
+    const header = Number(bytes.readBigUInt64LE(0));
+    const entry = JSON.parse(bytes.subarray(8, 8 + header)).logits;
+    assert.equal(entry.dtype, 'F32');
+    assert.equal(entry.shape[0], 7);
+    outs.push(new Float32Array(bytes.buffer.slice(bytes.byteOffset + 8 + header + entry.data_offsets[0],
+      bytes.byteOffset + 8 + header + entry.data_offsets[1])));
+  }
+  for (const o of outs.slice(1)) {
+    for (let i = 0; i < o.length; i++) assert.ok(Math.abs(o[i] - outs[0][i]) < 1e-3);
+  }
+  fs.writeFileSync(ids, '[1, 99999999]');
+  const bad = await run(['logits', '--model', golden, '--ids', ids, '--out', path.join(tmp, 'x')]);
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /99999999/);
+});
+
+test('a missing model is one clear line', async () => {
+  const r = await run(['generate', 'x', '--model', '/nonexistent/model']);
+  assert.equal(r.code, 1);
+  assert.match(r.stderr, /nonexistent/);
+});
+
+test('bench prints tokens per second beside the limits', async () => {
+  const r = await run(['bench', '--prompt', '32', '--batch', '1,4', '--generate', '8', '--repeat', '2', '--json']);
+  assert.equal(r.code, 0, r.stderr);
+  const j = JSON.parse(r.stdout);
+  assert.ok(j.limits.read_bytes_per_second > 1e8);
+  assert.ok(j.rows.length >= 3);
+  for (const row of j.rows) assert.ok(row.tokens_per_second.median > 0);
+});
+
+test('completion scripts are there for three shells', async () => {
+  for (const shell of ['bash', 'zsh', 'fish']) {
+    assert.match((await run(['completion', shell])).stdout, /generate/);
+  }
+  assert.ok(binary);
+});
