@@ -82,6 +82,11 @@ Status CheckOptions(const EngineOptions& o, const RunnerInfo& r) {
     return FailField(ErrorCode::kBadConfig, "context", "context is {}; it must be below 2^31",
                      o.context);
   }
+  if (r.context > 0 && o.context > r.context) {
+    return FailField(ErrorCode::kBadConfig, "context",
+                     "context is {}, but the model takes at most {} positions", o.context,
+                     r.context);
+  }
   if (o.max_step_tokens < o.max_sequences) {
     return FailField(
         ErrorCode::kBadConfig, "max_step_tokens",

@@ -96,6 +96,9 @@ TEST(Admission, RefusesOptionsThatContradictEachOther) {
   o.max_sequences = 65;
   EXPECT_EQ(field(o), "max_sequences") << "more than the model's rows of logits";
   RunnerInfo r = kRunner;
+  r.context = 999;
+  EXPECT_EQ(field(kOptions, r), "context") << "more than the model's positions";
+  r = kRunner;
   r.n_blocks = 1 << 30;
   EXPECT_FALSE(CheckOptions(kOptions, r).has_value()) << "slots beyond 32 bits";
 }

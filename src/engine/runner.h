@@ -15,6 +15,7 @@ struct RunnerInfo {
   int32_t n_blocks = 0;
   int32_t block_tokens = 0;
   int32_t max_logit_rows = 0;  // of one step
+  int64_t context = 0;         // positions the model takes; 0: any number
 };
 
 class Runner {

@@ -143,18 +143,11 @@ TokenId Sampler::Draw(std::span<const float> logits, const SampleParams& params)
 
   const auto weight = [&](const Candidate& c) { return weights_[static_cast<size_t>(c.id)]; };
   if (by_top_k) {
-    SelectTop(logits, static_cast<size_t>(s.top_k), candidates_);
-    std::sort(candidates_.begin(), candidates_.end(), ById);
+    CollectTopK(logits, static_cast<size_t>(s.top_k));
     mass = 0;
     for (const Candidate& c : candidates_) mass += weight(c);
   } else {
-    // All weights below (1 - top_p) * mass / vocab together cannot bring the rest below top_p.
-    const double dust = (1 - s.top_p) * mass / static_cast<double>(logits.size()) * 0.999;
-    const auto least = static_cast<float>(std::max(dust, s.min_p));
-    candidates_.clear();
-    for (size_t i = 0; i < weights_.size(); ++i) {
-      if (weights_[i] >= least) candidates_.push_back({logits[i], static_cast<TokenId>(i)});
-    }
+    CollectHeavy(logits, s, mass);
   }
   if (s.top_p < 1) KeepTopP(s.top_p, mass);
   if (s.min_p > 0) {
@@ -169,6 +162,41 @@ TokenId Sampler::Draw(std::span<const float> logits, const SampleParams& params)
     if (left < 0) return c.id;
   }
   return static_cast<TokenId>(likeliest);  // rounding left nothing of the mass
+}
+
+// candidates_ = the k most likely tokens, by id.
+void Sampler::CollectTopK(std::span<const float> logits, size_t k) {
+  SelectTop(logits, k, candidates_);
+  constexpr size_t kSortBelow = 2048;  // above, another pass over the row costs less
+  if (candidates_.size() < kSortBelow) {
+    std::sort(candidates_.begin(), candidates_.end(), ById);
+    return;
+  }
+  const Candidate cut = *std::max_element(candidates_.begin(), candidates_.end(), ByLikelihood);
+  candidates_.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const Candidate c{logits[i], static_cast<TokenId>(i)};
+    if (!cut.Before(c)) candidates_.push_back(c);
+  }
+}
+
+// candidates_ = all tokens, by id, that top_p and min_p can keep, and not many more.
+void Sampler::CollectHeavy(std::span<const float> logits, const api::Sampling& s, double mass) {
+  auto least = static_cast<float>(s.min_p);
+  if (s.top_p < 1) {
+    // Weights are relative to the largest, 1. All below (1 - top_p) * mass / vocab together cannot
+    // bring the rest below top_p; mostly a far higher border does as well.
+    const auto dust =
+        static_cast<float>((1 - s.top_p) * mass / static_cast<double>(logits.size()) * 0.999);
+    const double needed = s.top_p * mass * (1 + 1e-6);
+    float border = 0x1p-4f;
+    while (border > dust && SumFrom(weights_, border) < needed) border *= 0x1p-3f;
+    least = std::max({least, border, dust});
+  }
+  candidates_.clear();
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    if (weights_[i] >= least) candidates_.push_back({logits[i], static_cast<TokenId>(i)});
+  }
 }
 
 // Leaves the shortest run of candidates, by likelihood, whose weight reaches top_p * mass; in the

@@ -63,6 +63,8 @@ class Sampler {
                           SampledToken& out);
   void Adjust(std::span<float> logits, const SampleParams& params);
   TokenId Draw(std::span<const float> logits, const SampleParams& params);
+  void CollectTopK(std::span<const float> logits, size_t k);
+  void CollectHeavy(std::span<const float> logits, const api::Sampling& sampling, double mass);
   void KeepTopP(double top_p, double mass);
 
   std::vector<float> raw_;             // [vocab] copy of the row, when logprobs are asked for

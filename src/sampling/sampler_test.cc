@@ -307,6 +307,19 @@ TEST(Sampler, GivesWhatAFullSortGivesInRandomCases) {
   EXPECT_GT(compared, 3500);
 }
 
+TEST(Sampler, GivesWhatAFullSortGivesOverALargeVocabulary) {
+  std::mt19937 rng(77);
+  for (int i = 0; i < 24; ++i) {
+    Row row{RandomLogits(rng, 20000, i % 3 == 0 ? 0.1f : 3), {}};
+    if (i % 2 == 0) row.sampling.top_p = 0.5 + 0.02 * i;
+    if (i % 4 == 1) row.sampling.top_k = 5000;
+    if (i % 4 == 3) row.sampling.top_k = 100;
+    row.sampling.seed = rng();
+    const TokenId expected = Pick(FullSort(row), UniformDraw(*row.sampling.seed, 0, 0));
+    if (expected >= 0) EXPECT_EQ(row.Sample().id, expected) << "case " << i;
+  }
+}
+
 TEST(Sampler, LogprobsAreOfTheModelsOwnDistribution) {
   Row row{{1, 3, 3, 2}, Greedy()};
   row.sampling.logprobs = true;

@@ -95,4 +95,23 @@ inline double ExpAndSum(std::span<const float> row, float max, float scale, floa
   return sum;
 }
 
+// The sum of what is at least `least`; values >= 0.
+inline double SumFrom(std::span<const float> values, float least) {
+  double sum = 0;
+  constexpr size_t kStretch = 512;
+  for (size_t begin = 0; begin < values.size(); begin += kStretch) {
+    const size_t end = std::min(values.size(), begin + kStretch);
+    float lanes[kSumLanes] = {};
+    size_t i = begin;
+    for (; i + kSumLanes <= end; i += kSumLanes) {
+      for (size_t j = 0; j < kSumLanes; ++j) {
+        lanes[j] += values[i + j] >= least ? values[i + j] : 0.0f;
+      }
+    }
+    for (; i < end; ++i) lanes[0] += values[i] >= least ? values[i] : 0.0f;
+    for (const float lane : lanes) sum += lane;
+  }
+  return sum;
+}
+
 }  // namespace hadal

@@ -35,6 +35,9 @@ TEST(VectorMath, RowsOfEveryLengthGiveTheSameAsPlainLoops) {
     double sum = 0;
     for (const float v : row) sum += std::exp(0.5 * (double{v} - max));
     EXPECT_NEAR(ExpAndSum(row, max, 0.5f, out.data()) / sum, 1.0, 1e-6) << n;
+    double heavy = 0;
+    for (const float v : out) heavy += v >= 0.25f ? v : 0;
+    EXPECT_NEAR(SumFrom(out, 0.25f) / heavy, 1.0, 1e-6) << n;
   }
 }
 
