@@ -49,8 +49,8 @@ class ChoiceText {
   void AddContent(std::string text, Out& out);
   void Release(Lane& lane, int64_t emitted, api::Delta& delta) const;
 
-  const int choice_;
-  const std::unique_ptr<OutputParser> parser_;
+  int choice_;
+  std::unique_ptr<OutputParser> parser_;
   StopMatcher stops_;
   Lane reasoning_, content_;
   int64_t n_tokens_ = 0, n_reasoning_tokens_ = 0;

@@ -43,8 +43,8 @@ class LocalChatService::LocalSession final : public Session {
       std::lock_guard lock(service_.streams_mutex_);
       known = service_.streams_.erase(stream_->id) > 0;
     }
-    if (known && service_.engine_ != nullptr) service_.engine_->Cancel(stream_->id);
-    if (std::this_thread::get_id() == service_.callback_thread_) {
+    if (known) service_.engine_->Cancel(stream_->id);
+    if (std::this_thread::get_id() == service_.text_thread_.get_id()) {
       stream_->ended = true;  // from within the callback, which holds the mutex
       return;
     }
@@ -95,9 +95,7 @@ LocalChatService::~LocalChatService() {
   }
   queue_changed_.notify_all();
   if (text_thread_.joinable()) text_thread_.join();
-  engine_.reset();  // fails what still runs; those last events are told from here
-  callback_thread_ = std::this_thread::get_id();
-  for (EngineEvent& event : queue_) Handle(event);
+  engine_.reset();  // without sessions nobody waits for its last events
 }
 
 std::vector<ModelCard> LocalChatService::models() const {
@@ -159,7 +157,6 @@ void LocalChatService::RunTextThread() {
   sigset_t all;  // signals are for the main thread
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  callback_thread_ = std::this_thread::get_id();
   std::vector<EngineEvent> events;
   std::unique_lock lock(queue_mutex_);
   while (true) {
@@ -198,7 +195,8 @@ void LocalChatService::Handle(EngineEvent& event) {
       break;
     case EngineEvent::Kind::kDone: {
       api::Usage usage = event.usage;
-      // The engine may have gone on for a step after a stop string; the caller gets the text's count.
+      // The engine may have gone on for a step after a stop string; the caller gets the text's
+      // count.
       usage.completion_tokens = usage.reasoning_tokens = 0;
       for (const auto& choice : stream->choices) {
         usage.completion_tokens += choice.text.n_tokens();
@@ -232,7 +230,7 @@ void LocalChatService::HandleToken(Stream& stream, EngineEvent& event) {
   for (api::Delta& delta : out.deltas) stream.Emit(std::move(delta));
   if (!out.stopped) return;
   FinishChoice(stream, event.choice, api::FinishReason::kStop);
-  if (engine_ != nullptr) engine_->Cancel(stream.id, event.choice);
+  engine_->Cancel(stream.id, event.choice);
 }
 
 void LocalChatService::FinishChoice(Stream& stream, int index, api::FinishReason reason) {

@@ -1,14 +1,13 @@
-// Owns: ChatService over a model on this machine: tokenizer, chat format, engine, and the text thread
-// that turns the engine's tokens into text. Knows nothing of HTTP.
+// Owns: ChatService over a model on this machine: tokenizer, chat format, engine, and the text
+// thread that turns the engine's tokens into text. Knows nothing of HTTP.
 //
 // The engine's sink only moves a step's events into a queue; all text work happens on the text
 // thread, in order. Special-token strings inside a caller's text stay text, in chat messages and in
-// raw prompts alike (`special_tokens_in_prompts` is for operators whose callers write whole templates
-// themselves; callers can always send token ids).
-// Thread rule: as ChatService. Sessions are destroyed before the service.
+// raw prompts alike (`special_tokens_in_prompts` is for operators whose callers write whole
+// templates themselves; callers can always send token ids). Thread rule: as ChatService. Sessions
+// are destroyed before the service.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -101,8 +100,6 @@ class LocalChatService final : public ChatService, private EventSink {
   bool text_busy_ = false;
   bool stopping_ = false;
 
-  // Where callbacks run: the text thread, at the very end the destructor's.
-  std::atomic<std::thread::id> callback_thread_;
   std::thread text_thread_;
 };
 

@@ -15,9 +15,9 @@ Status CheckId(int64_t id, int64_t vocab, const char* field) {
 
 }  // namespace
 
-// A text of n bytes has at least n / (bytes of the longest token) tokens. Normalisation may shrink a
-// text, at most threefold (NFC), which the factor covers: no fitting prompt is refused here, and a
-// hopeless one costs no tokenising.
+// A text of n bytes has at least n / (bytes of the longest token) tokens. Normalisation may shrink
+// a text, at most threefold (NFC), which the factor covers: no fitting prompt is refused here, and
+// a hopeless one costs no tokenising.
 Status LocalChatService::CheckBytes(size_t n_bytes, std::string_view field) const {
   constexpr size_t kShrink = 4;
   const size_t at_least = n_bytes / (max_token_bytes_ * kShrink);

@@ -129,8 +129,9 @@ void Completion::OnEvent(api::Event event) {
   }
   whole_->On(std::move(event));
   if (is_done) {
+    Record(200);
     writer_->Send(200, BaseHeaders(request_id_, "application/json"), whole_->Body());
-    End(200);
+    Close();
   }
 }
 
@@ -142,8 +143,9 @@ void Completion::EndWithError(const Error& error, double retry_after_seconds) {
     cut_ = !FlushBacklog();
     return End(status);
   }
+  Record(status);
   SendError(*writer_, request_id_, error, {}, retry_after_seconds);
-  End(status);
+  Close();
 }
 
 void Completion::EndStalled() {
@@ -176,11 +178,10 @@ void Completion::Tick(TimePoint now) {
   if (writer_->Write(": keep-alive\n\n")) last_progress_ = now;
 }
 
-// `status` is for logs and metrics; the client's may have been sent long ago.
-void Completion::End(int status) {
+// Before the last byte leaves, so that a client that has its answer finds it counted. `status` is
+// for logs and metrics; the client's may have been sent long ago.
+void Completion::Record(int status) {
   ended_ = true;
-  if (stream_started_ && !cut_) writer_->Finish();
-  writer_.reset();  // an unfinished one cuts the connection
   record_.status = status;
   record_.seconds = Seconds(Now() - arrival_);
   context_.metrics.CountRequest(record_.route, status);
@@ -190,7 +191,17 @@ void Completion::End(int status) {
                                  record_.cached_tokens);
   }
   if (context_.access_log != nullptr) context_.access_log->Write(record_);
+}
+
+void Completion::Close() {
+  if (stream_started_ && !cut_) writer_->Finish();
+  writer_.reset();  // an unfinished one cuts the connection
   Retire();
+}
+
+void Completion::End(int status) {
+  Record(status);
+  Close();
 }
 
 void Completion::Retire() {

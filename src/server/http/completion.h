@@ -64,7 +64,9 @@ class Completion {
   void Measure(const api::Delta& delta);
   void EndWithError(const Error& error, double retry_after_seconds);
   void EndStalled();
-  void End(int status);
+  void Record(int status);
+  void Close();
+  void End(int status);  // both
   void Retire();
 
   const CompletionContext& context_;

@@ -199,8 +199,8 @@ void HttpFront::Impl::OnRequest(RequestPtr request, WriterPtr writer) {
   if (request->method == "OPTIONS") {
     Headers headers = BaseHeaders(call.record.request_id, kJson);
     headers.Add("Allow", match.allow);
-    call.writer->Send(204, headers, "");
-    return Log(call, 204);
+    Log(call, 204);
+    return call.writer->Send(204, headers, "");
   }
   if (match.route == nullptr) {
     return Refuse(call,
@@ -246,14 +246,14 @@ void HttpFront::Impl::AnswerModel(Call& call, std::string_view name) {
 
 void HttpFront::Impl::Reply(Call& call, int status, std::string_view content_type,
                             std::string body) {
-  call.writer->Send(status, BaseHeaders(call.record.request_id, content_type), std::move(body));
   Log(call, status);
+  call.writer->Send(status, BaseHeaders(call.record.request_id, content_type), std::move(body));
 }
 
 void HttpFront::Impl::Refuse(Call& call, const Error& error, std::string_view allow) {
-  SendError(*call.writer, call.record.request_id, error, allow);
   call.record.error_code = ErrorCodeOf(error);
   Log(call, InfoOf(error.code).http);
+  SendError(*call.writer, call.record.request_id, error, allow);
 }
 
 void HttpFront::Impl::Log(Call& call, int status) {
