@@ -163,7 +163,11 @@ TEST_P(GoldenTest, HiddenStatesAgreeLayerByLayer) {
     hidden.insert(hidden.end(), values, values + n * model->info().hidden);
   });
   AllLogits(*model, *backend, golden_.ids, 128);
-  EXPECT_LE(MaxDifference(hidden, golden_.hidden), kTolerance);
+  // The residual stream of a trained model reaches hundreds; the tolerance follows its size.
+  float largest = 0;
+  for (const float h : golden_.hidden) largest = std::max(largest, std::fabs(h));
+  EXPECT_LE(MaxDifference(hidden, golden_.hidden), std::max(kTolerance, 1e-4f * largest))
+      << "largest " << largest;
 }
 
 TEST_P(GoldenTest, GreedyContinuationAgrees) {
