@@ -112,6 +112,7 @@ class HttpFront::Impl {
 
   void Retire(std::unique_ptr<ChatService::Session> session);
   void RunTimer();
+  std::vector<std::shared_ptr<Completion>> Live();
 
   HttpFrontOptions options_;
   ChatService& service_;
@@ -371,9 +372,27 @@ bool HttpFront::Impl::WaitIdle(Duration timeout) {
   return service_.WaitIdle(left()) && server_->WaitIdle(left());
 }
 
+std::vector<std::shared_ptr<Completion>> HttpFront::Impl::Live() {
+  std::lock_guard lock(timer_mutex_);
+  std::vector<std::shared_ptr<Completion>> live;
+  for (const auto& completion : live_) {
+    if (auto alive = completion.lock()) live.push_back(std::move(alive));
+  }
+  return live;
+}
+
 void HttpFront::Impl::Stop() {
-  if (server_ != nullptr) server_->Stop();  // OnClose retires what still runs
-  workers_.reset();                         // those that were being parsed see their client gone
+  draining_ = true;
+  if (server_ != nullptr) {
+    // Whoever is cut short gets to read why, if it reads at all.
+    constexpr auto kLastWords = std::chrono::milliseconds(500);
+    for (const auto& completion : Live()) {
+      completion->Fail({ErrorCode::kUnavailable, "the server is stopping; send it again", {}});
+    }
+    server_->WaitIdle(kLastWords);
+    server_->Stop();
+  }
+  workers_.reset();  // those that were being parsed see their client gone
   {
     std::lock_guard lock(timer_mutex_);
     stopping_ = true;
