@@ -1,6 +1,6 @@
 #include "server/http/completion.h"
 
-#include <cmath>
+#include <algorithm>
 #include <utility>
 
 #include "net/sse.h"
@@ -74,11 +74,16 @@ void Completion::StartStream() {
 }
 
 bool Completion::FlushBacklog() {
-  if (backlog_.empty()) return true;
-  if (!writer_->Write(backlog_)) return false;
-  backlog_.clear();
-  last_progress_ = Now();
-  return true;
+  // In pieces: a writer with room takes any size, and what it took no longer counts as backlog.
+  constexpr size_t kPieceBytes = 16 << 10;
+  size_t taken = 0;
+  while (taken < backlog_.size() &&
+         writer_->Write(std::string_view(backlog_).substr(taken, kPieceBytes))) {
+    taken = std::min(taken + kPieceBytes, backlog_.size());
+  }
+  if (taken > 0) last_progress_ = Now();
+  backlog_.erase(0, taken);
+  return backlog_.empty();
 }
 
 void Completion::WriteEvent(std::string_view data) {

@@ -1,19 +1,14 @@
 #include "server/http/http_front.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <list>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "access/sha256.h"
 #include "base/version.h"
+#include "server/http/completion_timer.h"
 #include "server/http/error_response.h"
 #include "server/http/openai_request.h"
 #include "server/http/openai_response.h"
@@ -75,10 +70,10 @@ class HttpFront::Impl {
         service_(service),
         metrics_(metrics),
         access_log_(access_log),
-        context_{
-            metrics, access_log, options_.stream,
-            [this](std::unique_ptr<ChatService::Session> session) { Retire(std::move(session)); }} {
-  }
+        context_{metrics, access_log, options_.stream,
+                 [this](std::unique_ptr<ChatService::Session> session) {
+                   timer_.Retire(std::move(session));
+                 }} {}
   ~Impl() { Stop(); }
 
   Status Start();
@@ -110,27 +105,18 @@ class HttpFront::Impl {
   Status Submit(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
                 const std::shared_ptr<Completion>& completion);
 
-  void Retire(std::unique_ptr<ChatService::Session> session);
-  void RunTimer();
-
   HttpFrontOptions options_;
   ChatService& service_;
   Metrics& metrics_;
   AccessLog* const access_log_;
+  CompletionTimer timer_;
   const CompletionContext context_;
   OpenAiRules rules_;
   std::atomic<bool> draining_{false};
   std::atomic<int> parsing_{0};  // completions queued or being parsed
 
-  std::mutex timer_mutex_;  // guards the four below
-  std::condition_variable timer_wake_;
-  std::list<std::weak_ptr<Completion>> live_;
-  std::vector<std::unique_ptr<ChatService::Session>> retired_;
-  bool stopping_ = false;
-
   std::unique_ptr<WorkQueue> workers_;
   std::unique_ptr<HttpServer> server_;
-  std::thread timer_;
 };
 
 Status HttpFront::Impl::ReadModels() {
@@ -150,7 +136,6 @@ Status HttpFront::Impl::Start() {
   HADAL_OK(CheckBindAddress(options_.server.host, options_.keys.configured()));
   HADAL_OK(ReadModels());
   workers_ = std::make_unique<WorkQueue>(options_.n_workers, options_.max_waiting_requests);
-  timer_ = std::thread([this] { RunTimer(); });
   HttpServerOptions server = options_.server;
   server.error_body = [this](const Error& error, std::string_view path) {
     return OnRefusal(error, path);
@@ -270,10 +255,7 @@ void HttpFront::Impl::QueueCompletion(Call call, OpenAiRoute route) {
   if (auto status = CheckContentType(*call.request); !status) return Refuse(call, status.error());
   auto completion =
       std::make_shared<Completion>(context_, call.writer, std::move(call.record), call.arrival);
-  {
-    std::lock_guard lock(timer_mutex_);
-    live_.push_back(completion);
-  }
+  timer_.Watch(completion);
   call.writer->OnClose([completion] { completion->OnClientGone(); });
   ++parsing_;
   const bool queued = workers_->Push([this, completion, route, request = std::move(call.request),
@@ -315,42 +297,6 @@ Status HttpFront::Impl::Submit(const HttpRequest& request, const std::string& te
   return {};
 }
 
-void HttpFront::Impl::Retire(std::unique_ptr<ChatService::Session> session) {
-  {
-    std::lock_guard lock(timer_mutex_);
-    retired_.push_back(std::move(session));
-  }
-  timer_wake_.notify_one();
-}
-
-// Destroys retired sessions at once and ticks the live completions a few times per second.
-void HttpFront::Impl::RunTimer() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  constexpr auto kTick = std::chrono::milliseconds(250);
-  TimePoint next_tick = Now() + kTick;
-  std::unique_lock lock(timer_mutex_);
-  while (!stopping_ || !retired_.empty()) {
-    timer_wake_.wait_until(lock, next_tick, [this] { return stopping_ || !retired_.empty(); });
-    auto dead = std::exchange(retired_, {});
-    std::vector<std::shared_ptr<Completion>> live;
-    if (Now() >= next_tick) {
-      next_tick = Now() + kTick;
-      for (auto it = live_.begin(); it != live_.end();) {
-        auto completion = it->lock();
-        it = completion == nullptr ? live_.erase(it) : std::next(it);
-        if (completion != nullptr) live.push_back(std::move(completion));
-      }
-    }
-    lock.unlock();
-    dead.clear();  // cancels; waits for a callback that is running
-    for (const auto& completion : live) completion->Tick(Now());
-    live.clear();
-    lock.lock();
-  }
-}
-
 void HttpFront::Impl::Drain() {
   if (draining_.exchange(true)) return;
   service_.Drain();
@@ -372,14 +318,18 @@ bool HttpFront::Impl::WaitIdle(Duration timeout) {
 }
 
 void HttpFront::Impl::Stop() {
-  if (server_ != nullptr) server_->Stop();  // OnClose retires what still runs
-  workers_.reset();                         // those that were being parsed see their client gone
-  {
-    std::lock_guard lock(timer_mutex_);
-    stopping_ = true;
+  draining_ = true;
+  if (server_ != nullptr) {
+    // Whoever is cut short gets to read why, if it reads at all.
+    constexpr auto kLastWords = std::chrono::milliseconds(500);
+    for (const auto& completion : timer_.Live()) {
+      completion->Fail({ErrorCode::kUnavailable, "the server is stopping; send it again", {}});
+    }
+    server_->WaitIdle(kLastWords);
+    server_->Stop();
   }
-  timer_wake_.notify_one();
-  if (timer_.joinable()) timer_.join();
+  workers_.reset();  // those that were being parsed see their client gone
+  timer_.Stop();
 }
 
 HttpFront::HttpFront(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

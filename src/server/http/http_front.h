@@ -45,7 +45,8 @@ class HttpFront {
   void Drain();
   // True when nothing runs any more and every answer has left.
   bool WaitIdle(Duration timeout);
-  // Cancels what still runs, closes all connections, joins all threads. Idempotent.
+  // Ends what still runs with an error event, closes all connections, joins all threads.
+  // Idempotent.
   void Stop();
 
  private:
