@@ -120,6 +120,10 @@ class Builder final : public nlohmann::json_sax<Json> {
 
 Result<Json> ParseJsonObject(std::string_view body, const JsonLimits& limits) {
   if (body.empty()) return Fail(ErrorCode::kMalformed, "the body is empty; send a JSON object");
+  // The parser takes a zero byte for the end of its input, and would not look at what follows.
+  if (const size_t at = body.find('\0'); at != body.npos) {
+    return Fail(ErrorCode::kMalformed, "the body has a zero byte at {}; write it as \\u0000", at);
+  }
   try {
     Builder builder(limits);
     const bool accepted = Json::sax_parse(body.begin(), body.end(), &builder);

@@ -54,6 +54,16 @@ TEST(JsonBody, RefusesWhatIsNotJson) {
   }
 }
 
+TEST(JsonBody, RefusesARawZeroByteAnywhere) {
+  for (const std::string_view body :
+       {std::string_view("{\"a\":1}\0", 8), std::string_view("{\0}", 3),
+        std::string_view("{\"a\":1}\0{", 9)}) {
+    const auto r = ParseJsonObject(body, {});
+    ASSERT_FALSE(r.has_value());
+    EXPECT_EQ(r.error().code, ErrorCode::kMalformed);
+  }
+}
+
 TEST(JsonBody, RefusesNumbersBeyondADouble) {
   EXPECT_THAT(RefusalOf(R"({"temperature":1e999999})").message, HasSubstr("number"));
   EXPECT_EQ(RefusalOf(R"({"temperature":1e999999})").field, "temperature");
