@@ -1,5 +1,10 @@
 # hadal_test(<name> [LABELS label...] LINK dep... SOURCES file...)
-# One GoogleTest binary; LABELS: "threaded" runs under TSan too, "slow" is left out of quick runs.
+# One GoogleTest binary; LABELS: "threaded" runs under TSan too. The targets unit_tests and
+# threaded_tests build all tests of a label.
+if(HADAL_TESTS)
+  add_custom_target(unit_tests)
+  add_custom_target(threaded_tests)
+endif()
 function(hadal_test name)
   if(NOT HADAL_TESTS)
     return()
@@ -10,6 +15,10 @@ function(hadal_test name)
   target_compile_definitions(${name} PRIVATE HADAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "unit;${A_LABELS}")
+  add_dependencies(unit_tests ${name})
+  if("threaded" IN_LIST A_LABELS)
+    add_dependencies(threaded_tests ${name})
+  endif()
 endfunction()
 
 # hadal_fuzz(<name> LINK dep... SOURCES file...): one libFuzzer target; corpus in tests/fuzz/corpus/<name>.
