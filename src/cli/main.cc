@@ -17,11 +17,11 @@ struct Overrides {
 class CommandLine {
  public:
   explicit CommandLine(Language language)
-      : app_(T("Hadal runs the DeepSeek family on hardware you own.",
+      : language_(language),
+        app_(T("Hadal runs the DeepSeek family on hardware you own.",
                "Hadal：在自有硬件上运行 DeepSeek 系列模型。"),
              "hadal") {
     shared_.language = language;
-    language_ = language;
     Build();
   }
 
@@ -44,7 +44,8 @@ class CommandLine {
 
   // Options of every subcommand.
   CLI::App* Sub(const char* name, const char* en, const char* zh) {
-    CLI::App* sub = app_.add_subcommand(name, T(en, zh));
+    CLI::App* sub = app_.add_subcommand(name, T(en, zh))->group(T("Commands", "命令"));
+    sub->set_help_flag("-h,--help", T("print this help", "显示帮助"));
     sub->add_flag("--json", shared_.json, T("machine-readable output", "以 JSON 输出"));
     sub->add_option("--lang", lang_,
                     T("en or zh; otherwise from the locale", "en 或 zh；默认按系统语言"));
@@ -122,7 +123,8 @@ class CommandLine {
 
 void CommandLine::Build() {
   app_.require_subcommand(1);
-  app_.set_help_all_flag("--help-all", T("help of every command", "显示所有命令的帮助"));
+  app_.option_defaults()->group(T("Options", "选项"));
+  app_.set_help_flag("-h,--help", T("print this help", "显示帮助"));
   app_.add_option("--lang", lang_,
                   T("en or zh; otherwise from the locale", "en 或 zh；默认按系统语言"));
   app_.get_formatter()->column_width(34);
@@ -130,12 +132,10 @@ void CommandLine::Build() {
     const auto f = app_.get_formatter();
     f->label("Usage", "用法");
     f->label("OPTIONS", "选项");
-    f->label("Options", "选项");
     f->label("SUBCOMMAND", "命令");
     f->label("SUBCOMMANDS", "命令");
-    f->label("Subcommands", "命令");
     f->label("REQUIRED", "必填");
-    app_.set_help_flag("-h,--help", "显示帮助");
+    f->label("Positionals", "参数");
   }
   app_.add_flag_callback(
       "--version",
@@ -228,11 +228,14 @@ void CommandLine::BuildTools() {
 void CommandLine::BuildInfo() {
   CLI::App* config = Sub("config", "check or print the configuration", "检查或打印配置");
   config->require_subcommand(1);
-  CLI::App* check = config->add_subcommand("check", T("check a hadal.toml", "检查 hadal.toml"));
+  CLI::App* check = config->add_subcommand("check", T("check a hadal.toml", "检查 hadal.toml"))
+                        ->group(T("Commands", "命令"));
   check->add_option("file", path_, T("file to check", "要检查的文件"))->required();
   On(check, [this] { return ConfigCheck(shared_, path_); });
-  CLI::App* print = config->add_subcommand(
-      "print", T("every option with its value, as hadal.toml", "以 hadal.toml 格式打印全部选项"));
+  CLI::App* print = config
+                        ->add_subcommand("print", T("every option with its value, as hadal.toml",
+                                                    "以 hadal.toml 格式打印全部选项"))
+                        ->group(T("Commands", "命令"));
   ModelOptions(print);
   On(print, [this] { return ConfigPrint(shared_); });
 
