@@ -119,6 +119,21 @@ TEST_P(OnEveryBackend, ANanInTheInputOrTheWeightsIsNotHidden) {
   EXPECT_TRUE(std::isfinite(out[4]));
 }
 
+TEST_P(OnEveryBackend, AnInfiniteActivationGivesInfinitiesOfTheRightSign) {
+  if (GetParam().format == WeightFormat::kInt8) GTEST_SKIP() << "an infinity has no scale";
+  Random random(6);
+  auto backend = Make(GetParam(), 1);
+  Problem p(random, 3, 20, 300);
+  p.x[300 + 7] = -std::numeric_limits<float>::infinity();
+  auto w = backend->PrepareOne(Source(p.w, p.n, p.k));
+  const std::vector<float> out = Multiply(*backend, p, **w, false);
+  for (size_t j = 0; j < 20; ++j) {
+    const float expected = std::copysign(std::numeric_limits<float>::infinity(), -p.w[j * 300 + 7]);
+    EXPECT_EQ(out[20 + j], expected);
+    EXPECT_TRUE(std::isfinite(out[j]));
+  }
+}
+
 TEST_P(OnEveryBackend, ResidentBytesFollowTheFormat) {
   auto backend = Make(GetParam(), 1);
   const std::vector<float> values(256 * 512, 0.5f);

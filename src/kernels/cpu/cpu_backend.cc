@@ -18,12 +18,12 @@ class HostMemory final : public Memory {
 };
 
 KernelTable TableOf(Isa isa) {
-  KernelTable table;
+  KernelTable table = {};
   FillRef(&table);
 #if defined(HADAL_X86_KERNELS)
   if (isa >= Isa::kAvx2) FillAvx2(&table);
   if (isa >= Isa::kAvx512) FillAvx512(&table);
-  // amx
+  if (isa >= Isa::kAmx) FillAmx(&table);
 #else
   (void)isa;
 #endif

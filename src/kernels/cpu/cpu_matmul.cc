@@ -20,7 +20,7 @@ int64_t Groups(const MatMulTile& t) {
 
 int ElementBytes(Layout layout, const KernelTable& table) {
   if (layout == Layout::kPanelInt8) return 1;
-  return layout == Layout::kPanelBf16 && table.bf16_activations ? 2 : 4;
+  return layout == Layout::kPanelBf16 && table.split_bf16 ? 2 : 4;
 }
 
 void OffsetRows(MatMulTile* t, int64_t rows, int element_bytes) {
@@ -61,7 +61,7 @@ Activations CpuBackend::Convert(const FloatRows& x, Layout layout) {
     return a;
   }
   const bool int8 = layout == Layout::kPanelInt8;
-  a.ld = RoundUp(x.cols, int8 ? kInt8KStep : kBf16KStep);
+  a.ld = int8 ? RoundUp(x.cols, kInt8KStep) : 2 * RoundUp(x.cols, kBf16KStep);
   const size_t bytes = static_cast<size_t>(x.rows * a.ld * a.element_bytes);
   auto* data = static_cast<std::byte*>(Reserve(kActivations, bytes));
   a.data = data;
@@ -75,9 +75,7 @@ Activations CpuBackend::Convert(const FloatRows& x, Layout layout) {
     });
   } else {
     ForRows(x.rows, x.cols, [&](int64_t r) {
-      auto* row = reinterpret_cast<uint16_t*>(data) + r * a.ld;
-      table_.to_bf16(x.data + r * x.ld, x.cols, row);
-      std::fill(row + x.cols, row + a.ld, uint16_t{0});
+      table_.split_bf16(x.data + r * x.ld, x.cols, reinterpret_cast<uint16_t*>(data) + r * a.ld);
     });
   }
   return a;

@@ -46,7 +46,7 @@ static inline int64_t PanelBytesInt8(int64_t k) {
 
 // out[r][c] = sum_k x[r][k] * w[c][k] + bias[c], r in [0, m), c in panels [panel0, panel1) and < n.
 struct MatMulTile {
-  const void* x;         // [m][ldx]: float, or what the table's activation fields say
+  const void* x;         // [m][ldx]: float, or the output of split_bf16 or quantise
   int64_t ldx;           // elements
   const float* x_scale;  // int8: [m][ld_scale], one per 128 values of k
   int64_t ld_scale;
@@ -76,12 +76,14 @@ struct AttentionTile {
 };
 
 struct KernelTable {
-  // ---- matrices. Activations are float for f32 panels; for bf16 panels float or bf16 (k padded
-  // with zeros to 32) as bf16_activations says; for int8 panels the output of quantise.
+  // ---- matrices. Activations are float for f32 panels; for bf16 panels the output of split_bf16,
+  // or float where that is null; for int8 panels the output of quantise.
   void (*matmul_f32)(const MatMulTile& t);
   void (*matmul_bf16)(const MatMulTile& t);
   void (*matmul_int8)(const MatMulTile& t);
-  bool bf16_activations;
+  // out[k32 / 32][2][32], zero beyond k: per 32 values h = bf16(x) of each, then bf16(x - h). The
+  // two keep x to a relative 2^-17, so that a product is nearly as exact as with float activations.
+  void (*split_bf16)(const float* x, int64_t k, uint16_t* out);
   // q[k128], scales[k128 / 128]: scale = amax / 127. A block with a NaN gets a NaN scale.
   void (*quantise)(const float* x, int64_t k, int8_t* q, float* scales);
 

@@ -2,6 +2,9 @@
 // operands as they are: 16 tile rows of 64 bytes, each 16 columns by 2 (bf16) or 4 (int8) values of
 // k. Rows of a tile do not mix, so a row's result does not depend on how many the tile holds; the
 // tile configuration follows the rows that are left.
+//
+// A bf16 product takes its activations in two parts that together keep 16 bits of significand:
+// rounded to 8 bits they would choose other experts where the router's scores are close.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -52,7 +55,8 @@ void WriteSums(const MatMulTile& t, const float* sums, int64_t row, int64_t rows
   }
 }
 
-// Rows [row, row + rows) with rows > 16 exactly when kTwoGroups, by panels [panel, panel + P).
+// Rows [row, row + rows) with rows > 16 exactly when kTwoGroups, by panels [panel, panel + P). Each
+// step loads its weights once and adds the products of the low parts, then of the high parts.
 template <bool kTwoGroups, int P>
 void Bf16Block(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel) {
   const int64_t steps = RoundUp(t.k, kBf16KStep) / kBf16KStep;
@@ -61,17 +65,18 @@ void Bf16Block(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel) {
   const auto* w = static_cast<const char*>(t.w) + panel * panel_bytes;
   ZeroSums();
   for (int64_t s = 0; s < steps; ++s) {
-    _tile_loadd(4, x + s * kTileBytes, x_stride);
     _tile_loadd(6, w + s * kOperandBytes, kTileBytes);
-    _tile_dpbf16ps(0, 4, 6);
-    if constexpr (P == 2) {
-      _tile_loadd(7, w + panel_bytes + s * kOperandBytes, kTileBytes);
-      _tile_dpbf16ps(1, 4, 7);
-    }
-    if constexpr (kTwoGroups) {
-      _tile_loadd(5, x + kTileRows * x_stride + s * kTileBytes, x_stride);
-      _tile_dpbf16ps(2, 5, 6);
-      if constexpr (P == 2) _tile_dpbf16ps(3, 5, 7);
+    if constexpr (P == 2) _tile_loadd(7, w + panel_bytes + s * kOperandBytes, kTileBytes);
+    for (int part = 1; part >= 0; --part) {
+      const char* at = x + (2 * s + part) * kTileBytes;
+      _tile_loadd(4, at, x_stride);
+      _tile_dpbf16ps(0, 4, 6);
+      if constexpr (P == 2) _tile_dpbf16ps(1, 4, 7);
+      if constexpr (kTwoGroups) {
+        _tile_loadd(5, at + kTileRows * x_stride, x_stride);
+        _tile_dpbf16ps(2, 5, 6);
+        if constexpr (P == 2) _tile_dpbf16ps(3, 5, 7);
+      }
     }
   }
   alignas(64) float sums[kTileRows * kPanel];
@@ -202,13 +207,28 @@ void Multiply(const MatMulTile& t) {
 void MatMulBf16(const MatMulTile& t) { Multiply<Bf16Kernel>(t); }
 void MatMulInt8(const MatMulTile& t) { Multiply<Int8Kernel>(t); }
 
+void SplitBf16(const float* x, int64_t k, uint16_t* out) {
+  for (int64_t i = 0; i < RoundUp(k, kBf16KStep); i += 16) {
+    const __m512 v = Load(x + i, k - i);
+    const __m256i high = F32ToBf16(v);
+    // Nothing is left of an infinity, and inf - inf would make it a NaN.
+    constexpr int kInfinities = 0x18;
+    const __m512 rounded = Bf16ToF32(high);
+    const __mmask16 finite = _knot_mask16(_mm512_fpclass_ps_mask(rounded, kInfinities));
+    const __m256i low = F32ToBf16(_mm512_maskz_sub_ps(finite, v, rounded));
+    uint16_t* to = out + i / kBf16KStep * 2 * kBf16KStep + i % kBf16KStep;
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), high);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + kBf16KStep), low);
+  }
+}
+
 }  // namespace
 
 // Over the AVX-512 table: int8 activations keep its unsigned form.
 void FillAmx(KernelTable* table) {
   table->matmul_bf16 = MatMulBf16;
   table->matmul_int8 = MatMulInt8;
-  table->bf16_activations = true;
+  table->split_bf16 = SplitBf16;
 }
 
 }  // namespace hadal::cpu

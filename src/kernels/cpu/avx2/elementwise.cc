@@ -125,7 +125,6 @@ void FillAvx2(KernelTable* table) {
   table->matmul_f32 = avx2::MatMulF32;
   table->matmul_bf16 = avx2::MatMulBf16;
   table->matmul_int8 = avx2::MatMulInt8;
-  table->bf16_activations = false;
   table->quantise = avx2::Quantise;
   table->rms_norm = RmsNorm;
   table->add = Add;

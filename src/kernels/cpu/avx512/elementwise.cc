@@ -70,7 +70,6 @@ void FillAvx512(KernelTable* table) {
   table->matmul_f32 = avx512::MatMulF32;
   table->matmul_bf16 = avx512::MatMulBf16;
   table->matmul_int8 = avx512::MatMulInt8;
-  table->bf16_activations = false;
   table->quantise = avx512::Quantise;
   table->rms_norm = RmsNorm;
   table->add = Add;
