@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -14,24 +15,33 @@ namespace hadal::cli {
 namespace {
 
 constexpr int32_t kBlockTokens = 16;
-constexpr int64_t kChunk = 512;         // prompt tokens per step
-constexpr int64_t kDecodeContext = 64;  // tokens in the cache when decoding is measured
+constexpr int64_t kChunk = 512;  // prompt tokens per step, of all sequences
 
 struct Spread {
   double median = 0, min = 0, max = 0;
 };
 Spread SpreadOf(std::vector<double> v) {
   std::sort(v.begin(), v.end());
-  return {v[v.size() / 2], v.front(), v.back()};
+  return {(v[(v.size() - 1) / 2] + v[v.size() / 2]) / 2, v.front(), v.back()};
 }
 
 struct Row {
-  std::string what;  // "prompt" or "decode"
-  int64_t tokens = 0, batch = 1;
-  Spread tokens_per_second;
-  double bytes_per_token = 0;  // weights read from memory, per token; 0 = not defined for this row
-  double flops_per_token = 0;
+  const char* what = "";  // "prompt" or "decode"
+  int64_t prompt = 0, generate = 0, batch = 1;
+  Spread tokens_per_second;    // of all sequences together
+  double bytes_per_token = 0;  // weights and cache read from memory, per token
+  double flops_per_token = 0;  // of the matrices
 };
+
+// Bytes of weights that one step of n_rows tokens reads: every expert that some row is sent to, at
+// the expected number of distinct ones when rows choose independently.
+double WeightBytesPerStep(const ModelInfo& m, double n_rows) {
+  if (m.experts == 0) return static_cast<double>(m.bytes_per_token);
+  const double share = static_cast<double>(m.experts_per_token) / static_cast<double>(m.experts);
+  const double all = static_cast<double>(m.expert_bytes);
+  const double shared = static_cast<double>(m.bytes_per_token) - all * share;
+  return shared + all * (1 - std::pow(1 - share, n_rows));
+}
 
 // Sequences with private, consecutive blocks, filled with pseudo-random tokens.
 class Sequences {
@@ -82,46 +92,44 @@ class Measurement {
  public:
   Measurement(const LoadedModel& loaded, KvStorage& kv, const BenchOptions& options)
       : loaded_(loaded), kv_(kv), options_(options) {
+    const auto element = static_cast<int64_t>(SizeOf(loaded.backend->kv_dtype()));
+    kv_bytes_ = static_cast<double>(loaded.model->kv_layout().BytesPerToken(element));
     flops_per_token_ = 2.0 * static_cast<double>(loaded.model->info().active_parameters);
   }
 
-  Result<Row> Prompt(int64_t n) {
-    Sequences sequences(loaded_, kv_, 1, n);
-    std::vector<double> rates;
-    for (int64_t r = 0; r <= options_.repeat; ++r) {
+  // One cell of the grid: a prompt row and a decode row.
+  Status Cell(int64_t prompt, int64_t generate, int64_t batch, std::vector<Row>& rows) {
+    Sequences sequences(loaded_, kv_, batch, prompt + generate);
+    const int64_t per_step = std::max<int64_t>(1, kChunk / batch);  // prompt tokens per sequence
+    std::vector<double> prompt_rates, decode_rates;
+    for (int64_t r = 0; r <= options_.repeat; ++r) {  // the first round warms up
       const TimePoint start = Now();
-      for (int64_t at = 0; at < n; at += kChunk) {
-        HADAL_OK(sequences.Step(1, at, std::min(kChunk, n - at)));
+      for (int64_t at = 0; at < prompt; at += per_step) {
+        HADAL_OK(sequences.Step(batch, at, std::min(per_step, prompt - at)));
       }
-      if (r > 0) rates.push_back(static_cast<double>(n) / Seconds(Now() - start));  // 0 warms up
+      const TimePoint between = Now();
+      for (int64_t i = 0; i < generate; ++i) HADAL_OK(sequences.Step(batch, prompt + i, 1));
+      if (r == 0) continue;
+      prompt_rates.push_back(static_cast<double>(prompt * batch) / Seconds(between - start));
+      decode_rates.push_back(static_cast<double>(generate * batch) / Seconds(Now() - between));
     }
-    return Row{"prompt", n, 1, SpreadOf(rates), 0, flops_per_token_};
-  }
-
-  Result<Row> Decode(int64_t batch) {
-    const int64_t n = options_.generate;
-    Sequences sequences(loaded_, kv_, batch, kDecodeContext + n);
-    // In chunks that fit one step: the largest step holds kChunk rows.
-    const int64_t per_step = std::max<int64_t>(1, kChunk / batch);
-    for (int64_t at = 0; at < kDecodeContext; at += per_step) {
-      HADAL_OK(sequences.Step(batch, at, std::min(per_step, kDecodeContext - at)));
-    }
-    std::vector<double> rates;
-    for (int64_t r = 0; r <= options_.repeat; ++r) {
-      const TimePoint start = Now();
-      for (int64_t i = 0; i < n; ++i) HADAL_OK(sequences.Step(batch, kDecodeContext + i, 1));
-      if (r > 0) rates.push_back(static_cast<double>(n * batch) / Seconds(Now() - start));
-    }
-    const double bytes =
-        batch == 1 ? static_cast<double>(loaded_.model->info().bytes_per_token) : 0;
-    return Row{"decode", n, batch, SpreadOf(rates), bytes, flops_per_token_};
+    const auto n = static_cast<double>(batch);
+    const double rows_per_step = static_cast<double>(std::min(per_step, prompt)) * n;
+    rows.push_back({"prompt", prompt, generate, batch, SpreadOf(prompt_rates),
+                    WeightBytesPerStep(loaded_.model->info(), rows_per_step) / rows_per_step,
+                    flops_per_token_});
+    const double context = static_cast<double>(prompt) + static_cast<double>(generate) / 2;
+    rows.push_back({"decode", prompt, generate, batch, SpreadOf(decode_rates),
+                    WeightBytesPerStep(loaded_.model->info(), n) / n + context * kv_bytes_,
+                    flops_per_token_});
+    return {};
   }
 
  private:
   const LoadedModel& loaded_;
   KvStorage& kv_;
   const BenchOptions& options_;
-  double flops_per_token_;
+  double kv_bytes_ = 0, flops_per_token_ = 0;
 };
 
 struct Report {
@@ -133,34 +141,31 @@ struct Report {
 
 Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   const int64_t max_batch = *std::max_element(options.batches.begin(), options.batches.end());
-  const int64_t max_prompt = *std::max_element(options.prompts.begin(), options.prompts.end());
+  const int64_t longest = *std::max_element(options.prompts.begin(), options.prompts.end()) +
+                          *std::max_element(options.generate.begin(), options.generate.end());
   LoadOptions load;
   load.max_step_tokens = std::max(kChunk, max_batch);
   load.max_logit_rows = max_batch;
   HADAL_TRY(const LoadedModel loaded, LoadConfiguredModel(shared.config, load, true));
-  const int64_t longest = std::max(max_prompt, kDecodeContext + options.generate);
   if (longest > loaded.model->info().context) {
     return Fail(ErrorCode::kContextLengthExceeded, "{} tokens are asked for; the context is {}",
                 longest, loaded.model->info().context);
   }
-  const auto blocks = [](int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; };
-  const int64_t needed =
-      std::max(blocks(max_prompt), max_batch * blocks(kDecodeContext + options.generate));
+  const int64_t n_blocks = max_batch * ((longest + kBlockTokens - 1) / kBlockTokens);
   HADAL_TRY(auto kv, KvStorage::Allocate(*loaded.backend, loaded.model->kv_layout(),
-                                         static_cast<int32_t>(needed), kBlockTokens));
+                                         static_cast<int32_t>(n_blocks), kBlockTokens));
   HADAL_TRY(const Isa isa, IsaOf(shared.config));
   HADAL_TRY(const WeightFormat format, ParseWeightFormat(shared.config.cpu.weights));
   Report report{loaded.backend->description(), loaded.model->info(), {}, {}};
   HADAL_TRY(report.limits, MeasureLimits(isa, isa == Isa::kRef ? WeightFormat::kF32 : format,
                                          ThreadsOf(shared.config)));
   Measurement measurement(loaded, *kv, options);
-  for (int64_t n : options.prompts) {
-    HADAL_TRY(Row row, measurement.Prompt(n));
-    report.rows.push_back(std::move(row));
-  }
-  for (int64_t b : options.batches) {
-    HADAL_TRY(Row row, measurement.Decode(b));
-    report.rows.push_back(std::move(row));
+  for (int64_t prompt : options.prompts) {
+    for (int64_t generate : options.generate) {
+      for (int64_t batch : options.batches) {
+        HADAL_OK(measurement.Cell(prompt, generate, batch, report.rows));
+      }
+    }
   }
   return report;
 }
@@ -178,36 +183,40 @@ void PrintTable(const Shared& shared, const Report& r) {
              static_cast<double>(r.model.active_parameters) / 1e6, r.backend);
   fmt::print("{}: {:.1f} GB/s, {:.0f} GFLOP/s\n\n", shared.T("limits measured now", "本次实测上限"),
              r.limits.read_bytes_per_second / 1e9, r.limits.flops_per_second / 1e9);
-  fmt::print("{:<8} {:>7} {:>6} {:>12} {:>22} {:>12} {:>8} {:>11} {:>7}\n", "", "tokens", "batch",
-             "tokens/s", "min .. max", "MB/token", "of read", "MFLOP/token", "of peak");
+  fmt::print("{:<7} {:>6} {:>8} {:>5} {:>10} {:>22} {:>9} {:>8} {:>12} {:>8}\n", "", "prompt",
+             "generate", "batch", "tokens/s", "min .. max", "MB/token", "of read", "MFLOP/token",
+             "of peak");
+  bool cached = false;
   for (const Row& row : r.rows) {
-    const bool bytes = row.bytes_per_token > 0;
     fmt::print(
-        "{:<8} {:>7} {:>6} {:>12.1f} {:>10.1f} .. {:>8.1f} {:>12} {:>8} {:>11.2f} {:>6.1f}%\n",
-        row.what, row.tokens, row.batch, row.tokens_per_second.median, row.tokens_per_second.min,
-        row.tokens_per_second.max, bytes ? fmt::format("{:.2f}", row.bytes_per_token / 1e6) : "-",
-        bytes ? fmt::format("{:.1f}%", 100 * BandwidthShare(r, row)) : "-",
-        row.flops_per_token / 1e6, 100 * PeakShare(r, row));
+        "{:<7} {:>6} {:>8} {:>5} {:>10.1f} {:>10.1f} .. {:>8.1f} {:>9.3f} {:>7.1f}% {:>12.2f} "
+        "{:>7.1f}%\n",
+        row.what, row.prompt, row.generate, row.batch, row.tokens_per_second.median,
+        row.tokens_per_second.min, row.tokens_per_second.max, row.bytes_per_token / 1e6,
+        100 * BandwidthShare(r, row), row.flops_per_token / 1e6, 100 * PeakShare(r, row));
+    cached = cached || BandwidthShare(r, row) > 1;
+  }
+  if (cached) {
+    fmt::print("\n{}\n", shared.T("more than 100 % of read: the weights stay in the CPU's caches",
+                                  "读带宽占比超过 100 %：权重留在 CPU 缓存中"));
   }
 }
 
 void PrintJson(const Report& r) {
   nlohmann::json rows = nlohmann::json::array();
   for (const Row& row : r.rows) {
-    nlohmann::json j = {{"what", row.what},
-                        {"tokens", row.tokens},
-                        {"batch", row.batch},
-                        {"tokens_per_second",
-                         {{"median", row.tokens_per_second.median},
-                          {"min", row.tokens_per_second.min},
-                          {"max", row.tokens_per_second.max}}},
-                        {"flops_per_token", row.flops_per_token},
-                        {"share_of_peak", PeakShare(r, row)}};
-    if (row.bytes_per_token > 0) {
-      j["bytes_per_token"] = row.bytes_per_token;
-      j["share_of_read_bandwidth"] = BandwidthShare(r, row);
-    }
-    rows.push_back(std::move(j));
+    rows.push_back({{"what", row.what},
+                    {"prompt", row.prompt},
+                    {"generate", row.generate},
+                    {"batch", row.batch},
+                    {"tokens_per_second",
+                     {{"median", row.tokens_per_second.median},
+                      {"min", row.tokens_per_second.min},
+                      {"max", row.tokens_per_second.max}}},
+                    {"bytes_per_token", row.bytes_per_token},
+                    {"share_of_read_bandwidth", BandwidthShare(r, row)},
+                    {"flops_per_token", row.flops_per_token},
+                    {"share_of_peak", PeakShare(r, row)}});
   }
   const nlohmann::json j = {{"backend", r.backend},
                             {"architecture", r.model.architecture},

@@ -1,6 +1,7 @@
 // hadal chat: a conversation in the terminal.
 #include <fmt/format.h>
 #include <histedit.h>
+#include <langinfo.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -29,7 +30,9 @@ class LineReader {
  public:
   explicit LineReader(const std::string& history_file) : file_(history_file) {
     if (!isatty(STDIN_FILENO)) return;
+    // Without a UTF-8 locale the line editor would swallow every character beyond ASCII.
     std::setlocale(LC_CTYPE, "");
+    if (std::string_view(nl_langinfo(CODESET)) != "UTF-8") std::setlocale(LC_CTYPE, "C.UTF-8");
     edit_ = el_init("hadal", stdin, stdout, stderr);
     history_ = history_init();
     HistEvent event;
@@ -168,10 +171,14 @@ int Chat(const Shared& shared, const ChatOptions& options) {
     } else if (line == "/help") {
       fmt::print("{}\n", shared.T("/clear  forget the conversation\n/quit   end",
                                   "/clear  清空对话\n/quit   结束"));
+    } else if (line.front() == '/' && line.find(' ') == std::string::npos) {
+      fmt::print("{} {}\n", line,
+                 shared.T("is no command; /help lists them", "不是命令；输入 /help 查看"));
     } else {
       conversation.Say(line);
     }
   }
+  if (isatty(STDIN_FILENO)) fmt::print("\n");
   return 0;
 }
 

@@ -50,7 +50,7 @@ struct TokenizeOptions {
 struct BenchOptions {
   std::vector<int64_t> prompts = {128, 512};
   std::vector<int64_t> batches = {1, 8};
-  int64_t generate = 32;
+  std::vector<int64_t> generate = {32};
   int64_t repeat = 5;
 };
 

@@ -60,15 +60,18 @@ int Generate(const Shared& shared, const GenerateOptions& options) {
   api::Request request = MakeRequest(options, std::move(prompt));
   request.model = ModelName(shared.config);
   const bool dim = ColoursWanted(STDOUT_FILENO);
+  // A pipe or a file gets the answer alone.
+  std::FILE* const thinking_to = isatty(STDOUT_FILENO) ? stdout : stderr;
   bool reasoning = false;
   auto on_delta = [&](const api::Delta& d) {
     if (shared.json) return;
     if (!d.reasoning.empty()) {
-      fmt::print("{}{}{}", dim ? "\033[2m" : "", d.reasoning, dim ? "\033[0m" : "");
+      fmt::print(thinking_to, "{}{}{}", dim ? "\033[2m" : "", d.reasoning, dim ? "\033[0m" : "");
       reasoning = true;
     }
     if (!d.content.empty()) {
-      fmt::print("{}{}", reasoning ? "\n\n" : "", d.content);
+      if (reasoning) fmt::print(thinking_to, "\n\n");
+      fmt::print("{}", d.content);
       reasoning = false;
     }
     std::fflush(stdout);

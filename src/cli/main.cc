@@ -219,6 +219,7 @@ void CommandLine::BuildTools() {
       ->delimiter(',')
       ->check(CLI::Range(int64_t{1}, int64_t{1024}));
   bench->add_option("--generate", bench_.generate, T("tokens to generate", "生成的 token 数"))
+      ->delimiter(',')
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   bench->add_option("--repeat", bench_.repeat, T("measurements per row", "每行测量次数"))
       ->check(CLI::Range(int64_t{1}, int64_t{1000}));

@@ -160,6 +160,9 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   info.active_parameters = totals.active_parameters;
   info.resident_bytes = totals.resident_bytes;
   info.bytes_per_token = totals.bytes_per_token;
+  info.expert_bytes = totals.expert_bytes;
+  info.experts = totals.experts;
+  info.experts_per_token = totals.experts_per_token;
   return std::unique_ptr<Model>(std::move(decoder_));
 }
 

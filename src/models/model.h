@@ -23,9 +23,11 @@ struct ModelInfo {
   int64_t parameters = 0;         // all
   int64_t active_parameters = 0;  // multiplied for one token, embedding row excluded
   size_t checkpoint_bytes = 0;
-  size_t resident_bytes = 0;     // prepared weights
-  size_t bytes_per_token = 0;    // weight bytes read to decode one token (batch 1, empty cache)
-  std::vector<int32_t> eos_ids;  // config.json and generation_config.json together
+  size_t resident_bytes = 0;   // prepared weights
+  size_t bytes_per_token = 0;  // weight bytes read to decode one token (batch 1, empty cache)
+  size_t expert_bytes = 0;     // of resident_bytes: routed experts, all layers
+  int64_t experts = 0, experts_per_token = 0;  // routed, per layer; 0 for a dense model
+  std::vector<int32_t> eos_ids;                // config.json and generation_config.json together
 };
 
 // The paged cache: memory for n_blocks of every stream the model declared.

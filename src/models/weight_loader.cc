@@ -164,6 +164,11 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
 
 void WeightLoader::Prepared(const Weight& weight, Share share) {
   totals_.resident_bytes += weight.bytes();
+  if (share.used < share.of) {
+    totals_.expert_bytes += weight.bytes();
+    totals_.experts = share.of;
+    totals_.experts_per_token = share.used;
+  }
   totals_.bytes_per_token +=
       weight.bytes() * static_cast<size_t>(share.used) / static_cast<size_t>(share.of);
 }

@@ -37,6 +37,8 @@ struct WeightTotals {
   int64_t active_parameters = 0;  // those used for one token; an embedding table is not
   size_t resident_bytes = 0;
   size_t bytes_per_token = 0;  // read to decode one token
+  size_t expert_bytes = 0;     // of resident_bytes: routed experts
+  int64_t experts = 0, experts_per_token = 0;
 };
 
 class WeightLoader {
