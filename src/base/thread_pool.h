@@ -1,8 +1,10 @@
 // ThreadPool: fork/join over a fixed set of threads; workers spin briefly, then sleep on a futex.
+// A region ends when its tasks are done, whether or not every worker woke up in time for it.
 // Thread rule: Run may be called by one thread at a time (the engine's); it takes part in the work.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -42,9 +44,8 @@ class ThreadPool {
 
   const int n_threads_;
   std::atomic<bool> stop_{false};
-  std::atomic<unsigned> epoch_{0};  // odd/even do not matter; a change means new work
+  std::atomic<uint32_t> gate_{0};  // region number, open, workers inside
   std::atomic<int> next_task_{0};
-  std::atomic<int> running_{0};  // workers still in the current region
   int n_tasks_ = 0;
   TaskFn fn_ = nullptr;
   void* context_ = nullptr;
