@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <set>
 
 #include "base/file.h"
+#include "base/mapped_file.h"
 #include "base/version.h"
 
 namespace hadal {
@@ -45,6 +47,15 @@ TEST(File, AtomicWriteIsReadBackAndTheLimitHolds) {
   EXPECT_EQ(ReadFile(path, 4).error().code, ErrorCode::kBadFile);
   EXPECT_EQ(ReadFile("/nonexistent/x", 4).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(ReadFile("/", 4).error().code, ErrorCode::kBadFile);
+  std::filesystem::remove(path);
+}
+
+TEST(File, AFifoIsRefusedAtOnce) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "hadal_fifo_test";
+  std::filesystem::remove(path);
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(ReadFile(path, 4).error().code, ErrorCode::kBadFile);
+  EXPECT_EQ(MappedFile::Open(path).error().code, ErrorCode::kBadFile);
   std::filesystem::remove(path);
 }
 

@@ -73,6 +73,7 @@ Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
 
 Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,
                                         bool show_progress) {
+  HADAL_OK(CheckFiles(config));
   LoadedModel loaded;
   HADAL_TRY(loaded.backend, MakeBackend(config));
   LoadOptions with_progress = options;
@@ -82,6 +83,7 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
 }
 
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {
+  HADAL_OK(CheckFiles(config));
   HADAL_TRY(auto tokenizer, Tokenizer::Load(TokenizerDirectory(config)));
   auto assembly = std::make_unique<Assembly>();
   LoadOptions load;

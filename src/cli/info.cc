@@ -70,6 +70,7 @@ int ConfigCheck(const Shared& shared, const std::string& path) {
   Config config;
   Status status = LoadConfigFile(path, config);
   if (status) status = Validate(config);
+  if (status) status = CheckFiles(config);
   if (!status) return PrintError(shared, status.error());
   if (shared.json) {
     fmt::print("{}\n", nlohmann::json{{"ok", true}, {"path", path}}.dump());

@@ -1,5 +1,6 @@
 // hadal: reads the command line and hands over to one subcommand. The only file that sees CLI11.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -31,8 +32,7 @@ class CommandLine {
     } catch (const CLI::Success& e) {  // --help, --help-all, --version
       return app_.exit(e);
     } catch (const CLI::ParseError& e) {
-      app_.exit(e);
-      return 2;
+      return WrongUsage(argc, argv, e);
     }
     return exit_code_;
   }
@@ -40,6 +40,21 @@ class CommandLine {
  private:
   const char* T(const char* en, const char* zh) const {
     return language_ == Language::kChinese ? zh : en;
+  }
+
+  int WrongUsage(int argc, char** argv, const CLI::ParseError& e) {
+    const std::string_view first = argc > 1 ? argv[1] : "";
+    if (!first.empty() && first.front() != '-' &&
+        std::find(names_.begin(), names_.end(), first) == names_.end()) {
+      std::fprintf(stderr,
+                   T("hadal: there is no command '%.*s'; 'hadal help' lists them\n",
+                     "hadal：没有命令 '%.*s'；'hadal help' 可列出全部\n"),
+                   static_cast<int>(first.size()), first.data());
+    } else {
+      std::fprintf(stderr, "hadal: %s\n%s\n", e.what(),
+                   T("'hadal help COMMAND' shows the options", "'hadal help 命令' 可查看选项"));
+    }
+    return 2;
   }
 
   // Options of every subcommand.
@@ -51,6 +66,11 @@ class CommandLine {
                     T("en or zh; otherwise from the locale", "en 或 zh；默认按系统语言"));
     names_.emplace_back(name);
     return sub;
+  }
+  void LanguageOption(CLI::App* app) {
+    app->add_option("--lang", lang_,
+                    T("en or zh; otherwise from the locale", "en 或 zh；默认按系统语言"))
+        ->check(CLI::IsMember({"en", "zh"}));
   }
   void Shortcut(CLI::App* sub, const char* flag, const char* key) {
     const char* help = "";
@@ -95,7 +115,10 @@ class CommandLine {
     Status status;
     if (!file.empty()) status = LoadConfigFile(file, shared_.config);
     for (const auto& [key, value] : overrides_.values) {
-      if (status) status = SetOption(shared_.config, key, value);
+      const Status set = SetOption(shared_.config, key, value);
+      if (set) continue;
+      PrintError(shared_, set.error());
+      return 2;  // the command line itself is wrong
     }
     if (status) status = Validate(shared_.config);
     return status ? 0 : PrintError(shared_, status.error());
@@ -231,12 +254,15 @@ void CommandLine::BuildInfo() {
   config->require_subcommand(1);
   CLI::App* check = config->add_subcommand("check", T("check a hadal.toml", "检查 hadal.toml"))
                         ->group(T("Commands", "命令"));
+  check->add_flag("--json", shared_.json, T("machine-readable output", "以 JSON 输出"));
+  LanguageOption(check);
   check->add_option("file", path_, T("file to check", "要检查的文件"))->required();
   On(check, [this] { return ConfigCheck(shared_, path_); });
   CLI::App* print = config
                         ->add_subcommand("print", T("every option with its value, as hadal.toml",
                                                     "以 hadal.toml 格式打印全部选项"))
                         ->group(T("Commands", "命令"));
+  LanguageOption(print);
   ModelOptions(print);
   On(print, [this] { return ConfigPrint(shared_); });
 
@@ -248,9 +274,13 @@ void CommandLine::BuildInfo() {
   CLI::App* completion = Sub("completion", "shell completion script", "输出 shell 补全脚本");
   completion->add_option("shell", shell_, "bash, zsh, fish")->required();
   On(completion, [this] { return PrintCompletion(shell_, names_); });
-  CLI::App* help = Sub("help", "this text", "显示本帮助");
+  CLI::App* help = Sub("help", "this text, or that of one command", "显示本帮助或某个命令的帮助");
+  help->add_option("command", path_, T("command to explain", "要说明的命令"))
+      ->check(CLI::IsMember(names_));
   help->callback([this] {
-    std::fputs(app_.get_formatter()->make_help(&app_, "hadal", CLI::AppFormatMode::Normal).c_str(),
+    CLI::App* app = path_.empty() ? &app_ : app_.get_subcommand(path_);
+    const std::string name = path_.empty() ? "hadal" : "hadal " + path_;
+    std::fputs(app->get_formatter()->make_help(app, name, CLI::AppFormatMode::Normal).c_str(),
                stdout);
   });
 }

@@ -1,11 +1,14 @@
 // hadal serve: the composition root: configuration, model, service, HTTP front end, signals.
+#include <fcntl.h>
 #include <fmt/format.h>
-#include <pthread.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "base/clock.h"
 #include "base/version.h"
@@ -23,7 +26,7 @@ Duration ToDuration(double seconds) {
 Result<server::HttpFrontOptions> FrontOptions(const Config& config) {
   const auto& s = config.server;
   server::HttpFrontOptions options;
-  options.server.host = s.host == "localhost" ? "127.0.0.1" : s.host;
+  options.server.host = s.host == "localhost" ? "127.0.0.1" : s.host == "[::1]" ? "::1" : s.host;
   options.server.port = static_cast<int>(s.port);
   options.server.tls_certificate = s.tls_cert;
   options.server.tls_key = s.tls_key;
@@ -54,28 +57,53 @@ Result<std::unique_ptr<AccessLog>> OpenAccessLog(const std::string& where) {
   return AccessLog::Open(where);
 }
 
-sigset_t StopSignals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  return set;
+// A signal handler can be given no argument.
+int g_signal_pipe[2] = {-1, -1};
+std::atomic<bool> g_serving{false};
+
+// While the model is being loaded there is nothing to finish: the process ends at once.
+void OnStopSignal(int signal) {
+  if (!g_serving) _exit(128 + signal);
+  const char byte = static_cast<char>(signal);
+  [[maybe_unused]] const ssize_t n = write(g_signal_pipe[1], &byte, 1);
+}
+
+// One signal of the pipe; false when none came within the time (-1: wait for it).
+bool TakeSignal(int timeout_ms) {
+  pollfd p{g_signal_pipe[0], POLLIN, 0};
+  while (poll(&p, 1, timeout_ms) < 0 && errno == EINTR) {
+  }
+  char byte;
+  return (p.revents & POLLIN) != 0 && read(g_signal_pipe[0], &byte, 1) == 1;
+}
+
+Status CatchStopSignals() {
+  if (pipe2(g_signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+    return Fail(ErrorCode::kIo, "pipe2 failed: {}", std::strerror(errno));
+  }
+  struct sigaction action = {};
+  action.sa_handler = OnStopSignal;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  return {};
 }
 
 // Waits up to limit for everything to finish; a second signal cuts it short.
-bool WaitForDrain(server::HttpFront& front, const sigset_t& signals, Duration limit) {
+bool WaitForDrain(server::HttpFront& front, Duration limit) {
   const TimePoint end = Now() + limit;
   while (Now() < end) {
     if (front.WaitIdle(std::chrono::milliseconds(20))) return true;
-    const timespec at_once{};
-    if (sigtimedwait(&signals, nullptr, &at_once) > 0) return false;
+    if (TakeSignal(0)) return false;
   }
   return front.WaitIdle(Duration::zero());
 }
 
-Status Run(const Shared& shared, const sigset_t& signals) {
+Status Run(const Shared& shared) {
   const Config& config = shared.config;
   const TimePoint start = Now();
+  HADAL_OK(CatchStopSignals());
+  HADAL_OK(CheckFiles(config));
   HADAL_TRY(auto options, FrontOptions(config));
   HADAL_TRY(const auto log, OpenAccessLog(config.server.access_log));
   HADAL_TRY(const auto assembly, Assemble(config, true));
@@ -84,19 +112,20 @@ Status Run(const Shared& shared, const sigset_t& signals) {
   const std::string host = options.server.host;
   HADAL_TRY(auto front,
             server::HttpFront::Start(std::move(options), *assembly->service, metrics, log.get()));
+  g_serving = true;
   fmt::print("hadal {}: {} on {}\n{}\nlistening on {}://{}:{} ({:.2f} s after start)\n", Version(),
              ModelName(config), assembly->loaded.backend->description(), Describe(assembly->plan),
              tls ? "https" : "http", host.find(':') == std::string::npos ? host : "[" + host + "]",
              front->port(), Seconds(Now() - start));
   std::fflush(stdout);
 
-  int signal = 0;
-  sigwait(&signals, &signal);
+  while (!TakeSignal(-1)) {
+  }
   fmt::print("{}\n", shared.T("draining: new requests are refused, running answers finish",
                               "正在退出：拒绝新请求，等待进行中的回答完成"));
   std::fflush(stdout);
   front->Drain();
-  const bool clean = WaitForDrain(*front, signals, ToDuration(config.server.drain_timeout_s));
+  const bool clean = WaitForDrain(*front, ToDuration(config.server.drain_timeout_s));
   if (!clean)
     fmt::print("{}\n", shared.T("stopped before all answers were done", "部分回答未完成即停止"));
   front->Stop();
@@ -106,9 +135,7 @@ Status Run(const Shared& shared, const sigset_t& signals) {
 }  // namespace
 
 int Serve(const Shared& shared) {
-  const sigset_t signals = StopSignals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread starts: all inherit it
-  const Status status = Run(shared, signals);
+  const Status status = Run(shared);
   return status ? 0 : PrintError(shared, status.error());
 }
 

@@ -65,6 +65,7 @@ Status Run(const Tokenizer& tokenizer, const TokenizeOptions& options) {
 }  // namespace
 
 int Tokenize(const Shared& shared, const TokenizeOptions& options) {
+  if (Status s = CheckFiles(shared.config); !s) return PrintError(shared, s.error());
   auto tokenizer = Tokenizer::Load(TokenizerDirectory(shared.config));
   if (!tokenizer) return PrintError(shared, tokenizer.error());
   const Status status = Run(**tokenizer, options);

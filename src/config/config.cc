@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <sstream>
 
 #include "base/file.h"
 
@@ -50,6 +51,13 @@ tl::unexpected<Error> Wrong(const Option& o, std::string_view value, std::string
                    o.secret ? "(hidden)" : value.substr(0, 80), right);
 }
 
+// The value as the file has it, when it is not of the option's type.
+tl::unexpected<Error> WrongType(const Option& o, const toml::node& node, std::string_view right) {
+  std::ostringstream text;
+  node.visit([&](const auto& value) { text << value; });
+  return Wrong(o, text.str(), right);
+}
+
 Status CheckNumber(const Option& o, double v) {
   if (std::isfinite(v) && v >= o.min && v <= o.max) return {};
   return Wrong(o, fmt::format("{}", v), fmt::format("it must be from {} to {}", o.min, o.max));
@@ -71,36 +79,53 @@ Status Assign(const Option& o, Config& config, const toml::node& node) {
   auto ref = o.ref(config);
   if (auto** s = std::get_if<std::string*>(&ref)) {
     const auto v = node.value_exact<std::string>();
-    if (!v) return Wrong(o, "", "it must be a string");
+    if (!v) return WrongType(o, node, "it must be a string");
     HADAL_OK(CheckChoice(o, *v));
     **s = *v;
   } else if (auto** i = std::get_if<int64_t*>(&ref)) {
     const auto v = node.value_exact<int64_t>();
-    if (!v) return Wrong(o, "", "it must be a whole number");
+    if (!v) return WrongType(o, node, "it must be a whole number");
     HADAL_OK(CheckNumber(o, static_cast<double>(*v)));
     **i = *v;
   } else if (auto** d = std::get_if<double*>(&ref)) {
     const auto v = node.is_number() ? node.value<double>() : std::nullopt;
-    if (!v) return Wrong(o, "", "it must be a number");
+    if (!v) return WrongType(o, node, "it must be a number");
     HADAL_OK(CheckNumber(o, *v));
     **d = *v;
   } else if (auto** b = std::get_if<bool*>(&ref)) {
     const auto v = node.value_exact<bool>();
-    if (!v) return Wrong(o, "", "it must be true or false");
+    if (!v) return WrongType(o, node, "it must be true or false");
     **b = *v;
   } else if (auto** list = std::get_if<std::vector<std::string>*>(&ref)) {
     const toml::array* array = node.as_array();
     if (array == nullptr || array->size() > 1024)
-      return Wrong(o, "", "it must be a list of strings");
+      return WrongType(o, node, "it must be a list of strings");
     std::vector<std::string> values;
     for (const toml::node& e : *array) {
       const auto v = e.value_exact<std::string>();
-      if (!v || v->empty()) return Wrong(o, "", "it must be a list of strings that are not empty");
+      if (!v || v->empty())
+        return WrongType(o, node, "it must be a list of strings that are not empty");
       values.push_back(*v);
     }
     **list = std::move(values);
   }
   return {};
+}
+
+using Mistakes = std::multimap<unsigned, Error>;  // by line
+
+void AssignSection(std::string_view section, const toml::table& table, Config& config,
+                   Mistakes& mistakes) {
+  for (const auto& [name, value] : table) {
+    const std::string key = fmt::format("{}.{}", section, name.str());
+    const Option* o = Find(key);
+    const Status status =
+        o != nullptr
+            ? Assign(*o, config, value)
+            : FailField(ErrorCode::kBadConfig, key.substr(0, 128), "there is no option '{}'{}",
+                        std::string_view(key).substr(0, 128), Nearest(key));
+    if (!status) mistakes.emplace(value.source().begin.line, status.error());
+  }
 }
 
 std::optional<double> ToNumber(std::string_view text) {
@@ -150,29 +175,29 @@ Status ParseConfig(std::string_view text, std::string_view source_name, Config& 
     return Fail(ErrorCode::kBadConfig, "{} line {}, column {}: {}", source_name,
                 e.source().begin.line, e.source().begin.column, e.description());
   }
+  Mistakes mistakes;
   for (const auto& [section, node] : root) {
     const toml::table* table = node.as_table();
     if (table == nullptr) {
-      return FailField(ErrorCode::kBadConfig, std::string(section.str()),
-                       "{} line {}: '{}' stands outside a section; sections are [model], [server], "
-                       "[engine], [cpu]",
-                       source_name, node.source().begin.line, section.str().substr(0, 64));
+      mistakes.emplace(
+          node.source().begin.line,
+          Error{ErrorCode::kBadConfig,
+                fmt::format(
+                    "'{}' stands outside a section; sections are [model], [server], [engine], "
+                    "[cpu]",
+                    section.str().substr(0, 64)),
+                std::string(section.str().substr(0, 64))});
+      continue;
     }
-    for (const auto& [name, value] : *table) {
-      const std::string key = fmt::format("{}.{}", section.str(), name.str());
-      const auto line = value.source().begin.line;
-      const Option* o = Find(key);
-      if (o == nullptr) {
-        return FailField(ErrorCode::kBadConfig, key.substr(0, 128),
-                         "{} line {}: there is no option '{}'{}", source_name, line,
-                         std::string_view(key).substr(0, 128), Nearest(key));
-      }
-      if (Status s = Assign(*o, config, value); !s) {
-        return tl::make_unexpected(s.error().In(fmt::format("{} line {}", source_name, line)));
-      }
-    }
+    AssignSection(section.str(), *table, config, mistakes);
   }
-  return {};
+  if (mistakes.empty()) return {};
+  Error all{ErrorCode::kBadConfig, "", mistakes.begin()->second.field};
+  for (const auto& [line, mistake] : mistakes) {
+    all.message += fmt::format("{}{} line {}: {}", all.message.empty() ? "" : "\n", source_name,
+                               line, mistake.message);
+  }
+  return tl::make_unexpected(std::move(all));
 }
 
 Status LoadConfigFile(const std::filesystem::path& path, Config& config) {
@@ -210,6 +235,11 @@ Status ReadKeyFile(Config& config) {
     while (!key.empty() && (key.back() == '\r' || key.back() == ' ')) key.pop_back();
     if (!key.empty()) config.server.api_keys.push_back(std::move(key));
     at = end + 1;
+  }
+  if (config.server.api_keys.empty()) {
+    return FailField(ErrorCode::kBadConfig, "server.api_key_file",
+                     "{} holds no key; without one everybody would be let in",
+                     config.server.api_key_file);
   }
   return {};
 }
@@ -249,6 +279,21 @@ Status Validate(Config& config) {
     if (auto bytes = ParseBytes(config.engine.kv_memory); !bytes) {
       return tl::make_unexpected(bytes.error().In("engine.kv_memory"));
     }
+  }
+  return {};
+}
+
+Status CheckFiles(const Config& config) {
+  const std::pair<const char*, const std::string&> files[] = {
+      {"server.tls_cert", config.server.tls_cert},
+      {"server.tls_key", config.server.tls_key},
+      {"model.path", config.model.path},
+  };
+  for (const auto& [key, path] : files) {
+    std::error_code ignored;
+    if (path.empty() || std::filesystem::exists(path, ignored)) continue;
+    return FailField(ErrorCode::kNotFound, key, "{} = '{}': there is no such file or directory",
+                     key, path);
   }
   return {};
 }

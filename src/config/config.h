@@ -43,6 +43,7 @@ struct Config {
     double idle_timeout_s = 75;
     double write_stall_timeout_s = 30;
     double drain_timeout_s = 25;
+    double request_timeout_s = 0;  // 0 = none
     std::string unknown_fields = "ignore";
     std::string access_log = "stderr";
   } server;
@@ -78,12 +79,15 @@ std::span<const Option> Options();
 
 // One value given as text (command line). kBadConfig names the key, the value and what is right.
 Status SetOption(Config& config, std::string_view key, std::string_view value);
-// Unknown keys are refused with line and the nearest known key. kNotFound, kBadConfig.
+// Unknown keys are refused with line and the nearest known key; all mistakes of a file come at
+// once, in the order of their lines. kNotFound, kBadConfig.
 Status LoadConfigFile(const std::filesystem::path& path, Config& config);
 Status ParseConfig(std::string_view toml, std::string_view source_name, Config& config);
 // Checks between options: another address than loopback needs a key; TLS needs both files; ...
 // Reads server.api_key_file into api_keys.
 Status Validate(Config& config);
+// That the files and directories the configuration names are there. kBadConfig names the key.
+Status CheckFiles(const Config& config);
 // A commented hadal.toml with every option at its value in config.
 std::string PrintConfig(const Config& config, Language language);
 

@@ -40,6 +40,27 @@ TEST(Config, ErrorsNameLineKeyAndWhatIsRight) {
   EXPECT_THAT(ErrorOf("[server]\nidle_timeout_s = nan\n"), HasSubstr("must be from"));
 }
 
+TEST(Config, AllMistakesComeAtOnceInTheOrderOfTheirLines) {
+  const std::string error = ErrorOf("[server]\nprot = 1\n[engine]\nfoo = 2\ncontext = \"x\"\n");
+  EXPECT_THAT(error, testing::ContainsRegex("line 2.*\n.*line 4.*\n.*line 5"));
+  EXPECT_THAT(ErrorOf("[server]\nport = \"8\"\n"), HasSubstr("''8''"));
+}
+
+TEST(Config, AKeyFileWithoutKeysIsRefused) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "hadal_no_keys";
+  std::ofstream(path) << "\n\n";
+  Config c;
+  c.server.api_key_file = path;
+  EXPECT_EQ(Validate(c).error().field, "server.api_key_file");
+}
+
+TEST(Config, MissingFilesAreNamedByTheirKey) {
+  Config c;
+  EXPECT_TRUE(CheckFiles(c));
+  c.model.path = "/nonexistent/model";
+  EXPECT_EQ(CheckFiles(c).error().field, "model.path");
+}
+
 TEST(Config, AnotherAddressNeedsAKey) {
   Config c;
   c.server.host = "0.0.0.0";
