@@ -56,6 +56,7 @@ class Completion {
   bool ended() const;
   void SetInputHash(std::string sha256_hex);
   const std::string& request_id() const { return request_id_; }
+  TimePoint arrival() const { return arrival_; }
 
  private:
   void StartStream();

@@ -57,6 +57,15 @@ Status CheckContentType(const HttpRequest& request) {
   return {};
 }
 
+constexpr double kMaxRequestTimeout = 30 * 86400;
+
+Status CheckRequestTimeout(double seconds) {
+  if (seconds >= 0 && seconds <= kMaxRequestTimeout) return {};
+  return FailField(ErrorCode::kBadConfig, "server.request_timeout_s",
+                   "a request timeout of {} s; it must be 0 (none) to {} s", seconds,
+                   kMaxRequestTimeout);
+}
+
 std::string VersionBody() {
   return ToLine({{"version", Version()}, {"commit", Commit()}, {"compiler", Compiler()}});
 }
@@ -104,6 +113,7 @@ class HttpFront::Impl {
                      const std::shared_ptr<Completion>& completion);
   Status Submit(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
                 const std::shared_ptr<Completion>& completion);
+  Status SetDeadline(TimePoint arrival, api::Request& request) const;
 
   HttpFrontOptions options_;
   ChatService& service_;
@@ -134,6 +144,7 @@ Status HttpFront::Impl::ReadModels() {
 
 Status HttpFront::Impl::Start() {
   HADAL_OK(CheckBindAddress(options_.server.host, options_.keys.configured()));
+  HADAL_OK(CheckRequestTimeout(options_.request_timeout_s));
   HADAL_OK(ReadModels());
   workers_ = std::make_unique<WorkQueue>(options_.n_workers, options_.max_waiting_requests);
   HttpServerOptions server = options_.server;
@@ -290,10 +301,23 @@ Status HttpFront::Impl::Submit(const HttpRequest& request, const std::string& te
   parsed.request.request_id = completion->request_id();
   parsed.request.tenant = tenant;
   completion->Begin(parsed);
+  HADAL_OK(SetDeadline(completion->arrival(), parsed.request));
   HADAL_TRY(auto session, service_.Submit(parsed.request, [completion](api::Event event) {
     completion->OnEvent(std::move(event));
   }));
   completion->Attach(std::move(session));
+  return {};
+}
+
+// What is left of the time since the arrival: waiting for a worker counts too.
+Status HttpFront::Impl::SetDeadline(TimePoint arrival, api::Request& request) const {
+  if (options_.request_timeout_s <= 0) return {};
+  const double left = options_.request_timeout_s - Seconds(Now() - arrival);
+  if (left <= 0) {
+    return Fail(ErrorCode::kTimeout, "the request was not read within its {} s",
+                options_.request_timeout_s);
+  }
+  request.deadline_seconds = left;
   return {};
 }
 

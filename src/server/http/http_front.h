@@ -31,11 +31,15 @@ struct HttpFrontOptions {
   StreamPolicy stream;
   int n_workers = 2;
   size_t max_waiting_requests = 256;  // received, not yet parsed; more are a 429
+  // From a completion's arrival to its last token; 0: none. One that takes longer ends with
+  // kTimeout: a 408 when it is not streamed, else an error event.
+  double request_timeout_s = 0;
 };
 
 class HttpFront {
  public:
-  // kBadConfig: an address beyond loopback without a key, an alias of a model not served.
+  // kBadConfig: an address beyond loopback without a key, an alias of a model not served, a value
+  // out of its range.
   static Result<std::unique_ptr<HttpFront>> Start(HttpFrontOptions options, ChatService& service,
                                                   Metrics& metrics, AccessLog* access_log);
   ~HttpFront();

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <thread>
 
@@ -347,6 +348,29 @@ TEST_F(HttpFrontTest, AFailureBeforeTheFirstByteIsAStatusAndLaterAnEvent) {
   ASSERT_EQ(events.size(), 3u);
   EXPECT_EQ(Json::parse(events[2].data)["error"]["code"], "unavailable");
   EXPECT_THAT(late.body, Not(HasSubstr("[DONE]")));
+}
+
+TEST_F(HttpFrontTest, EveryCompletionHasTheServersDeadline) {
+  AnswerWith(service, "ok");
+  StartFront();
+  Post(kChatPath, ChatBody());
+  EXPECT_FALSE(service.RequestOf(0).deadline_seconds);  // none unless asked for
+  options.request_timeout_s = 100;
+  StartFront();
+  Post(kChatPath, ChatBody());
+  Post(kTextPath, R"({"model":"demo","prompt":"x","stream":true})");
+  for (const size_t i : {1, 2}) {
+    const auto seconds = service.RequestOf(i).deadline_seconds;
+    ASSERT_TRUE(seconds);
+    EXPECT_GT(*seconds, 0);
+    EXPECT_LT(*seconds, 100);  // the time since the arrival is used up
+  }
+  for (const double bad : {-1.0, 1e300, std::numeric_limits<double>::quiet_NaN()}) {
+    options.request_timeout_s = bad;
+    const auto refused = HttpFront::Start(options, service, metrics, nullptr);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().field, "server.request_timeout_s");
+  }
 }
 
 TEST_F(HttpFrontTest, MetricsShowTheServicesOwnCountsAndLatencies) {
