@@ -396,13 +396,92 @@ TEST_F(HttpFrontTest, MetricsShowTheServicesOwnCountsAndLatencies) {
   }
 }
 
-TEST_F(HttpFrontTest, TheAccessLogHasTheHashAndNeverTheText) {
-  const auto path =
+// An access log in a file of this test's own.
+class AccessLogTest : public HttpFrontTest {
+ protected:
+  void SetUp() override {
+    std::filesystem::remove(path_);
+    auto opened = AccessLog::Open(path_);
+    ASSERT_TRUE(opened);
+    file_ = std::move(*opened);
+    log = file_.get();
+  }
+  void TearDown() override {
+    HttpFrontTest::TearDown();
+    std::filesystem::remove(path_);
+  }
+  std::string Text() const {
+    std::ifstream in(path_);
+    std::stringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+  Json FirstRecord() const {
+    const std::string text = Text();
+    return Json::parse(text.substr(0, text.find('\n')));
+  }
+
+ private:
+  const std::filesystem::path path_ =
       std::filesystem::path(testing::TempDir()) / fmt::format("front_access_{}.log", ::getpid());
-  std::filesystem::remove(path);
-  auto opened = AccessLog::Open(path);
-  ASSERT_TRUE(opened);
-  log = opened->get();
+  std::unique_ptr<AccessLog> file_;
+};
+
+TEST_F(AccessLogTest, ADroppedStreamHasTheTokensItSpent) {
+  StartFront();
+  std::thread model([&] {
+    for (int i = 0; i < 3; ++i) service.Emit(0, ContentDelta("x"));
+    service.WaitCancelled(1);
+  });
+  std::string body;
+  (void)Call("POST", kChatPath, ChatBody("\"stream\":true"), {},
+             [&](const HttpResponse&, std::string_view bytes) {
+               body += bytes;  // the role, then three pieces
+               return EventsOf(body).size() < 4;
+             });
+  EXPECT_TRUE(service.WaitCancelled(1));
+  model.join();
+  front().Stop();
+  const Json record = FirstRecord();
+  EXPECT_EQ(record["status"], 200);  // it had begun
+  EXPECT_EQ(record["error"], "cancelled");
+  EXPECT_EQ(record["finish"], "cancelled");
+  EXPECT_EQ(record["prompt_tokens"], 5);
+  EXPECT_EQ(record["completion_tokens"], 3);
+  const std::string page = metrics.Text({});
+  EXPECT_THAT(page, HasSubstr("hadal_request_tokens_total{kind=\"prompt\"} 5\n"));
+  EXPECT_THAT(page, HasSubstr("hadal_request_tokens_total{kind=\"completion\"} 3\n"));
+}
+
+TEST_F(AccessLogTest, AnAnswerCutByAStopHasTheTokensItSpent) {
+  StartFront();
+  HttpResponse response;
+  std::thread client([&] { response = Post(kChatPath, ChatBody()); });
+  service.Emit(0, ContentDelta("x"));
+  service.Emit(0, ContentDelta("y"));
+  front().Stop();
+  client.join();
+  EXPECT_EQ(response.status, 503);
+  const Json record = FirstRecord();
+  EXPECT_EQ(record["status"], 503);  // nothing had been sent
+  EXPECT_EQ(record["error"], "unavailable");
+  EXPECT_EQ(record["finish"], "error");
+  EXPECT_EQ(record["completion_tokens"], 2);
+  EXPECT_THAT(metrics.Text({}), HasSubstr("hadal_request_tokens_total{kind=\"completion\"} 2\n"));
+}
+
+TEST_F(AccessLogTest, ADoneAnswerHasTheCountOfItsUsage) {
+  service.on_submit = [](ScriptedService& s, size_t i) {
+    s.Emit(i, ContentDelta("x"));
+    s.Emit(i, api::Finished{});
+    s.Emit(i, DoneWith(5, 2, 4));  // its end of text is a token without a delta
+  };
+  StartFront();
+  Post(kChatPath, ChatBody());
+  EXPECT_EQ(FirstRecord()["completion_tokens"], 2);
+}
+
+TEST_F(AccessLogTest, HasTheHashAndNeverTheText) {
   options.keys = *ApiKeys::Create({{.id = "team-a", .key = std::string(kTestKey)}});
   AnswerWith(service, "secret-answer");
   StartFront();
@@ -412,14 +491,9 @@ TEST_F(HttpFrontTest, TheAccessLogHasTheHashAndNeverTheText) {
   Post(kTextPath, R"({"model":"secret-model","prompt":"secret-prompt"})", headers);
   Get("/secret-path?secret-query");
   front().Stop();
-  std::ifstream in(path);
-  std::stringstream text;
-  text << in.rdbuf();
-  EXPECT_THAT(text.str(), Not(HasSubstr("secret")));
-  EXPECT_THAT(text.str(), Not(HasSubstr(kTestKey)));
-  std::string line;
-  std::getline(text, line);
-  const Json record = Json::parse(line);
+  EXPECT_THAT(Text(), Not(HasSubstr("secret")));
+  EXPECT_THAT(Text(), Not(HasSubstr(kTestKey)));
+  const Json record = FirstRecord();
   EXPECT_EQ(record["request_id"], "id-1");
   EXPECT_EQ(record["key"], "team-a");
   EXPECT_EQ(record["model"], "demo");
@@ -429,7 +503,6 @@ TEST_F(HttpFrontTest, TheAccessLogHasTheHashAndNeverTheText) {
   EXPECT_EQ(record["cached_tokens"], 4);
   EXPECT_EQ(record["input_sha256"], Sha256Hex(body));
   EXPECT_EQ(record["client"], "127.0.0.1");
-  std::filesystem::remove(path);
 }
 
 TEST_F(HttpFrontTest, ManyAtOnceGetAnswersOr429AndNothingElse) {  // row 125
