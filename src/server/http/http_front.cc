@@ -10,7 +10,6 @@
 #include "base/version.h"
 #include "server/http/completion_timer.h"
 #include "server/http/error_response.h"
-#include "server/http/openai_request.h"
 #include "server/http/openai_response.h"
 #include "server/http/request_id.h"
 #include "server/http/route_table.h"
@@ -145,6 +144,7 @@ Status HttpFront::Impl::ReadModels() {
 Status HttpFront::Impl::Start() {
   HADAL_OK(CheckBindAddress(options_.server.host, options_.keys.configured()));
   HADAL_OK(CheckRequestTimeout(options_.request_timeout_s));
+  HADAL_TRY(rules_.defaults, SamplingOf(options_.sampling_defaults));
   HADAL_OK(ReadModels());
   workers_ = std::make_unique<WorkQueue>(options_.n_workers, options_.max_waiting_requests);
   HttpServerOptions server = options_.server;

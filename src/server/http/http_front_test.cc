@@ -373,6 +373,16 @@ TEST_F(HttpFrontTest, EveryCompletionHasTheServersDeadline) {
   }
 }
 
+TEST_F(HttpFrontTest, TheModelsSamplingDefaultsReachTheService) {
+  options.sampling_defaults.temperature = 0.25;
+  AnswerWith(service, "ok");
+  StartFront();
+  Post(kChatPath, ChatBody());
+  Post(kChatPath, ChatBody("\"temperature\":0.75"));
+  EXPECT_EQ(service.RequestOf(0).sampling.temperature, 0.25);
+  EXPECT_EQ(service.RequestOf(1).sampling.temperature, 0.75);
+}
+
 TEST_F(HttpFrontTest, MetricsShowTheServicesOwnCountsAndLatencies) {
   AnswerWith(service, "ok");
   service.reported.blocks_total = 100;

@@ -225,6 +225,7 @@ Status CheckTogether(OpenAiDraft& draft) {
 Result<OpenAiRequest> ParseOpenAiRequest(OpenAiRoute route, Json body, const OpenAiRules& rules) {
   OpenAiDraft draft{.rules = rules, .out = {}};
   draft.out.route = route;
+  draft.sampling() = rules.defaults;
   if (route == OpenAiRoute::kText) draft.out.request.prompt = api::TextPrompt{};
   // The model first: an unknown model is the most useful thing to say.
   if (const auto model = body.find("model"); model != body.end()) {
