@@ -179,7 +179,10 @@ void Completion::OnClientGone() {
 
 void Completion::Tick(TimePoint now) {
   std::lock_guard lock(mutex_);
-  if (ended_ || !stream_started_) return;
+  if (ended_ || !stream_) return;
+  // While the service still reads a long prompt; a failure after this is an event.
+  if (!stream_started_ && now - last_progress_ >= context_.policy.keep_alive) StartStream();
+  if (!stream_started_) return;
   if (!FlushBacklog()) {
     if (now - last_progress_ >= context_.policy.stall_timeout) EndStalled();
     return;

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <limits>
 #include <sstream>
 #include <thread>
@@ -183,6 +184,31 @@ TEST_F(HttpFrontTest, SilenceIsFilledWithComments) {
   const auto events = EventsOf(body);  // comments are no events
   ASSERT_EQ(events.size(), 3u);
   EXPECT_EQ(Json::parse(events[1].data)["choices"][0]["delta"]["content"], "after");
+}
+
+TEST_F(HttpFrontTest, SilenceIsFilledEvenBeforeTheServiceHasTakenTheRequest) {
+  options.stream.keep_alive = std::chrono::milliseconds(1);
+  std::promise<void> heard;
+  service.on_submit = [&](ScriptedService& s, size_t i) {  // a prompt that takes long to read
+    EXPECT_EQ(heard.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+    s.Emit(i, api::Failed{{ErrorCode::kUnavailable, "the model is gone", {}}});
+  };
+  StartFront();
+  std::string body;
+  bool told = false;
+  const auto response = Call("POST", kChatPath, ChatBody("\"stream\":true"), {},
+                             [&](const HttpResponse& head, std::string_view bytes) {
+                               EXPECT_EQ(head.status, 200);
+                               body += bytes;
+                               const bool comment = body.find(": keep-alive\n\n") != body.npos;
+                               if (comment && !std::exchange(told, true)) heard.set_value();
+                               return true;
+                             });
+  ASSERT_TRUE(response);
+  EXPECT_TRUE(told);
+  const auto events = EventsOf(body);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(Json::parse(events[0].data)["error"]["code"], "unavailable");
 }
 
 TEST_F(HttpFrontTest, DrainTurnsReadinessOffAndLetsRunningStreamsFinish) {
