@@ -302,10 +302,10 @@ Status HttpFront::Impl::Submit(const HttpRequest& request, const std::string& te
   parsed.request.tenant = tenant;
   completion->Begin(parsed);
   HADAL_OK(SetDeadline(completion->arrival(), parsed.request));
-  HADAL_TRY(auto session, service_.Submit(parsed.request, [completion](api::Event event) {
-    completion->OnEvent(std::move(event));
-  }));
-  completion->Attach(std::move(session));
+  auto session = service_.Submit(
+      parsed.request, [completion](api::Event event) { completion->OnEvent(std::move(event)); });
+  if (!session) return tl::make_unexpected(InFieldsOf(parsed, std::move(session).error()));
+  completion->Attach(std::move(*session));
   return {};
 }
 

@@ -357,6 +357,20 @@ TEST_F(HttpFrontTest, ATooLongPromptIsA400WithTheServicesCounts) {  // row 75
   EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("4096"));
 }
 
+TEST_F(HttpFrontTest, ARefusalNamesTheFieldThatTheClientSent) {
+  StartFront();
+  const auto param = [&](std::string_view fields) {
+    return Json::parse(Post(kChatPath, ChatBody(fields)).body)["error"]["param"];
+  };
+  service.refusal = Error{ErrorCode::kInvalidArgument, "this model always reasons", "thinking"};
+  EXPECT_EQ(param(R"("reasoning_effort":"none")"), "reasoning_effort");
+  EXPECT_EQ(param(R"("thinking":{"type":"disabled"})"), "thinking");
+  EXPECT_EQ(param(R"("thinking":{"type":"disabled"},"reasoning_effort":"high")"), "thinking");
+  service.refusal = Error{ErrorCode::kContextLengthExceeded, "too many", "max_tokens"};
+  EXPECT_EQ(param("\"max_tokens\":9"), "max_tokens");
+  EXPECT_EQ(param("\"max_completion_tokens\":9"), "max_completion_tokens");
+}
+
 TEST_F(HttpFrontTest, AFailureBeforeTheFirstByteIsAStatusAndLaterAnEvent) {
   service.on_submit = [](ScriptedService& s, size_t i) {
     s.Emit(i, api::Failed{{ErrorCode::kUnavailable, "the model is gone", {}}});

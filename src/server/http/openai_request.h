@@ -46,7 +46,12 @@ struct OpenAiRequest {
   OpenAiRoute route = OpenAiRoute::kChat;
   bool stream = false;
   bool include_usage = false;
+  // The field that the client used where two mean the same.
+  std::string_view thinking_field = "thinking";
+  std::string_view max_tokens_field = "max_tokens";
 };
+// `error` of the service with its field as the client wrote it.
+Error InFieldsOf(const OpenAiRequest& request, Error error);
 
 // `body` is an object (ParseJsonObject); its strings are moved out. kInvalidArgument, or kNotFound
 // with field "model".
