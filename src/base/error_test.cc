@@ -40,6 +40,16 @@ TEST(Error, EveryCodeHasBothLanguagesAndItsOwnWireName) {
   }
 }
 
+TEST(Error, TextsFitWhoeverReadsThem) {
+  const ErrorInfo& memory = InfoOf(ErrorCode::kRequestTooLarge);
+  for (const std::string_view text : {memory.en, memory.zh}) {
+    EXPECT_THAT(std::string(text), testing::HasSubstr("engine.kv_memory"));  // the option's name
+  }
+  // Most of what is not found is a file on a command line.
+  EXPECT_THAT(std::string(InfoOf(ErrorCode::kNotFound).en), testing::HasSubstr("file"));
+  EXPECT_THAT(std::string(InfoOf(ErrorCode::kNotFound).zh), testing::HasSubstr("文件"));
+}
+
 TEST(File, AtomicWriteIsReadBackAndTheLimitHolds) {
   const auto path = std::filesystem::path(testing::TempDir()) / "hadal_file_test";
   ASSERT_TRUE(WriteFileAtomically(path, "hello"));

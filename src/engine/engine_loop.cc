@@ -99,8 +99,8 @@ Result<RequestId> EngineLoop::Submit(EngineRequest request) {
     }
     const int64_t queued = not_started_ + inbox_requests_;
     if (queued >= options_.max_queued) {
-      return ::hadal::Fail(ErrorCode::kQueueFull, "{} requests are waiting; at most {} may", queued,
-                           options_.max_queued);
+      return ::hadal::Fail(ErrorCode::kQueueFull, "{} {} waiting; at most {} may", queued,
+                           queued == 1 ? "request is" : "requests are", options_.max_queued);
     }
     command.request = RequestId(++last_id_);
     inbox_.push_back(std::move(command));

@@ -157,6 +157,25 @@ TEST(Engine, SendsLogprobsWhenAsked) {
   EXPECT_EQ(sink.sorted, 12);
 }
 
+TEST(Engine, AFullQueueOfOneIsNamedInTheSingular) {
+  EngineOptions options;
+  options.max_sequences = 1;
+  options.max_queued = 1;
+  Rig rig(options, kInfo, 500);
+  std::vector<RequestId> accepted;
+  Error refusal;
+  for (int i = 0; i < 100 && refusal.message.empty(); ++i) {
+    const auto id = rig.engine->Submit(Request(i, 4, 4000));
+    if (id) {
+      accepted.push_back(*id);
+    } else {
+      refusal = id.error();
+    }
+  }
+  EXPECT_EQ(refusal.message, "1 request is waiting; at most 1 may");
+  for (const RequestId id : accepted) rig.engine->Cancel(id);
+}
+
 TEST(Engine, AFullQueueIsRefusedWithATimeToRetry) {
   EngineOptions options;
   options.max_sequences = 2;

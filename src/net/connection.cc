@@ -392,9 +392,12 @@ void Connection::CheckDeadline(TimePoint now) {
 
 // A client that has not said anything gets no answer either.
 void Connection::RefuseSlow(const char* why) {
-  bool has_begun = parser_.head_done() || input_begin_ < input_.size();
-  if (!handshake_done_ || !has_begun) return Close();
+  if (!HasBegun()) return Close();
   Refuse({ErrorCode::kTimeout, why, {}});
+}
+
+bool Connection::HasBegun() const {
+  return handshake_done_ && (parser_.head_done() || input_begin_ < input_.size());
 }
 
 void Connection::MakeRoom() {

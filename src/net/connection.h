@@ -23,7 +23,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void Start();
   void CheckDeadline(TimePoint now);
-  void MakeRoom();  // closes, with 408 when part of a request has come
+  void MakeRoom();        // closes, with 408 when part of a request has come
+  bool HasBegun() const;  // part of a request has come
   void Close();
 
  private:

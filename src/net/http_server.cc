@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "net/descriptor_limit.h"
 #include "net/listener.h"
 #include "net/server_loop.h"
 
@@ -110,6 +111,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
   hosts.push_back(options.host);
   shared.hosts = HostAllowList(hosts);
   shared.handler = std::move(handler);
+  options.limits.connections =
+      ConnectionsWithin(RaiseDescriptorLimit(), options.limits.connections);
   shared.options = std::move(options);
   for (int i = 0; i < shared.options.n_threads; ++i) {
     HADAL_TRY(auto loop, EventLoop::New());

@@ -74,7 +74,9 @@ struct HttpLimits {
   Duration idle_timeout = std::chrono::seconds(75);         // between requests: closed
   Duration write_stall_timeout = std::chrono::seconds(30);  // client reads nothing: reset
   Duration linger_timeout = std::chrono::seconds(1);  // after the last response of a connection
-  size_t connections = 8 * 1024;       // the oldest idle one makes room, else the oldest sender
+  // The oldest idle one makes room, else the oldest sender. Fewer where the process may not open so
+  // many descriptors (HttpServer::Start raises its limit as far as it may).
+  size_t connections = 8 * 1024;
   size_t connections_per_address = 0;  // 0: no limit of its own
   size_t queued_bytes = 1024 * 1024;   // of one streamed response, not yet taken by the kernel
   size_t pipelined_bytes = 64 * 1024;  // received while a response is under way

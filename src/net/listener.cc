@@ -138,8 +138,9 @@ void Listener::AcceptSome() {
       continue;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      // Many at once: a crowd of silent clients in the backlog must not hold up those behind it.
+      if (loop_.CloseOldestBatch()) continue;
       // The client stays in the backlog, so the socket stays readable: waiting for it would spin.
-      loop_.CloseOldest();
       loop_.loop().RunAfter(kRetryAfterExhaustion,
                             [self = shared_from_this()] { self->WaitForClient(); });
       return;

@@ -124,6 +124,24 @@ bool ServerLoop::CloseOldest() {
   return false;
 }
 
+bool ServerLoop::CloseOldestBatch() {
+  constexpr size_t kMostAtOnce = 64;
+  // A quarter, so that the youngest, whose request may be on its way, are not among them.
+  const size_t most = std::clamp<size_t>(n_connections_ / 4, 1, kMostAtOnce);
+  std::vector<std::shared_ptr<Connection>> batch;
+  for (ConnectionPhase phase :
+       {ConnectionPhase::kLingering, ConnectionPhase::kIdle, ConnectionPhase::kReceiving}) {
+    for (const auto& connection : ListOf(phase)) {
+      if (batch.size() == most) break;
+      if (phase != ConnectionPhase::kReceiving || !connection->HasBegun()) {
+        batch.push_back(connection);
+      }
+    }
+  }
+  for (const auto& connection : batch) connection->Close();
+  return !batch.empty() || CloseOldest();
+}
+
 void ServerLoop::CloseIdle() {
   ForEach(ListOf(ConnectionPhase::kIdle), [](Connection& connection) { connection.Close(); });
 }

@@ -71,6 +71,9 @@ class ServerLoop {
 
   void Adopt(AcceptedSocket socket);  // takes the descriptor
   bool CloseOldest();                 // an idle connection, else one still sending its request
+  // For when descriptors ran out: the oldest of those that nobody waits for, up to a quarter of all
+  // connections, else as CloseOldest. False: there was nothing to close.
+  bool CloseOldestBatch();
   void CloseIdle();
 
   // For connections.

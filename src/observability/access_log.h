@@ -17,14 +17,14 @@ namespace hadal {
 struct AccessRecord {
   std::string request_id = {};
   std::string method = {};
-  std::string route = {};  // "" when none matched: the path is the client's text and stays out
-  int status = 0;
-  std::string model = {};         // a served name, or ""
-  std::string key_id = {};        // public name of the API key, never the key
-  std::string client = {};        // peer address
+  std::string route = {};   // "" when none matched: the path is the client's text and stays out
+  int status = 0;           // as sent: 200 for a stream that began, whatever ended it
+  std::string model = {};   // a served name, or ""
+  std::string key_id = {};  // public name of the API key, never the key
+  std::string client = {};  // peer address
   std::string input_sha256 = {};  // of the body as received, hex; "" without a body
   std::string error_code = {};    // wire code, "" on success
-  std::string finish = {};        // "stop", "length", "cancelled", ...; "" without generation
+  std::string finish = {};        // "stop", "length", "cancelled", "error"; "" without generation
   int64_t prompt_tokens = 0;
   int64_t completion_tokens = 0;
   int64_t cached_tokens = 0;

@@ -82,7 +82,8 @@ struct Metrics::Families {
       BuildCounter()
           .Name("hadal_request_tokens_total")
           .Help(
-              "Tokens of finished requests: prompt, completion, and prompt tokens from the cache.")
+              "Tokens of ended requests, also of those cut short: prompt, completion, and prompt "
+              "tokens from the cache.")
           .Register(registry);
   Counter& prompt_tokens = tokens.Add({{"kind", "prompt"}});
   Counter& completion_tokens = tokens.Add({{"kind", "completion"}});

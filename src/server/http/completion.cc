@@ -93,6 +93,7 @@ void Completion::WriteEvent(std::string_view data) {
 
 void Completion::Measure(const api::Delta& delta) {
   if (delta.n_tokens <= 0) return;
+  record_.completion_tokens += delta.n_tokens;  // for an answer that never comes to its Done
   const TimePoint now = Now();
   if (last_token_.empty()) {
     record_.time_to_first_token_seconds = Seconds(now - arrival_);
@@ -109,7 +110,10 @@ void Completion::Measure(const api::Delta& delta) {
 void Completion::OnEvent(api::Event event) {
   std::lock_guard lock(mutex_);
   if (ended_ || finish_after_backlog_) return;
-  if (const auto* failed = std::get_if<api::Failed>(&event)) return EndWithError(failed->error, 1);
+  if (const auto* failed = std::get_if<api::Failed>(&event)) {
+    record_.finish = FinishName(api::FinishReason::kError);
+    return EndWithError(failed->error, 1);
+  }
   if (const auto* delta = std::get_if<api::Delta>(&event)) Measure(*delta);
   if (const auto* finished = std::get_if<api::Finished>(&event)) {
     record_.finish = FinishName(finished->reason);
@@ -142,6 +146,8 @@ void Completion::OnEvent(api::Event event) {
 
 void Completion::EndWithError(const Error& error, double retry_after_seconds) {
   record_.error_code = ErrorCodeOf(error);
+  const bool has_run = session_ != nullptr || record_.completion_tokens > 0;
+  if (has_run) record_.finish = FinishName(api::FinishReason::kError);
   const int status = InfoOf(error.code).http;
   if (stream_started_) {
     backlog_ += SseEvent(ErrorJson(error));
@@ -156,7 +162,7 @@ void Completion::EndWithError(const Error& error, double retry_after_seconds) {
 void Completion::EndStalled() {
   context_.metrics.CountStalledClient();
   record_.error_code = InfoOf(ErrorCode::kTimeout).wire;
-  record_.finish = "cancelled";
+  record_.finish = FinishName(api::FinishReason::kCancelled);
   backlog_.clear();
   cut_ = true;
   End(InfoOf(ErrorCode::kTimeout).http);
@@ -167,13 +173,16 @@ void Completion::OnClientGone() {
   if (ended_) return;
   context_.metrics.CountDroppedClient();
   record_.error_code = InfoOf(ErrorCode::kCancelled).wire;
-  record_.finish = "cancelled";
+  record_.finish = FinishName(api::FinishReason::kCancelled);
   End(InfoOf(ErrorCode::kCancelled).http);
 }
 
 void Completion::Tick(TimePoint now) {
   std::lock_guard lock(mutex_);
-  if (ended_ || !stream_started_) return;
+  if (ended_ || !stream_) return;
+  // While the service still reads a long prompt; a failure after this is an event.
+  if (!stream_started_ && now - last_progress_ >= context_.policy.keep_alive) StartStream();
+  if (!stream_started_) return;
   if (!FlushBacklog()) {
     if (now - last_progress_ >= context_.policy.stall_timeout) EndStalled();
     return;
@@ -183,18 +192,18 @@ void Completion::Tick(TimePoint now) {
   if (writer_->Write(": keep-alive\n\n")) last_progress_ = now;
 }
 
-// Before the last byte leaves, so that a client that has its answer finds it counted. `status` is
-// for logs and metrics; the client's may have been sent long ago.
+// Before the last byte leaves, so that a client that has its answer finds it counted. A stream that
+// had begun was a 200 to its client, however it ended: error_code and finish say how.
 void Completion::Record(int status) {
   ended_ = true;
+  if (stream_started_) status = 200;
   record_.status = status;
   record_.seconds = Seconds(Now() - arrival_);
   context_.metrics.CountRequest(record_.route, status);
   context_.metrics.ObserveDuration(record_.route, record_.seconds);
-  if (status == 200) {
-    context_.metrics.CountTokens(record_.prompt_tokens, record_.completion_tokens,
-                                 record_.cached_tokens);
-  }
+  // Tokens were spent whether or not the answer came to its end.
+  context_.metrics.CountTokens(record_.prompt_tokens, record_.completion_tokens,
+                               record_.cached_tokens);
   if (context_.access_log != nullptr) context_.access_log->Write(record_);
 }
 

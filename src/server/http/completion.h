@@ -42,7 +42,8 @@ class Completion {
   Completion(const CompletionContext& context, std::shared_ptr<ResponseWriter> writer,
              AccessRecord record, TimePoint arrival);
 
-  // Once the request is valid, before it is submitted.
+  // Once the request is valid, before it is submitted. A stream that stays silent from here on for
+  // StreamPolicy::keep_alive gets its 200 and comments.
   void Begin(const OpenAiRequest& request);
   // The outcome of ChatService::Submit. Events may have come, and ended, before.
   void Attach(std::unique_ptr<ChatService::Session> session);
@@ -56,6 +57,7 @@ class Completion {
   bool ended() const;
   void SetInputHash(std::string sha256_hex);
   const std::string& request_id() const { return request_id_; }
+  TimePoint arrival() const { return arrival_; }
 
  private:
   void StartStream();

@@ -10,7 +10,6 @@
 #include "base/version.h"
 #include "server/http/completion_timer.h"
 #include "server/http/error_response.h"
-#include "server/http/openai_request.h"
 #include "server/http/openai_response.h"
 #include "server/http/request_id.h"
 #include "server/http/route_table.h"
@@ -55,6 +54,15 @@ Status CheckContentType(const HttpRequest& request) {
                      "compressed bodies are not read; send the body as it is");
   }
   return {};
+}
+
+constexpr double kMaxRequestTimeout = 30 * 86400;
+
+Status CheckRequestTimeout(double seconds) {
+  if (seconds >= 0 && seconds <= kMaxRequestTimeout) return {};
+  return FailField(ErrorCode::kBadConfig, "server.request_timeout_s",
+                   "a request timeout of {} s; it must be 0 (none) to {} s", seconds,
+                   kMaxRequestTimeout);
 }
 
 std::string VersionBody() {
@@ -104,6 +112,7 @@ class HttpFront::Impl {
                      const std::shared_ptr<Completion>& completion);
   Status Submit(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
                 const std::shared_ptr<Completion>& completion);
+  Status SetDeadline(TimePoint arrival, api::Request& request) const;
 
   HttpFrontOptions options_;
   ChatService& service_;
@@ -134,6 +143,8 @@ Status HttpFront::Impl::ReadModels() {
 
 Status HttpFront::Impl::Start() {
   HADAL_OK(CheckBindAddress(options_.server.host, options_.keys.configured()));
+  HADAL_OK(CheckRequestTimeout(options_.request_timeout_s));
+  HADAL_TRY(rules_.defaults, SamplingOf(options_.sampling_defaults));
   HADAL_OK(ReadModels());
   workers_ = std::make_unique<WorkQueue>(options_.n_workers, options_.max_waiting_requests);
   HttpServerOptions server = options_.server;
@@ -290,10 +301,23 @@ Status HttpFront::Impl::Submit(const HttpRequest& request, const std::string& te
   parsed.request.request_id = completion->request_id();
   parsed.request.tenant = tenant;
   completion->Begin(parsed);
-  HADAL_TRY(auto session, service_.Submit(parsed.request, [completion](api::Event event) {
-    completion->OnEvent(std::move(event));
-  }));
-  completion->Attach(std::move(session));
+  HADAL_OK(SetDeadline(completion->arrival(), parsed.request));
+  auto session = service_.Submit(
+      parsed.request, [completion](api::Event event) { completion->OnEvent(std::move(event)); });
+  if (!session) return tl::make_unexpected(InFieldsOf(parsed, std::move(session).error()));
+  completion->Attach(std::move(*session));
+  return {};
+}
+
+// What is left of the time since the arrival: waiting for a worker counts too.
+Status HttpFront::Impl::SetDeadline(TimePoint arrival, api::Request& request) const {
+  if (options_.request_timeout_s <= 0) return {};
+  const double left = options_.request_timeout_s - Seconds(Now() - arrival);
+  if (left <= 0) {
+    return Fail(ErrorCode::kTimeout, "the request was not read within its {} s",
+                options_.request_timeout_s);
+  }
+  request.deadline_seconds = left;
   return {};
 }
 

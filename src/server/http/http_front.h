@@ -17,6 +17,7 @@
 #include "observability/access_log.h"
 #include "observability/metrics.h"
 #include "server/http/completion.h"
+#include "server/http/openai_request.h"
 #include "server/json_body.h"
 #include "service/chat_service.h"
 
@@ -27,15 +28,20 @@ struct HttpFrontOptions {
   ApiKeys keys;
   std::map<std::string, std::string> model_aliases;  // alias -> served name
   bool refuse_unknown_fields = false;
+  SamplingDefaults sampling_defaults;  // of requests that leave the fields out
   JsonLimits json;
   StreamPolicy stream;
   int n_workers = 2;
   size_t max_waiting_requests = 256;  // received, not yet parsed; more are a 429
+  // From a completion's arrival to its last token; 0: none. One that takes longer ends with
+  // kTimeout: a 408 when it is not streamed, else an error event.
+  double request_timeout_s = 0;
 };
 
 class HttpFront {
  public:
-  // kBadConfig: an address beyond loopback without a key, an alias of a model not served.
+  // kBadConfig: an address beyond loopback without a key, an alias of a model not served, a value
+  // out of its range (request timeout, sampling defaults).
   static Result<std::unique_ptr<HttpFront>> Start(HttpFrontOptions options, ChatService& service,
                                                   Metrics& metrics, AccessLog* access_log);
   ~HttpFront();

@@ -7,6 +7,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <limits>
 #include <sstream>
 #include <thread>
 
@@ -184,6 +186,31 @@ TEST_F(HttpFrontTest, SilenceIsFilledWithComments) {
   EXPECT_EQ(Json::parse(events[1].data)["choices"][0]["delta"]["content"], "after");
 }
 
+TEST_F(HttpFrontTest, SilenceIsFilledEvenBeforeTheServiceHasTakenTheRequest) {
+  options.stream.keep_alive = std::chrono::milliseconds(1);
+  std::promise<void> heard;
+  service.on_submit = [&](ScriptedService& s, size_t i) {  // a prompt that takes long to read
+    EXPECT_EQ(heard.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+    s.Emit(i, api::Failed{{ErrorCode::kUnavailable, "the model is gone", {}}});
+  };
+  StartFront();
+  std::string body;
+  bool told = false;
+  const auto response = Call("POST", kChatPath, ChatBody("\"stream\":true"), {},
+                             [&](const HttpResponse& head, std::string_view bytes) {
+                               EXPECT_EQ(head.status, 200);
+                               body += bytes;
+                               const bool comment = body.find(": keep-alive\n\n") != body.npos;
+                               if (comment && !std::exchange(told, true)) heard.set_value();
+                               return true;
+                             });
+  ASSERT_TRUE(response);
+  EXPECT_TRUE(told);
+  const auto events = EventsOf(body);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(Json::parse(events[0].data)["error"]["code"], "unavailable");
+}
+
 TEST_F(HttpFrontTest, DrainTurnsReadinessOffAndLetsRunningStreamsFinish) {
   StartFront();
   EXPECT_EQ(Get("/ready").status, 200);
@@ -330,6 +357,20 @@ TEST_F(HttpFrontTest, ATooLongPromptIsA400WithTheServicesCounts) {  // row 75
   EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("4096"));
 }
 
+TEST_F(HttpFrontTest, ARefusalNamesTheFieldThatTheClientSent) {
+  StartFront();
+  const auto param = [&](std::string_view fields) {
+    return Json::parse(Post(kChatPath, ChatBody(fields)).body)["error"]["param"];
+  };
+  service.refusal = Error{ErrorCode::kInvalidArgument, "this model always reasons", "thinking"};
+  EXPECT_EQ(param(R"("reasoning_effort":"none")"), "reasoning_effort");
+  EXPECT_EQ(param(R"("thinking":{"type":"disabled"})"), "thinking");
+  EXPECT_EQ(param(R"("thinking":{"type":"disabled"},"reasoning_effort":"high")"), "thinking");
+  service.refusal = Error{ErrorCode::kContextLengthExceeded, "too many", "max_tokens"};
+  EXPECT_EQ(param("\"max_tokens\":9"), "max_tokens");
+  EXPECT_EQ(param("\"max_completion_tokens\":9"), "max_completion_tokens");
+}
+
 TEST_F(HttpFrontTest, AFailureBeforeTheFirstByteIsAStatusAndLaterAnEvent) {
   service.on_submit = [](ScriptedService& s, size_t i) {
     s.Emit(i, api::Failed{{ErrorCode::kUnavailable, "the model is gone", {}}});
@@ -347,6 +388,39 @@ TEST_F(HttpFrontTest, AFailureBeforeTheFirstByteIsAStatusAndLaterAnEvent) {
   ASSERT_EQ(events.size(), 3u);
   EXPECT_EQ(Json::parse(events[2].data)["error"]["code"], "unavailable");
   EXPECT_THAT(late.body, Not(HasSubstr("[DONE]")));
+}
+
+TEST_F(HttpFrontTest, EveryCompletionHasTheServersDeadline) {
+  AnswerWith(service, "ok");
+  StartFront();
+  Post(kChatPath, ChatBody());
+  EXPECT_FALSE(service.RequestOf(0).deadline_seconds);  // none unless asked for
+  options.request_timeout_s = 100;
+  StartFront();
+  Post(kChatPath, ChatBody());
+  Post(kTextPath, R"({"model":"demo","prompt":"x","stream":true})");
+  for (const size_t i : {1, 2}) {
+    const auto seconds = service.RequestOf(i).deadline_seconds;
+    ASSERT_TRUE(seconds);
+    EXPECT_GT(*seconds, 0);
+    EXPECT_LT(*seconds, 100);  // the time since the arrival is used up
+  }
+  for (const double bad : {-1.0, 1e300, std::numeric_limits<double>::quiet_NaN()}) {
+    options.request_timeout_s = bad;
+    const auto refused = HttpFront::Start(options, service, metrics, nullptr);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().field, "server.request_timeout_s");
+  }
+}
+
+TEST_F(HttpFrontTest, TheModelsSamplingDefaultsReachTheService) {
+  options.sampling_defaults.temperature = 0.25;
+  AnswerWith(service, "ok");
+  StartFront();
+  Post(kChatPath, ChatBody());
+  Post(kChatPath, ChatBody("\"temperature\":0.75"));
+  EXPECT_EQ(service.RequestOf(0).sampling.temperature, 0.25);
+  EXPECT_EQ(service.RequestOf(1).sampling.temperature, 0.75);
 }
 
 TEST_F(HttpFrontTest, MetricsShowTheServicesOwnCountsAndLatencies) {
@@ -372,13 +446,92 @@ TEST_F(HttpFrontTest, MetricsShowTheServicesOwnCountsAndLatencies) {
   }
 }
 
-TEST_F(HttpFrontTest, TheAccessLogHasTheHashAndNeverTheText) {
-  const auto path =
+// An access log in a file of this test's own.
+class AccessLogTest : public HttpFrontTest {
+ protected:
+  void SetUp() override {
+    std::filesystem::remove(path_);
+    auto opened = AccessLog::Open(path_);
+    ASSERT_TRUE(opened);
+    file_ = std::move(*opened);
+    log = file_.get();
+  }
+  void TearDown() override {
+    HttpFrontTest::TearDown();
+    std::filesystem::remove(path_);
+  }
+  std::string Text() const {
+    std::ifstream in(path_);
+    std::stringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+  Json FirstRecord() const {
+    const std::string text = Text();
+    return Json::parse(text.substr(0, text.find('\n')));
+  }
+
+ private:
+  const std::filesystem::path path_ =
       std::filesystem::path(testing::TempDir()) / fmt::format("front_access_{}.log", ::getpid());
-  std::filesystem::remove(path);
-  auto opened = AccessLog::Open(path);
-  ASSERT_TRUE(opened);
-  log = opened->get();
+  std::unique_ptr<AccessLog> file_;
+};
+
+TEST_F(AccessLogTest, ADroppedStreamHasTheTokensItSpent) {
+  StartFront();
+  std::thread model([&] {
+    for (int i = 0; i < 3; ++i) service.Emit(0, ContentDelta("x"));
+    service.WaitCancelled(1);
+  });
+  std::string body;
+  (void)Call("POST", kChatPath, ChatBody("\"stream\":true"), {},
+             [&](const HttpResponse&, std::string_view bytes) {
+               body += bytes;  // the role, then three pieces
+               return EventsOf(body).size() < 4;
+             });
+  EXPECT_TRUE(service.WaitCancelled(1));
+  model.join();
+  front().Stop();
+  const Json record = FirstRecord();
+  EXPECT_EQ(record["status"], 200);  // it had begun
+  EXPECT_EQ(record["error"], "cancelled");
+  EXPECT_EQ(record["finish"], "cancelled");
+  EXPECT_EQ(record["prompt_tokens"], 5);
+  EXPECT_EQ(record["completion_tokens"], 3);
+  const std::string page = metrics.Text({});
+  EXPECT_THAT(page, HasSubstr("hadal_request_tokens_total{kind=\"prompt\"} 5\n"));
+  EXPECT_THAT(page, HasSubstr("hadal_request_tokens_total{kind=\"completion\"} 3\n"));
+}
+
+TEST_F(AccessLogTest, AnAnswerCutByAStopHasTheTokensItSpent) {
+  StartFront();
+  HttpResponse response;
+  std::thread client([&] { response = Post(kChatPath, ChatBody()); });
+  service.Emit(0, ContentDelta("x"));
+  service.Emit(0, ContentDelta("y"));
+  front().Stop();
+  client.join();
+  EXPECT_EQ(response.status, 503);
+  const Json record = FirstRecord();
+  EXPECT_EQ(record["status"], 503);  // nothing had been sent
+  EXPECT_EQ(record["error"], "unavailable");
+  EXPECT_EQ(record["finish"], "error");
+  EXPECT_EQ(record["completion_tokens"], 2);
+  EXPECT_THAT(metrics.Text({}), HasSubstr("hadal_request_tokens_total{kind=\"completion\"} 2\n"));
+}
+
+TEST_F(AccessLogTest, ADoneAnswerHasTheCountOfItsUsage) {
+  service.on_submit = [](ScriptedService& s, size_t i) {
+    s.Emit(i, ContentDelta("x"));
+    s.Emit(i, api::Finished{});
+    s.Emit(i, DoneWith(5, 2, 4));  // its end of text is a token without a delta
+  };
+  StartFront();
+  Post(kChatPath, ChatBody());
+  EXPECT_EQ(FirstRecord()["completion_tokens"], 2);
+}
+
+TEST_F(AccessLogTest, HasTheHashAndNeverTheText) {
   options.keys = *ApiKeys::Create({{.id = "team-a", .key = std::string(kTestKey)}});
   AnswerWith(service, "secret-answer");
   StartFront();
@@ -388,14 +541,9 @@ TEST_F(HttpFrontTest, TheAccessLogHasTheHashAndNeverTheText) {
   Post(kTextPath, R"({"model":"secret-model","prompt":"secret-prompt"})", headers);
   Get("/secret-path?secret-query");
   front().Stop();
-  std::ifstream in(path);
-  std::stringstream text;
-  text << in.rdbuf();
-  EXPECT_THAT(text.str(), Not(HasSubstr("secret")));
-  EXPECT_THAT(text.str(), Not(HasSubstr(kTestKey)));
-  std::string line;
-  std::getline(text, line);
-  const Json record = Json::parse(line);
+  EXPECT_THAT(Text(), Not(HasSubstr("secret")));
+  EXPECT_THAT(Text(), Not(HasSubstr(kTestKey)));
+  const Json record = FirstRecord();
   EXPECT_EQ(record["request_id"], "id-1");
   EXPECT_EQ(record["key"], "team-a");
   EXPECT_EQ(record["model"], "demo");
@@ -405,7 +553,6 @@ TEST_F(HttpFrontTest, TheAccessLogHasTheHashAndNeverTheText) {
   EXPECT_EQ(record["cached_tokens"], 4);
   EXPECT_EQ(record["input_sha256"], Sha256Hex(body));
   EXPECT_EQ(record["client"], "127.0.0.1");
-  std::filesystem::remove(path);
 }
 
 TEST_F(HttpFrontTest, ManyAtOnceGetAnswersOr429AndNothingElse) {  // row 125

@@ -187,6 +187,7 @@ Status CheckLengths(OpenAiDraft& draft) {
                      "max_tokens is {} and max_completion_tokens is {}; send one of them",
                      *draft.max_tokens, *draft.max_completion_tokens);
   }
+  if (draft.max_completion_tokens) draft.out.max_tokens_field = "max_completion_tokens";
   request.max_tokens = draft.max_completion_tokens ? draft.max_completion_tokens : draft.max_tokens;
   if (draft.best_of && *draft.best_of != request.n) {
     return FailField(ErrorCode::kInvalidArgument, "best_of",
@@ -216,15 +217,23 @@ Status CheckTogether(OpenAiDraft& draft) {
     // `thinking` is the model's own switch and wins over OpenAI's effort.
     std::get<api::ChatPrompt>(draft.out.request.prompt).thinking =
         draft.thinking ? draft.thinking : draft.effort_thinking;
+    if (!draft.thinking && draft.effort_thinking) draft.out.thinking_field = "reasoning_effort";
   }
   return {};
 }
 
 }  // namespace
 
+Error InFieldsOf(const OpenAiRequest& request, Error error) {
+  if (error.field == "thinking") error.field = request.thinking_field;
+  if (error.field == "max_tokens") error.field = request.max_tokens_field;
+  return error;
+}
+
 Result<OpenAiRequest> ParseOpenAiRequest(OpenAiRoute route, Json body, const OpenAiRules& rules) {
   OpenAiDraft draft{.rules = rules, .out = {}};
   draft.out.route = route;
+  draft.sampling() = rules.defaults;
   if (route == OpenAiRoute::kText) draft.out.request.prompt = api::TextPrompt{};
   // The model first: an unknown model is the most useful thing to say.
   if (const auto model = body.find("model"); model != body.end()) {

@@ -5,11 +5,14 @@
 //
 // A field is honoured, or refused as not supported yet (unless it has the value that asks for
 // nothing), or on the short list of fields that change nothing here, or unknown: ignored or refused
-// by `refuse_unknown_fields`. null means the same as leaving an optional field out.
-// Thread rule: pure functions.
+// by `refuse_unknown_fields`. null means the same as leaving an optional field out; what is left
+// out has the value of OpenAiRules::defaults, which are the model's own, else that of
+// api::Sampling. Thread rule: pure functions.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,9 +24,21 @@ namespace hadal::server {
 
 enum class OpenAiRoute { kChat, kText };
 
+// What a model's generation_config.json recommends, for requests that leave the field out.
+// `do_sample: false` is a temperature of 0. Unset: api::Sampling's value. Ranges as in requests.
+struct SamplingDefaults {
+  std::optional<double> temperature = {};
+  std::optional<double> top_p = {};
+  std::optional<int64_t> top_k = {};
+  std::optional<double> repetition_penalty = {};
+};
+// kBadConfig: a value that no request could send; the field is the key.
+Result<api::Sampling> SamplingOf(const SamplingDefaults& defaults);
+
 struct OpenAiRules {
   std::map<std::string, std::string, std::less<>> models;  // name or alias -> served name
   bool refuse_unknown_fields = false;
+  api::Sampling defaults = {};  // SamplingOf
 };
 
 struct OpenAiRequest {
@@ -31,7 +46,12 @@ struct OpenAiRequest {
   OpenAiRoute route = OpenAiRoute::kChat;
   bool stream = false;
   bool include_usage = false;
+  // The field that the client used where two mean the same.
+  std::string_view thinking_field = "thinking";
+  std::string_view max_tokens_field = "max_tokens";
 };
+// `error` of the service with its field as the client wrote it.
+Error InFieldsOf(const OpenAiRequest& request, Error error);
 
 // `body` is an object (ParseJsonObject); its strings are moved out. kInvalidArgument, or kNotFound
 // with field "model".

@@ -283,6 +283,48 @@ TEST(OpenAiRequest, LogitBiasIsAnObjectOfIds) {
   EXPECT_TRUE(Chat(R"("logit_bias":{"1000000000":1})"));  // beyond the vocabulary: the service's
 }
 
+TEST(OpenAiRequest, WhatIsLeftOutHasTheModelsOwnDefault) {
+  const auto defaults =
+      SamplingOf({.temperature = 0.6, .top_p = 0.95, .top_k = -1, .repetition_penalty = 1.5});
+  ASSERT_TRUE(defaults);
+  OpenAiRules rules = Rules();
+  rules.defaults = *defaults;
+  for (const char* fields : {"", R"("temperature":null,"top_p":null,"repetition_penalty":null)"}) {
+    const auto sampling = Parse(OpenAiRoute::kChat, ChatBody(fields), rules)->request.sampling;
+    EXPECT_EQ(sampling.temperature, 0.6);
+    EXPECT_EQ(sampling.top_p, 0.95);
+    EXPECT_EQ(sampling.top_k, 0);
+    EXPECT_EQ(sampling.repetition_penalty, 1.5);
+  }
+  const auto given = Parse(OpenAiRoute::kText,
+                           TextBody(R"("temperature":1,"top_p":1,"top_k":7,)"
+                                    R"("repetition_penalty":1)"),
+                           rules)
+                         ->request.sampling;
+  EXPECT_EQ(given.temperature, 1);
+  EXPECT_EQ(given.top_p, 1);
+  EXPECT_EQ(given.top_k, 7);
+  EXPECT_EQ(given.repetition_penalty, 1);
+  const api::Sampling none = *SamplingOf({});
+  EXPECT_EQ(none.temperature, api::Sampling().temperature);
+  EXPECT_EQ(none.top_p, api::Sampling().top_p);
+}
+
+TEST(OpenAiRequest, ADefaultThatNoRequestCouldSendIsRefused) {
+  const auto field = [](const SamplingDefaults& defaults) {
+    const auto sampling = SamplingOf(defaults);
+    EXPECT_FALSE(sampling);
+    if (sampling) return std::string("accepted");
+    EXPECT_EQ(sampling.error().code, ErrorCode::kBadConfig);
+    EXPECT_THAT(sampling.error().message, HasSubstr("generation_config.json"));
+    return sampling.error().field;
+  };
+  EXPECT_EQ(field({.temperature = 2.5}), "temperature");
+  EXPECT_EQ(field({.top_p = 0.0}), "top_p");
+  EXPECT_EQ(field({.top_k = int64_t{1} << 40}), "top_k");
+  EXPECT_EQ(field({.repetition_penalty = 0.0}), "repetition_penalty");
+}
+
 TEST(OpenAiRequest, StreamIsABooleanAndItsOptionsNeedIt) {
   EXPECT_TRUE(Chat(R"("stream":true)")->stream);
   for (const char* bad : {"\"yes\"", "\"true\"", "1", "0", "[]", "{}"}) {

@@ -11,6 +11,14 @@
 namespace hadal::server {
 namespace {
 
+constexpr NumberRange kTemperature = {0, 2}, kTopP = {0, 1, /*min_open=*/true};
+constexpr NumberRange kRepetitionPenalty = {0, 10, /*min_open=*/true};
+constexpr int64_t kMinTopK = -1, kMaxTopK = std::numeric_limits<int32_t>::max();
+
+int32_t TopKOf(int64_t top_k) {  // -1 and 0 both mean off
+  return top_k == -1 ? 0 : static_cast<int32_t>(top_k);
+}
+
 using api::Limits;
 
 template <double api::Sampling::* member>
@@ -20,16 +28,16 @@ Status Number(const Json& value, const std::string& field, OpenAiDraft& draft, N
 }
 
 Status ReadTemperature(Json& value, const std::string& field, OpenAiDraft& draft) {
-  return Number<&api::Sampling::temperature>(value, field, draft, {0, 2});
+  return Number<&api::Sampling::temperature>(value, field, draft, kTemperature);
 }
 Status ReadTopP(Json& value, const std::string& field, OpenAiDraft& draft) {
-  return Number<&api::Sampling::top_p>(value, field, draft, {0, 1, /*min_open=*/true});
+  return Number<&api::Sampling::top_p>(value, field, draft, kTopP);
 }
 Status ReadMinP(Json& value, const std::string& field, OpenAiDraft& draft) {
   return Number<&api::Sampling::min_p>(value, field, draft, {0, 1});
 }
 Status ReadRepetitionPenalty(Json& value, const std::string& field, OpenAiDraft& draft) {
-  return Number<&api::Sampling::repetition_penalty>(value, field, draft, {0, 10, true});
+  return Number<&api::Sampling::repetition_penalty>(value, field, draft, kRepetitionPenalty);
 }
 Status ReadPresencePenalty(Json& value, const std::string& field, OpenAiDraft& draft) {
   return Number<&api::Sampling::presence_penalty>(value, field, draft, {-2, 2});
@@ -39,9 +47,8 @@ Status ReadFrequencyPenalty(Json& value, const std::string& field, OpenAiDraft& 
 }
 
 Status ReadTopK(Json& value, const std::string& field, OpenAiDraft& draft) {
-  HADAL_TRY(const int64_t top_k,
-            ReadInteger(value, field, -1, std::numeric_limits<int32_t>::max()));
-  draft.sampling().top_k = top_k == -1 ? 0 : static_cast<int32_t>(top_k);  // both mean off
+  HADAL_TRY(const int64_t top_k, ReadInteger(value, field, kMinTopK, kMaxTopK));
+  draft.sampling().top_k = TopKOf(top_k);
   return {};
 }
 
@@ -152,7 +159,36 @@ constexpr std::array kRows = {
     Row{"top_p", ReadTopP},
 };
 
+Status SetDefault(std::optional<double> value, const std::string& field, NumberRange range,
+                  double& out) {
+  if (!value) return {};
+  auto number = ReadNumber(Json(*value), field, range);
+  if (!number) {
+    return FailField(ErrorCode::kBadConfig, field, "generation_config.json: {}",
+                     number.error().message);
+  }
+  out = *number;
+  return {};
+}
+
 }  // namespace
+
+Result<api::Sampling> SamplingOf(const SamplingDefaults& defaults) {
+  api::Sampling out;
+  HADAL_OK(SetDefault(defaults.temperature, "temperature", kTemperature, out.temperature));
+  HADAL_OK(SetDefault(defaults.top_p, "top_p", kTopP, out.top_p));
+  HADAL_OK(SetDefault(defaults.repetition_penalty, "repetition_penalty", kRepetitionPenalty,
+                      out.repetition_penalty));
+  if (defaults.top_k) {
+    auto top_k = ReadInteger(Json(*defaults.top_k), "top_k", kMinTopK, kMaxTopK);
+    if (!top_k) {
+      return FailField(ErrorCode::kBadConfig, "top_k", "generation_config.json: {}",
+                       top_k.error().message);
+    }
+    out.top_k = TopKOf(*top_k);
+  }
+  return out;
+}
 
 FieldReader SamplingReader(std::string_view field) {
   for (const Row& row : kRows) {

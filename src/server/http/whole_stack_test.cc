@@ -34,21 +34,26 @@ class WholeStackTest : public ::testing::Test {
     options.architecture = "deepseek_v3";
     options.context = kContext;
     options.vocab = kVocab;
-    auto created = LocalChatService::Create(options, std::move(*tokenizer), [](EventSink& sink) {
+    auto created = LocalChatService::Create(options, std::move(*tokenizer), [&](EventSink& sink) {
       RunnerInfo info;
       info.vocab = kVocab;
       info.n_blocks = 512;
       info.block_tokens = 4;
       info.max_logit_rows = 64;
-      auto runner = std::make_unique<FakeRunner>(info);
+      auto owned = std::make_unique<FakeRunner>(info);
+      runner = owned.get();
       runner->delay_us = 200;
       EngineOptions engine_options;
       engine_options.context = kContext;
-      return Engine::Start(std::move(runner), engine_options, sink);
+      return Engine::Start(std::move(owned), engine_options, sink);
     });
     ASSERT_TRUE(created) << created.error().message;
     service = std::move(*created);
-    auto started = HttpFront::Start({}, *service, metrics, nullptr);
+    StartFront({});
+  }
+  void StartFront(HttpFrontOptions options) {
+    front.reset();
+    auto started = HttpFront::Start(std::move(options), *service, metrics, nullptr);
     ASSERT_TRUE(started) << started.error().message;
     front = std::move(*started);
   }
@@ -79,6 +84,7 @@ class WholeStackTest : public ::testing::Test {
     return std::stod(page->body.substr(at + line.size()));
   }
 
+  FakeRunner* runner = nullptr;
   std::unique_ptr<LocalChatService> service;
   Metrics metrics;
   std::unique_ptr<HttpFront> front;
@@ -166,6 +172,25 @@ TEST_F(WholeStackTest, ATooLongPromptIsA400WithBothCounts) {
   EXPECT_THAT(response->body, HasSubstr("context_length_exceeded"));
   EXPECT_THAT(response->body, HasSubstr("1001 tokens"));
   EXPECT_THAT(response->body, HasSubstr("256 tokens"));
+}
+
+TEST_F(WholeStackTest, ARequestPastTheServersDeadlineIsA408OrAnErrorEvent) {
+  HttpFrontOptions options;
+  options.request_timeout_s = 0.3;
+  runner->delay_us = 5000;  // 250 steps take longer
+  StartFront(options);
+  const std::string body = R"({"model":"demo","prompt":"x","ignore_eos":true)";
+  const auto whole = Call("POST", "/v1/completions", body + "}");
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(whole->status, 408);
+  EXPECT_EQ(Json::parse(whole->body)["error"]["code"], "timeout");
+  const auto streamed = Call("POST", "/v1/completions", body + R"(,"stream":true})");
+  ASSERT_TRUE(streamed);
+  EXPECT_EQ(streamed->status, 200);
+  EXPECT_THAT(streamed->body, HasSubstr(R"("code":"timeout")"));
+  EXPECT_EQ(streamed->body.find("[DONE]"), std::string::npos);
+  ASSERT_TRUE(service->WaitIdle(std::chrono::seconds(30)));
+  EXPECT_EQ(service->stats().blocks_held, 0);
 }
 
 TEST_F(WholeStackTest, ClientsThatLeaveFreeTheirBlocks) {  // row 121
