@@ -1,6 +1,9 @@
 # hadal_test(<name> [LABELS label...] LINK dep... SOURCES file...)
 # One GoogleTest binary; LABELS: "threaded" runs under TSan too. The targets unit_tests and
-# threaded_tests build all tests of a label.
+# threaded_tests build all tests of a label. Tests find the repository's files under
+# HADAL_SOURCE_DIR, and under HADAL_REFERENCE_DIR what is too large for it.
+set(HADAL_REFERENCE_DIR "" CACHE PATH "folder with further reference material: goldens/, tokenizers/, \
+templates/; tests that need it skip when it is empty")
 if(HADAL_TESTS)
   add_custom_target(unit_tests)
   add_custom_target(threaded_tests)
@@ -12,7 +15,8 @@ function(hadal_test name)
   cmake_parse_arguments(A "" "" "LABELS;LINK;SOURCES" ${ARGN})
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE ${A_LINK} GTest::gmock_main)
-  target_compile_definitions(${name} PRIVATE HADAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_compile_definitions(${name} PRIVATE HADAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+    HADAL_REFERENCE_DIR="${HADAL_REFERENCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "unit;${A_LABELS}")
   add_dependencies(unit_tests ${name})

@@ -14,6 +14,7 @@
 #include "base/version.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "formats/model_config.h"
 #include "server/http/http_front.h"
 
 namespace hadal::cli {
@@ -40,6 +41,11 @@ Result<server::HttpFrontOptions> FrontOptions(const Config& config) {
   limits.idle_timeout = ToDuration(s.idle_timeout_s);
   limits.write_stall_timeout = ToDuration(s.write_stall_timeout_s);
   options.stream.stall_timeout = ToDuration(s.write_stall_timeout_s);
+  options.request_timeout_s = s.request_timeout_s;
+  HADAL_TRY(const GenerationConfig generation, LoadGenerationConfig(TokenizerDirectory(config)));
+  options.sampling_defaults = {generation.temperature, generation.top_p, generation.top_k,
+                               generation.repetition_penalty};
+  if (generation.do_sample == false) options.sampling_defaults.temperature = 0;
   options.refuse_unknown_fields = s.unknown_fields == "refuse";
   std::vector<ApiKeyEntry> keys;
   for (const std::string& key : s.api_keys) {

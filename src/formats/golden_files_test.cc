@@ -1,4 +1,5 @@
-// Opens the small checkpoints that the goldens were made with, where they are present.
+// Opens the small checkpoints that the goldens were made with: those of this repository, and those
+// of HADAL_REFERENCE_DIR where it is given.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,14 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::set<fs::path> GoldenDirectories() {
+// Those under `root` that hold a config.json.
+std::set<fs::path> CheckpointsIn(const fs::path& root) {
   std::set<fs::path> out;
-  for (const char* root :
-       {HADAL_SOURCE_DIR "/tests/golden", HADAL_SOURCE_DIR "/../shared/goldens"}) {
-    std::error_code ec;
-    for (fs::directory_iterator it(root, ec), end; !ec && it != end; it.increment(ec)) {
-      if (fs::exists(it->path() / "config.json", ec)) out.insert(it->path());
-    }
+  std::error_code ec;
+  for (fs::directory_iterator it(root, ec), end; !ec && it != end; it.increment(ec)) {
+    if (fs::exists(it->path() / "config.json", ec)) out.insert(it->path());
   }
   return out;
 }
@@ -44,22 +43,40 @@ void BindEverything(const Checkpoint& checkpoint) {
   EXPECT_TRUE(status.has_value()) << status.error().message;
 }
 
-TEST(GoldenFiles, ConfigsParseAndEveryTensorIsBound) {
-  const auto directories = GoldenDirectories();
-  if (directories.empty()) GTEST_SKIP() << "no golden checkpoints are present";
+void OpenAndBindEverything(const fs::path& directory) {
+  SCOPED_TRACE(directory);
+  const auto files = OpenModelFiles(directory);
+  ASSERT_TRUE(files.has_value()) << files.error().message;
+  const TensorEntry* embedding = files->checkpoint->Find("model.embed_tokens.weight");
+  ASSERT_NE(embedding, nullptr);
+  EXPECT_EQ(embedding->shape, (Shape{files->config.vocab_size, files->config.hidden_size}));
+  BindEverything(*files->checkpoint);
+}
+
+TEST(GoldenFiles, EveryTensorOfTheCommittedCheckpointsIsBound) {
+  const auto directories = CheckpointsIn(HADAL_SOURCE_DIR "/tests/golden");
+  EXPECT_GE(directories.size(), 9u);
+  for (const auto& directory : directories) OpenAndBindEverything(directory);
+  OpenAndBindEverything(HADAL_SOURCE_DIR "/models/demo");
+}
+
+TEST(GoldenFiles, EveryTensorOfTheReferenceCheckpointsIsBound) {
+  const fs::path reference = HADAL_REFERENCE_DIR;
+  if (reference.empty()) GTEST_SKIP() << "HADAL_REFERENCE_DIR is empty";
+  const auto directories = CheckpointsIn(reference / "goldens");
+  EXPECT_FALSE(directories.empty());
   for (const auto& directory : directories) {
-    SCOPED_TRACE(directory);
-    auto files = OpenModelFiles(directory);
-    if (!files && files.error().code == ErrorCode::kUnsupportedModel) {
-      EXPECT_THAT(files.error().message, testing::HasSubstr("deepseek_v4"));
-      continue;
-    }
-    ASSERT_TRUE(files.has_value()) << files.error().message;
-    const TensorEntry* embedding = files->checkpoint->Find("model.embed_tokens.weight");
-    ASSERT_NE(embedding, nullptr);
-    EXPECT_EQ(embedding->shape, (Shape{files->config.vocab_size, files->config.hidden_size}));
-    BindEverything(*files->checkpoint);
+    if (directory.filename() != "deepseek-v4") OpenAndBindEverything(directory);
   }
+}
+
+TEST(GoldenFiles, AnArchitectureThatIsNotKnownIsRefusedByName) {
+  const fs::path reference = HADAL_REFERENCE_DIR;
+  if (reference.empty()) GTEST_SKIP() << "HADAL_REFERENCE_DIR is empty";
+  const auto files = OpenModelFiles(reference / "goldens/deepseek-v4");
+  ASSERT_FALSE(files.has_value());
+  EXPECT_EQ(files.error().code, ErrorCode::kUnsupportedModel);
+  EXPECT_THAT(files.error().message, testing::HasSubstr("deepseek_v4"));
 }
 
 }  // namespace
