@@ -1,10 +1,12 @@
 // The commands, as a person types them.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
+import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { binary, root, run, Server } from './hadal.mjs';
+import { binary, root, run, Server, waitFor } from './hadal.mjs';
 
 const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'hadal-'));
 
@@ -85,30 +87,69 @@ test('chat keeps a conversation over its standard input', async () => {
   assert.match(r.stdout, /Hadal/);
 });
 
-test('logits of the committed goldens match through the command', async () => {
-  const golden = path.join(root, 'tests/golden/deepseek-v3');
-  const ids = path.join(tmp, 'ids.json');
-  fs.writeFileSync(ids, '[1, 2, 3, 4, 5, 6, 7]');
-  const outs = [];
-  for (const chunk of ['1', '3', '7']) {
-    const out = path.join(tmp, `logits-${chunk}.safetensors`);
-    const r = await run(['logits', '--model', golden, '--ids', ids, '--out', out, '--isa', 'ref', '--chunk', chunk]);
+function readTensors(file) {
+  const bytes = fs.readFileSync(file);
+  const size = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.subarray(8, 8 + size));
+  return (name) => {
+    const { dtype, shape, data_offsets: [from, to] } = header[name];
+    const data = bytes.buffer.slice(bytes.byteOffset + 8 + size + from, bytes.byteOffset + 8 + size + to);
+    return { shape, data: dtype === 'F32' ? new Float32Array(data) : new Int32Array(data) };
+  };
+}
+
+test('logits of committed goldens match through the command, in chunks', async () => {
+  for (const [name, isa, chunk, tolerance] of [['deepseek-v3', 'ref', '7', 2e-3], ['qwen2', 'ref', '1', 2e-3],
+    ['deepseek-v2', 'auto', '16', 2e-3], ['llama3', 'auto', '256', 2e-3]]) {
+    const golden = path.join(root, 'tests/golden', name);
+    const expected = readTensors(path.join(golden, 'expected.safetensors'));
+    const ids = path.join(tmp, 'ids.json'), out = path.join(tmp, 'logits.safetensors');
+    fs.writeFileSync(ids, JSON.stringify([...expected('ids').data]));
+    const r = await run(['logits', '--model', golden, '--ids', ids, '--out', out, '--isa', isa, '--chunk', chunk]);
     assert.equal(r.code, 0, r.stderr);
-    const bytes = fs.readFileSync(out);
-    const header = Number(bytes.readBigUInt64LE(0));
-    const entry = JSON.parse(bytes.subarray(8, 8 + header)).logits;
-    assert.equal(entry.dtype, 'F32');
-    assert.equal(entry.shape[0], 7);
-    outs.push(new Float32Array(bytes.buffer.slice(bytes.byteOffset + 8 + header + entry.data_offsets[0],
-      bytes.byteOffset + 8 + header + entry.data_offsets[1])));
+    const got = readTensors(out)('logits'), want = expected('logits');
+    assert.deepEqual(got.shape, want.shape);
+    let worst = 0;
+    for (let i = 0; i < want.data.length; i++) worst = Math.max(worst, Math.abs(got.data[i] - want.data[i]));
+    assert.ok(worst <= tolerance, `${name}: ${worst}`);
   }
-  for (const o of outs.slice(1)) {
-    for (let i = 0; i < o.length; i++) assert.ok(Math.abs(o[i] - outs[0][i]) < 1e-3);
-  }
+  const ids = path.join(tmp, 'ids.json');
   fs.writeFileSync(ids, '[1, 99999999]');
-  const bad = await run(['logits', '--model', golden, '--ids', ids, '--out', path.join(tmp, 'x')]);
+  const bad = await run(['logits', '--ids', ids, '--out', path.join(tmp, 'x')]);
   assert.equal(bad.code, 1);
   assert.match(bad.stderr, /99999999/);
+});
+
+test('a real TLS handshake with a certificate from files', async () => {
+  const key = path.join(tmp, 'key.pem'), cert = path.join(tmp, 'cert.pem');
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert,
+    '-days', '1', '-subj', '/CN=localhost'], { stdio: 'ignore' });
+  const server = await Server.start('--set', `server.tls_cert=${cert}`, '--set', `server.tls_key=${key}`);
+  const status = await new Promise((resolve, reject) => https.get({ host: 'localhost', port: server.port, path: '/health',
+    ca: fs.readFileSync(cert) }, (res) => { res.resume(); resolve(res.statusCode); }).on('error', reject));
+  assert.equal(status, 200);
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('an answer beyond the request timeout ends with 408 and frees its blocks', async () => {
+  const server = await Server.start('--set', 'server.request_timeout_s=0.1');
+  const r = await server.chat({ messages: [{ role: 'user', content: 'hi' }], ignore_eos: true, max_tokens: 3900 });
+  assert.equal(r.status, 408, r.text.slice(0, 200));
+  assert.equal(r.json.error.code, 'timeout');
+  assert.ok(await waitFor(async () => (await server.metric('hadal_kv_blocks_held')) === 0, 1000));
+  await server.stop();
+});
+
+test('a signal while the model loads, or a second one while draining, ends the process', async () => {
+  const server = await Server.start('--set', 'server.drain_timeout_s=20');
+  const stream = server.stream({ messages: [{ role: 'user', content: 'hi' }], ignore_eos: true, max_tokens: 3900 });
+  assert.ok(await waitFor(async () => (await server.metric('hadal_kv_blocks_held')) > 0, 2000));
+  server.child.kill('SIGTERM');
+  await new Promise((r) => setTimeout(r, 100));
+  server.child.kill('SIGTERM');
+  const out = await stream;
+  assert.ok(out.error, 'a stream that is cut ends with an error event');
+  assert.equal((await server.exited).code, 0);
 });
 
 test('a missing model is one clear line', async () => {
