@@ -166,6 +166,21 @@ TEST_F(HttpFrontTest, AClientThatStopsReadingIsCutOffAfterAWhile) {
   EXPECT_TRUE(service.WaitCancelled(1));
 }
 
+TEST_F(HttpFrontTest, AClientThatStopsReadingIsStalledWhoeverNoticesIt) {
+  // Here the connection does: what the client leaves unread fits its queue.
+  options.server.limits.write_stall_timeout = std::chrono::milliseconds(100);
+  options.server.limits.queued_bytes = 8 << 20;
+  options.server.limits.socket_send_bytes = 16 << 10;
+  StartFront();
+  SilentClient client(front().port(), ChatBody("\"stream\":true"));
+  const std::string text(8 << 10, 'x');
+  for (int i = 0; i < 64; ++i) service.Emit(0, ContentDelta(text));
+  EXPECT_TRUE(service.WaitCancelled(1));
+  const std::string page = metrics.Text({});
+  EXPECT_THAT(page, HasSubstr("hadal_clients_lost_total{reason=\"stalled\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("hadal_clients_lost_total{reason=\"dropped\"} 0\n"));
+}
+
 TEST_F(HttpFrontTest, SilenceIsFilledWithComments) {
   options.stream.keep_alive = std::chrono::milliseconds(1);
   StartFront();
