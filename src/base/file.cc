@@ -30,7 +30,8 @@ Status WriteAll(int fd, std::string_view bytes, const std::filesystem::path& pat
 }  // namespace
 
 Result<std::string> ReadFile(const std::filesystem::path& path, size_t max_bytes) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a FIFO would wait for its writer before it can be refused.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return FailErrno(path, "open");
   struct stat st;
   if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
