@@ -29,6 +29,9 @@ std::optional<std::string_view> BearerKey(std::string_view value) {
 
 bool IsLoopback(std::string_view address) {
   if (address == "localhost") return true;
+  const bool bracketed =
+      address.size() > 2 && address.front() == '[' && address.back() == ']';  // IPv6, as in URLs
+  if (bracketed) address = address.substr(1, address.size() - 2);
   const std::string text(address);
   in_addr v4{};
   if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;

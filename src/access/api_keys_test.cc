@@ -91,11 +91,12 @@ TEST(ApiKeys, WeakKeysAreAConfigurationError) {
 }
 
 TEST(BindAddress, AnythingButLoopbackNeedsAKey) {
-  for (const char* address : {"127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1"}) {
+  for (const char* address :
+       {"127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1", "[::1]"}) {
     EXPECT_TRUE(CheckBindAddress(address, false)) << address;
   }
-  for (const char* address :
-       {"0.0.0.0", "::", "10.0.0.1", "192.168.1.7", "fe80::1", "example.org", "", "128.0.0.1"}) {
+  for (const char* address : {"0.0.0.0", "::", "10.0.0.1", "192.168.1.7", "fe80::1", "example.org",
+                              "", "128.0.0.1", "[::]", "[", "[]", "127.evil.example"}) {
     const auto status = CheckBindAddress(address, false);
     ASSERT_FALSE(status) << address;
     EXPECT_EQ(status.error().field, "server.host");

@@ -58,6 +58,9 @@ TEST(File, AtomicWriteIsReadBackAndTheLimitHolds) {
   EXPECT_EQ(ReadFile("/nonexistent/x", 4).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(ReadFile("/", 4).error().code, ErrorCode::kBadFile);
   std::filesystem::remove(path);
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(ReadFile(path, 4).error().code, ErrorCode::kBadFile);  // and does not wait
+  std::filesystem::remove(path);
 }
 
 TEST(File, AFifoIsRefusedAtOnce) {

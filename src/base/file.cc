@@ -30,6 +30,7 @@ Status WriteAll(int fd, std::string_view bytes, const std::filesystem::path& pat
 }  // namespace
 
 Result<std::string> ReadFile(const std::filesystem::path& path, size_t max_bytes) {
+  // Without O_NONBLOCK a FIFO would wait for its writer before it can be refused.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return FailErrno(path, "open");
   struct stat st;

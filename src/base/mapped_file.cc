@@ -72,6 +72,7 @@ int TakeSlot(const std::byte* data, size_t size) {
 
 Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::filesystem::path& path) {
   InstallHandler();
+  // Without O_NONBLOCK a FIFO would wait for its writer before it can be refused.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     return Fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "{}: open failed: {}",
@@ -85,8 +86,8 @@ Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::filesystem::path
   const auto size = static_cast<size_t>(st.st_size);
   void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   const int map_errno = errno;
-  close(fd);
   if (data == MAP_FAILED) {
+    close(fd);
     return Fail(ErrorCode::kIo, "{}: mmap of {} bytes failed: {}", path.string(), size,
                 std::strerror(map_errno));
   }
@@ -94,18 +95,23 @@ Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::filesystem::path
   file->path_ = path;
   file->data_ = static_cast<const std::byte*>(data);
   file->size_ = size;
+  file->fd_ = fd;
   file->slot_ = TakeSlot(file->data_, size);
   if (file->slot_ < 0) return Fail(ErrorCode::kBadFile, "more than {} files are mapped", kSlots);
   return file;
 }
 
 MappedFile::~MappedFile() {
+  if (fd_ >= 0) close(fd_);
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
   if (slot_ >= 0) g_slots[slot_].begin.store(0, std::memory_order_release);
 }
 
+// A cut inside the last page raises no signal: the kernel shows zeros there. The size tells.
 bool MappedFile::damaged() const {
-  return slot_ >= 0 && g_slots[slot_].damaged.load(std::memory_order_acquire);
+  if (slot_ >= 0 && g_slots[slot_].damaged.load(std::memory_order_acquire)) return true;
+  struct stat st;
+  return fstat(fd_, &st) != 0 || static_cast<size_t>(st.st_size) < size_;
 }
 
 }  // namespace hadal

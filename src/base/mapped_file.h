@@ -30,6 +30,7 @@ class MappedFile {
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  int fd_ = -1;    // kept open to ask for the size
   int slot_ = -1;  // index in the signal handler's table
 };
 

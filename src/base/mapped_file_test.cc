@@ -1,6 +1,7 @@
 #include "base/mapped_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <numeric>
@@ -23,9 +24,25 @@ TEST(MappedFile, AFileThatShrinksReadsAsZerosAndIsReportedDamaged) {
   std::filesystem::remove(path);
 }
 
+TEST(MappedFile, ACutInsideTheLastPageIsReportedToo) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "hadal_mapped_tail_test";
+  std::ofstream(path) << std::string(5000, 'x');
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.has_value());
+  EXPECT_FALSE((*file)->damaged());
+  std::filesystem::resize_file(path, 4990);
+  EXPECT_TRUE((*file)->damaged());
+  std::filesystem::remove(path);
+}
+
 TEST(MappedFile, RefusesWhatIsNotARegularFile) {
   EXPECT_EQ(MappedFile::Open("/tmp").error().code, ErrorCode::kBadFile);
   EXPECT_EQ(MappedFile::Open("/nonexistent/x").error().code, ErrorCode::kNotFound);
+  const auto path = std::filesystem::path(testing::TempDir()) / "hadal_mapped_fifo";
+  std::filesystem::remove(path);
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(MappedFile::Open(path).error().code, ErrorCode::kBadFile);  // and does not wait
+  std::filesystem::remove(path);
 }
 
 }  // namespace

@@ -412,6 +412,7 @@ void Connection::Reset() {
   if (closed_) return;
   linger no_wait{1, 0};
   setsockopt(socket_.fd(), SOL_SOCKET, SO_LINGER, &no_wait, sizeof no_wait);
+  if (response_) response_->MarkStalled();
   Close();
 }
 

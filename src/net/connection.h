@@ -48,7 +48,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void RefuseSlow(const char* why);
   void Linger();
   void OnEof();
-  void Reset();  // Close, discarding unsent bytes at once
+  void Reset();  // Close on a client that does not read, discarding unsent bytes at once
   void SetPhase(ConnectionPhase phase, Duration limit);
   void WaitReadable();
   void WaitWritable();

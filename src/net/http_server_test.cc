@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <thread>
 
@@ -302,6 +303,26 @@ TEST(HttpServerTest, SpeaksTls) {
   HttpClient does_not_care(
       {.host = "localhost", .port = server->port(), .tls = true, .verify_tls = false});
   EXPECT_TRUE(does_not_care.Send({}));
+}
+
+TEST(HttpServerTest, TlsFilesThatAreNoFilesAreRefusedWithoutWaiting) {
+  TestCertificate files;
+  const auto fifo = files.directory / "fifo.pem";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  for (const bool for_key : {false, true}) {
+    HttpServerOptions options;
+    options.tls_certificate = for_key ? files.certificate : fifo;
+    options.tls_key = for_key ? fifo : files.key;
+    auto server = HttpServer::Start(options, [](auto, auto) {});
+    ASSERT_FALSE(server);
+    EXPECT_EQ(server.error().code, ErrorCode::kBadConfig);
+    EXPECT_THAT(server.error().message, HasSubstr("not a regular file"));
+  }
+  HttpServerOptions options;
+  options.tls_certificate = files.directory / "absent.pem";
+  options.tls_key = files.key;
+  EXPECT_THAT(HttpServer::Start(options, [](auto, auto) {}).error().message,
+              HasSubstr("No such file"));
 }
 
 TEST(HttpServerTest, PlainBytesOnATlsPortDoNotDisturbIt) {

@@ -118,6 +118,16 @@ bool ResponseState::closed() const {
   return closed_;
 }
 
+bool ResponseState::stalled() const {
+  std::lock_guard lock(mutex_);
+  return stalled_;
+}
+
+void ResponseState::MarkStalled() {
+  std::lock_guard lock(mutex_);
+  stalled_ = true;
+}
+
 ResponseState::Progress ResponseState::Fetch(OutputQueue* out) {
   std::lock_guard lock(mutex_);
   posted_ = false;

@@ -39,6 +39,7 @@ class ResponseState : public std::enable_shared_from_this<ResponseState> {
   void OnClose(std::function<void()> call);
   size_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
   bool closed() const;
+  bool stalled() const;
 
   // loop: moves the waiting bytes to *out.
   struct Progress {
@@ -50,6 +51,7 @@ class ResponseState : public std::enable_shared_from_this<ResponseState> {
   Progress Fetch(OutputQueue* out);
   void CountSent(size_t n) { queued_bytes_.fetch_sub(n, std::memory_order_relaxed); }  // loop
   void Detach();        // loop: the response went out whole
+  void MarkStalled();   // loop, before ReportClosed: because the client did not read
   void ReportClosed();  // loop: the client is gone
 
  private:
@@ -70,6 +72,7 @@ class ResponseState : public std::enable_shared_from_this<ResponseState> {
   bool keep_alive_;
   bool abandoned_ = false;
   bool closed_ = false;
+  bool stalled_ = false;
   bool posted_ = true;
 };
 

@@ -19,6 +19,7 @@ bool ResponseWriter::Write(std::string_view bytes) { return state_->Write(bytes)
 void ResponseWriter::Finish() { state_->Finish(); }
 size_t ResponseWriter::queued_bytes() const { return state_->queued_bytes(); }
 bool ResponseWriter::closed() const { return state_->closed(); }
+bool ResponseWriter::stalled() const { return state_->stalled(); }
 void ResponseWriter::OnClose(std::function<void()> call) { state_->OnClose(std::move(call)); }
 
 }  // namespace hadal

@@ -35,6 +35,7 @@ class ResponseWriter {
 
   size_t queued_bytes() const;  // accepted here, not yet taken by the kernel
   bool closed() const;          // the client is gone, or the server stopped
+  bool stalled() const;         // closed, by this side, because the client did not read
   // Called once, on the server's thread, when the client goes away before the response is finished
   // (a FIN counts); at once, by the calling thread, when it has gone already. Must not block.
   void OnClose(std::function<void()> call);

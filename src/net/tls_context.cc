@@ -32,6 +32,15 @@ std::string LastError() {
   return code == 0 ? "unknown reason" : text;
 }
 
+// A FIFO or a device would hold up the start, or never end.
+Status CheckRegularFile(const char* what, const std::filesystem::path& path) {
+  std::error_code error;
+  const auto type = std::filesystem::status(path, error).type();
+  if (type == std::filesystem::file_type::regular) return {};
+  return Fail(ErrorCode::kBadConfig, "TLS {} {}: {}; it must be a PEM file", what, path.string(),
+              error ? error.message() : "not a regular file");
+}
+
 // OpenSSL's own socket BIO writes with write(2), which raises SIGPIPE when the peer is gone; a
 // library must not change the signal settings of the process, so this one uses MSG_NOSIGNAL.
 int FdOf(BIO* bio) { return static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio))); }
@@ -163,6 +172,8 @@ TlsContext::~TlsContext() = default;
 Result<std::unique_ptr<TlsContext>> TlsContext::ForServer(const std::filesystem::path& certificate,
                                                           const std::filesystem::path& key) {
   ERR_clear_error();
+  HADAL_OK(CheckRegularFile("certificate", certificate));
+  HADAL_OK(CheckRegularFile("key", key));
   HADAL_TRY(auto impl, Impl::New(true));
   SSL_CTX* context = impl->context.get();
   if (SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
@@ -181,6 +192,7 @@ Result<std::unique_ptr<TlsContext>> TlsContext::ForServer(const std::filesystem:
 Result<std::unique_ptr<TlsContext>> TlsContext::ForClient(bool verify,
                                                           const std::filesystem::path& ca_file) {
   ERR_clear_error();
+  if (verify && !ca_file.empty()) HADAL_OK(CheckRegularFile("issuers", ca_file));
   HADAL_TRY(auto impl, Impl::New(false));
   SSL_CTX* context = impl->context.get();
   impl->verify = verify;

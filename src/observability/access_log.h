@@ -1,15 +1,19 @@
 // Owns: the access log: one JSON object per line and request, appended to a file descriptor.
 // Must not know, and has no field for, the text of a prompt or an answer: the input is named by its
 // SHA-256 only. Values are JSON-escaped, so a hostile id cannot forge a second line.
-// Thread rule: Write from any thread; lines never mix.
+//
+// Lines go through a bounded queue to a thread of the log's own: a full disk or a pipe that nobody
+// reads costs lines, which are counted, and never the time of a caller.
+// Thread rule: every method from any thread; lines never mix.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
+#include <thread>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace hadal {
@@ -35,24 +39,26 @@ struct AccessRecord {
 
 class AccessLog {
  public:
-  // Appends to `path`, created with mode 0600.
+  // Appends to `path`, a regular file, created with mode 0600.
   static Result<std::unique_ptr<AccessLog>> Open(const std::filesystem::path& path);
-  // Writes to a descriptor that stays the caller's, for instance 2.
-  explicit AccessLog(int borrowed_fd) : fd_(borrowed_fd), owned_(false) {}
+  // Writes to a descriptor that stays the caller's, for instance 2, and stays open as long as the
+  // process.
+  explicit AccessLog(int borrowed_fd) : AccessLog(borrowed_fd, /*owned=*/false) {}
+  // Writes what is queued, for a second at most.
   ~AccessLog();
   AccessLog(const AccessLog&) = delete;
   AccessLog& operator=(const AccessLog&) = delete;
 
-  void Write(const AccessRecord& record);
-  int64_t lost_lines() const;  // lines that the system did not take (disk full)
+  void Write(const AccessRecord& record);  // does not wait
+  bool Flush(Duration timeout) const;      // true when every line so far is written or lost
+  int64_t lost_lines() const;              // that did not fit the queue or the system did not take
 
  private:
-  AccessLog(int fd, bool owned) : fd_(fd), owned_(owned) {}
+  struct Writer;
+  AccessLog(int fd, bool owned);
 
-  int fd_;
-  bool owned_;
-  mutable std::mutex mutex_;
-  int64_t lost_lines_ = 0;
+  std::shared_ptr<Writer> writer_;  // shared with its thread, which may be stuck in a write
+  std::thread thread_;
 };
 
 // The line of one record, without '\n'. `unix_ms` is the time of the end of the request.

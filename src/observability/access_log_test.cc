@@ -1,6 +1,8 @@
 #include "observability/access_log.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -87,15 +89,56 @@ TEST(AccessLog, AppendsToWhatIsThere) {
   std::filesystem::remove(path);
 }
 
-TEST(AccessLog, ADirectoryIsRefusedAndFullDiskIsCounted) {
+TEST(AccessLog, ADirectoryAndAPipeAreRefusedAndFullDiskIsCounted) {
   const auto log = AccessLog::Open(testing::TempDir());
   ASSERT_FALSE(log);
   EXPECT_EQ(log.error().code, ErrorCode::kIo);
-  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP();
-  auto full = AccessLog::Open("/dev/full");
-  ASSERT_TRUE(full);
-  (*full)->Write({});
-  EXPECT_EQ((*full)->lost_lines(), 1);
+  const auto path = TemporaryLog();
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_FALSE(AccessLog::Open(path));  // and does not wait for a reader
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  EXPECT_FALSE(AccessLog::Open(path));
+  ::close(reader);
+  std::filesystem::remove(path);
+  const int fd = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) GTEST_SKIP();
+  AccessLog full(fd);
+  full.Write({});
+  EXPECT_TRUE(full.Flush(std::chrono::seconds(30)));
+  EXPECT_EQ(full.lost_lines(), 1);
+  ::close(fd);
+}
+
+TEST(AccessLog, APipeThatNobodyReadsCostsLinesAndNoTime) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  constexpr int kLines = 40000;  // far more than the pipe and the queue hold
+  {
+    AccessLog log(pipe[1]);
+    for (int i = 0; i < kLines; ++i) log.Write({.request_id = std::string(200, 'q')});
+    EXPECT_GT(log.lost_lines(), 0);
+    EXPECT_LT(log.lost_lines(), kLines);
+    EXPECT_FALSE(log.Flush(std::chrono::milliseconds(1)));
+  }  // ends although the pipe is stuck
+  ::close(pipe[1]);
+  std::string text;
+  char bytes[4096];
+  for (ssize_t n; (n = ::read(pipe[0], bytes, sizeof bytes)) > 0;) {
+    text.append(bytes, static_cast<size_t>(n));
+  }
+  ::close(pipe[0]);
+  EXPECT_THAT(text, testing::StartsWith("{\"ts_ms\":"));
+}
+
+TEST(AccessLog, AClosedPipeIsLostLinesAndNoSignal) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  ::close(pipe[0]);
+  AccessLog log(pipe[1]);
+  log.Write({});
+  EXPECT_TRUE(log.Flush(std::chrono::seconds(30)));
+  EXPECT_EQ(log.lost_lines(), 1);
+  ::close(pipe[1]);
 }
 
 }  // namespace

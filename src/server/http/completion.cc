@@ -171,6 +171,7 @@ void Completion::EndStalled() {
 void Completion::OnClientGone() {
   std::lock_guard lock(mutex_);
   if (ended_) return;
+  if (writer_->stalled()) return EndStalled();
   context_.metrics.CountDroppedClient();
   record_.error_code = InfoOf(ErrorCode::kCancelled).wire;
   record_.finish = FinishName(api::FinishReason::kCancelled);

@@ -107,6 +107,7 @@ class HttpFront::Impl {
   void Refuse(Call& call, const Error& error, std::string_view allow = {});
   void Log(Call& call, int status);
   void AnswerModel(Call& call, std::string_view name);
+  std::string MetricsPage() const;
   void QueueCompletion(Call call, OpenAiRoute route);
   void RunCompletion(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
                      const std::shared_ptr<Completion>& completion);
@@ -218,7 +219,7 @@ void HttpFront::Impl::Answer(Call call, const RouteMatch& match) {
     case Endpoint::kVersion:
       return Reply(call, 200, kJson, VersionBody());
     case Endpoint::kMetrics:
-      return Reply(call, 200, Metrics::ContentType(), metrics_.Text(ReadingsOf(service_.stats())));
+      return Reply(call, 200, Metrics::ContentType(), MetricsPage());
     case Endpoint::kModels:
       return Reply(call, 200, kJson, ModelsBody(service_.models()));
     case Endpoint::kModel:
@@ -228,6 +229,15 @@ void HttpFront::Impl::Answer(Call call, const RouteMatch& match) {
     case Endpoint::kCompletions:
       return QueueCompletion(std::move(call), OpenAiRoute::kText);
   }
+}
+
+std::string HttpFront::Impl::MetricsPage() const {
+  std::vector<Reading> readings = ReadingsOf(service_.stats());
+  const int64_t lost = access_log_ != nullptr ? access_log_->lost_lines() : 0;
+  readings.push_back({"hadal_access_log_lost_lines_total",
+                      "Lines that the access log could not write.", true,
+                      static_cast<double>(lost)});
+  return metrics_.Text(readings);
 }
 
 void HttpFront::Impl::AnswerModel(Call& call, std::string_view name) {

@@ -1,6 +1,7 @@
 #include "server/http/http_front.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -163,6 +164,21 @@ TEST_F(HttpFrontTest, AClientThatStopsReadingIsCutOffAfterAWhile) {
   const std::string text(8 << 10, 'x');
   for (int i = 0; i < 64; ++i) service.Emit(0, ContentDelta(text));  // 0.5 MB of 4 MB backlog
   EXPECT_TRUE(service.WaitCancelled(1));
+}
+
+TEST_F(HttpFrontTest, AClientThatStopsReadingIsStalledWhoeverNoticesIt) {
+  // Here the connection does: what the client leaves unread fits its queue.
+  options.server.limits.write_stall_timeout = std::chrono::milliseconds(100);
+  options.server.limits.queued_bytes = 8 << 20;
+  options.server.limits.socket_send_bytes = 16 << 10;
+  StartFront();
+  SilentClient client(front().port(), ChatBody("\"stream\":true"));
+  const std::string text(8 << 10, 'x');
+  for (int i = 0; i < 64; ++i) service.Emit(0, ContentDelta(text));
+  EXPECT_TRUE(service.WaitCancelled(1));
+  const std::string page = metrics.Text({});
+  EXPECT_THAT(page, HasSubstr("hadal_clients_lost_total{reason=\"stalled\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("hadal_clients_lost_total{reason=\"dropped\"} 0\n"));
 }
 
 TEST_F(HttpFrontTest, SilenceIsFilledWithComments) {
@@ -461,6 +477,7 @@ class AccessLogTest : public HttpFrontTest {
     std::filesystem::remove(path_);
   }
   std::string Text() const {
+    EXPECT_TRUE(file_->Flush(std::chrono::seconds(30)));
     std::ifstream in(path_);
     std::stringstream text;
     text << in.rdbuf();
@@ -529,6 +546,25 @@ TEST_F(AccessLogTest, ADoneAnswerHasTheCountOfItsUsage) {
   StartFront();
   Post(kChatPath, ChatBody());
   EXPECT_EQ(FirstRecord()["completion_tokens"], 2);
+}
+
+TEST_F(HttpFrontTest, ALogThatNobodyReadsStopsNobodyAndIsSeenInTheMetrics) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  {
+    AccessLog stuck(pipe[1]);
+    for (int i = 0; i < 40000; ++i) stuck.Write({.request_id = std::string(200, 'q')});
+    log = &stuck;
+    AnswerWith(service, "ok");
+    StartFront();
+    EXPECT_EQ(Post(kChatPath, ChatBody()).status, 200);
+    const std::string page = Get("/metrics").body;
+    EXPECT_THAT(page, HasSubstr("\nhadal_access_log_lost_lines_total "));
+    EXPECT_THAT(page, Not(HasSubstr("\nhadal_access_log_lost_lines_total 0\n")));
+    HttpFrontTest::TearDown();
+  }
+  ::close(pipe[0]);
+  ::close(pipe[1]);
 }
 
 TEST_F(AccessLogTest, HasTheHashAndNeverTheText) {
