@@ -90,10 +90,8 @@ bool IsDecodable(const TensorEntry& entry);
 
 // THE reference decode: rows [row0, row0 + n_rows) to float32, row-major [n_rows, cols()].
 // The entry must come from a Binder (or be IsDecodable with a scale of the right shape), and the
-// rows must lie inside it.
+// rows must lie inside it. NaN and infinity come out as such: whoever needs finite weights looks at
+// `out`, where a finite FP8 value times its scale may have overflowed too.
 void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out);
-
-// Whether a weight (or its scale) is NaN or infinite. One pass over the bytes, no decode.
-bool HasNonFinite(const TensorEntry& entry);
 
 }  // namespace hadal

@@ -37,20 +37,6 @@ void DecodeF8Row(const TensorEntry& entry, int64_t row, float* out) {
   }
 }
 
-// Whether any element has all the bits of `mask` set (for floats: exponent all ones).
-template <class T>
-bool AnyHasAll(std::span<const std::byte> bytes, T mask) {
-  const auto n = static_cast<int64_t>(bytes.size() / sizeof(T));
-  constexpr int64_t kChunk = 4096;  // long enough to vectorise, short enough to stop early
-  for (int64_t at = 0; at < n; at += kChunk) {
-    const int64_t end = std::min(n, at + kChunk);
-    bool found = false;
-    for (int64_t i = at; i < end; ++i) found |= (Load<T>(bytes.data(), i) & mask) == mask;
-    if (found) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 bool IsDecodable(const TensorEntry& entry) {
@@ -88,27 +74,6 @@ void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* o
   } else {
     for (int64_t i = 0; i < n; ++i) out[i] = F16ToFloat(Load<uint16_t>(in, i));
   }
-}
-
-bool HasNonFinite(const TensorEntry& entry) {
-  if (!entry.readable()) return false;
-  switch (entry.dtype) {
-    case DType::kF32:
-      return AnyHasAll<uint32_t>(entry.bytes, 0x7f800000u);
-    case DType::kF16:
-      return AnyHasAll<uint16_t>(entry.bytes, 0x7c00);
-    case DType::kBf16:
-      return AnyHasAll<uint16_t>(entry.bytes, 0x7f80);
-    case DType::kF8E4M3:
-      return AnyHasAll<uint8_t>(entry.bytes, 0x7f) ||
-             (entry.scale_inv != nullptr && HasNonFinite(*entry.scale_inv));
-    case DType::kI8:
-    case DType::kI32:
-    case DType::kI64:
-    case DType::kU8:
-      return false;
-  }
-  return false;
 }
 
 }  // namespace hadal

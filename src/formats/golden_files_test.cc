@@ -33,11 +33,10 @@ void BindEverything(const Checkpoint& checkpoint) {
     ASSERT_NE(integer ? b.RequireInteger(e.name, e.shape, e.dtype) : b.Require(e.name, e.shape),
               nullptr)
         << e.name;
-    EXPECT_FALSE(HasNonFinite(e)) << e.name;
     if (integer) continue;
-    std::vector<float> row(static_cast<size_t>(e.cols()));
-    DecodeRows(e, e.rows() - 1, 1, row.data());
-    for (float v : row) ASSERT_TRUE(std::isfinite(v)) << e.name;
+    std::vector<float> values(static_cast<size_t>(e.shape.elements()));
+    DecodeRows(e, 0, e.rows(), values.data());
+    for (float v : values) ASSERT_TRUE(std::isfinite(v)) << e.name;
   }
   const auto status = b.Finish();
   EXPECT_TRUE(status.has_value()) << status.error().message;

@@ -74,12 +74,14 @@ struct TinyCheckpoint {
 };
 
 inline std::unique_ptr<Backend> NewBackend(Isa isa = Isa::kRef, MlaForm form = MlaForm::kAuto,
-                                           DType kv_dtype = DType::kBf16) {
+                                           DType kv_dtype = DType::kBf16,
+                                           WeightFormat weights = WeightFormat::kBf16) {
   CpuBackendOptions options;
   options.isa = isa;
   options.threads = 2;
   options.mla_form = form;
   options.kv_dtype = kv_dtype;
+  options.weights = weights;
   auto backend = NewCpuBackend(options);
   EXPECT_TRUE(backend.has_value()) << backend.error().message;
   return backend ? std::move(*backend) : nullptr;

@@ -1,6 +1,6 @@
-// The real tokenizers of DeepSeek-V3, Qwen2.5 and Llama-3.1 against the ids of the reference
-// implementation. The files are large and not part of this repository: without
-// HADAL_REFERENCE_DIR the tests skip.
+// The tokenizers of the built-in model and of DeepSeek-V3, Qwen2.5 and Llama-3.1 against the ids of
+// the reference implementation. The files of the latter are large and not part of this repository:
+// without HADAL_REFERENCE_DIR their tests skip.
 #include <gmock/gmock.h>
 #include <simdjson.h>
 
@@ -99,6 +99,13 @@ TEST_P(ReferenceTokenizer, NoAddedTokenComesOutOfUserText) {
 INSTANTIATE_TEST_SUITE_P(All, ReferenceTokenizer,
                          ::testing::Values("deepseek_v3", "qwen2_5", "llama3_1"),
                          [](const auto& p) { return std::string(p.param); });
+
+TEST(DemoTokenizer, EncodesAndDecodesEveryExpectedLine) {
+  const std::filesystem::path source = HADAL_SOURCE_DIR;
+  const auto tokenizer = Tokenizer::Load(source / "models/demo");
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  ExpectEveryLine(**tokenizer, source / "tests/golden/demo/tokenizer.jsonl", 56);
+}
 
 TEST(ReferenceConfig, BosAndEosComeFromTheFiles) {
   if (!HasReference()) GTEST_SKIP() << "HADAL_REFERENCE_DIR is empty";
