@@ -33,10 +33,11 @@ class ScriptedService : public ChatService {
     if (refusal) return tl::make_unexpected(*refusal);
     stream->on_event = std::move(on_event);
     stream->request = request;
+    const size_t index = streams_.size();  // another worker may submit after the unlock
     streams_.push_back(stream);
     changed_.notify_all();
     lock.unlock();
-    if (on_submit) on_submit(*this, streams_.size() - 1);
+    if (on_submit) on_submit(*this, index);
     return std::make_unique<FakeSession>(*this, stream);
   }
   ServiceStats stats() const override { return reported; }
