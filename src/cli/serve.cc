@@ -59,6 +59,7 @@ Result<server::HttpFrontOptions> FrontOptions(const Config& config) {
 
 Result<std::unique_ptr<AccessLog>> OpenAccessLog(const std::string& where) {
   if (where == "off") return std::unique_ptr<AccessLog>();
+  if (where == "stdout") return std::make_unique<AccessLog>(STDOUT_FILENO);
   if (where == "stderr") return std::make_unique<AccessLog>(STDERR_FILENO);
   return AccessLog::Open(where);
 }

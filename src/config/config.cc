@@ -206,7 +206,8 @@ Status LoadConfigFile(const std::filesystem::path& path, Config& config) {
 }
 
 bool IsLoopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.substr(0, 4) == "127.";
+  if (host == "localhost" || host == "::1" || host == "[::1]") return true;
+  return host.substr(0, 4) == "127." && host.find_first_not_of("0123456789.") == host.npos;
 }
 
 Result<int64_t> ParseBytes(std::string_view text) {
