@@ -2,9 +2,9 @@
 // reasoning, so the output lacks the opening tag. Past answers are written without their reasoning.
 // Source: chat_template of DeepSeek-R1 and of the distilled models (since February 2025).
 #include "chat/conversation.h"
+#include "chat/deepseek_format.h"
 #include "chat/deepseek_formats.h"
 #include "chat/prompt_writer.h"
-#include "chat/reasoning_parser.h"
 
 namespace hadal {
 namespace {
@@ -16,17 +16,12 @@ std::string_view AnswerOf(std::string_view content) {
   return at == std::string_view::npos ? content : content.substr(at + kEndOfThink.size());
 }
 
-class DeepSeekR1 final : public ChatFormat {
+class DeepSeekR1 final : public DeepSeekFormat {
  public:
-  DeepSeekR1(const Tokenizer& tokenizer, DeepSeekTokens tokens)
-      : tokenizer_(tokenizer), tokens_(std::move(tokens)) {}
+  using DeepSeekFormat::DeepSeekFormat;
 
   std::string_view name() const override { return "deepseek-r1"; }
   bool thinking_by_default() const override { return true; }
-  std::vector<TokenId> stop_tokens() const override { return {tokens_.eos}; }
-  std::unique_ptr<OutputParser> NewParser(bool starts_in_reasoning) const override {
-    return std::make_unique<ReasoningParser>(tokenizer_, tokens_, starts_in_reasoning);
-  }
 
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
@@ -55,10 +50,6 @@ class DeepSeekR1 final : public ChatFormat {
     prompt.Text("\n").Token(tokens_.think_end).Text("\n\n").Text(last.content);
     return prompt.Finish(/*starts_in_reasoning=*/false);
   }
-
- private:
-  const Tokenizer& tokenizer_;
-  DeepSeekTokens tokens_;
 };
 
 }  // namespace

@@ -1,24 +1,19 @@
 // B system U question A answer E U question A …: no space or newline between.
 // Source: chat_template of DeepSeek-V3's tokenizer_config.json.
 #include "chat/conversation.h"
+#include "chat/deepseek_format.h"
 #include "chat/deepseek_formats.h"
 #include "chat/prompt_writer.h"
-#include "chat/reasoning_parser.h"
 
 namespace hadal {
 namespace {
 
-class DeepSeekV3 final : public ChatFormat {
+class DeepSeekV3 final : public DeepSeekFormat {
  public:
-  DeepSeekV3(const Tokenizer& tokenizer, DeepSeekTokens tokens)
-      : tokenizer_(tokenizer), tokens_(std::move(tokens)) {}
+  using DeepSeekFormat::DeepSeekFormat;
 
   std::string_view name() const override { return "deepseek-v3"; }
   bool thinking_by_default() const override { return false; }
-  std::vector<TokenId> stop_tokens() const override { return {tokens_.eos}; }
-  std::unique_ptr<OutputParser> NewParser(bool starts_in_reasoning) const override {
-    return std::make_unique<ReasoningParser>(tokenizer_, tokens_, starts_in_reasoning);
-  }
 
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
@@ -37,10 +32,6 @@ class DeepSeekV3 final : public ChatFormat {
     if (conversation.continuation) prompt.Text(conversation.continuation->content);
     return prompt.Finish(/*starts_in_reasoning=*/false);
   }
-
- private:
-  const Tokenizer& tokenizer_;
-  DeepSeekTokens tokens_;
 };
 
 }  // namespace

@@ -3,9 +3,9 @@
 // Source: model card of DeepSeek-V3.1. (Community templates write <think></think>; the card does
 // not.)
 #include "chat/conversation.h"
+#include "chat/deepseek_format.h"
 #include "chat/deepseek_formats.h"
 #include "chat/prompt_writer.h"
-#include "chat/reasoning_parser.h"
 
 namespace hadal {
 namespace {
@@ -17,17 +17,12 @@ std::string_view AnswerOf(std::string_view content) {
   return at == std::string_view::npos ? content : content.substr(at + kEndOfThink.size());
 }
 
-class DeepSeekV31 final : public ChatFormat {
+class DeepSeekV31 final : public DeepSeekFormat {
  public:
-  DeepSeekV31(const Tokenizer& tokenizer, DeepSeekTokens tokens)
-      : tokenizer_(tokenizer), tokens_(std::move(tokens)) {}
+  using DeepSeekFormat::DeepSeekFormat;
 
   std::string_view name() const override { return "deepseek-v3.1"; }
   bool thinking_by_default() const override { return true; }  // as DeepSeek's API does
-  std::vector<TokenId> stop_tokens() const override { return {tokens_.eos}; }
-  std::unique_ptr<OutputParser> NewParser(bool starts_in_reasoning) const override {
-    return std::make_unique<ReasoningParser>(tokenizer_, tokens_, starts_in_reasoning);
-  }
 
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
@@ -54,10 +49,6 @@ class DeepSeekV31 final : public ChatFormat {
     prompt.Token(tokens_.think_end).Text(last.content);
     return prompt.Finish(/*starts_in_reasoning=*/false);
   }
-
- private:
-  const Tokenizer& tokenizer_;
-  DeepSeekTokens tokens_;
 };
 
 }  // namespace

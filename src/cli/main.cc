@@ -62,8 +62,7 @@ class CommandLine {
     CLI::App* sub = app_.add_subcommand(name, T(en, zh))->group(T("Commands", "命令"));
     sub->set_help_flag("-h,--help", T("print this help", "显示帮助"));
     sub->add_flag("--json", shared_.json, T("machine-readable output", "以 JSON 输出"));
-    sub->add_option("--lang", lang_,
-                    T("en or zh; otherwise from the locale", "en 或 zh；默认按系统语言"));
+    LanguageOption(sub);
     names_.emplace_back(name);
     return sub;
   }
@@ -148,8 +147,7 @@ void CommandLine::Build() {
   app_.require_subcommand(1);
   app_.option_defaults()->group(T("Options", "选项"));
   app_.set_help_flag("-h,--help", T("print this help", "显示帮助"));
-  app_.add_option("--lang", lang_,
-                  T("en or zh; otherwise from the locale", "en 或 zh；默认按系统语言"));
+  LanguageOption(&app_);
   app_.get_formatter()->column_width(34);
   if (language_ == Language::kChinese) {
     const auto f = app_.get_formatter();

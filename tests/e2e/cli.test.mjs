@@ -27,7 +27,8 @@ test('help is English or Chinese by locale or --lang', async () => {
 });
 
 test('wrong usage is exit 2 with a reason', async () => {
-  for (const args of [['nonsense'], ['logits'], ['bench', '--batch', '0'], ['serve', '--set', 'x']]) {
+  for (const args of [['nonsense'], ['logits'], ['bench', '--batch', '0'], ['serve', '--set', 'x'],
+    ['serve', '--port', 'abc'], ['version', '--lang', 'fr'], ['--lang', 'fr', 'version'], ['help', 'nonsense']]) {
     const r = await run(args);
     assert.equal(r.code, 2, args.join(' '));
     assert.ok(r.stderr.length + r.stdout.length > 10);
@@ -140,7 +141,7 @@ test('an answer beyond the request timeout ends with 408 and frees its blocks', 
   await server.stop();
 });
 
-test('a signal while the model loads, or a second one while draining, ends the process', async () => {
+test('a second signal while draining cuts what still runs, with an error event', async () => {
   const server = await Server.start('--set', 'server.drain_timeout_s=20');
   const stream = server.stream({ messages: [{ role: 'user', content: 'hi' }], ignore_eos: true, max_tokens: 3900 });
   assert.ok(await waitFor(async () => (await server.metric('hadal_kv_blocks_held')) > 0, 2000));
