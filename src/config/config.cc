@@ -8,6 +8,7 @@
 #include <optional>
 #include <sstream>
 
+#include "access/api_keys.h"
 #include "base/file.h"
 
 namespace hadal {
@@ -205,11 +206,6 @@ Status LoadConfigFile(const std::filesystem::path& path, Config& config) {
   return ParseConfig(text, path.string(), config);
 }
 
-bool IsLoopback(std::string_view host) {
-  if (host == "localhost" || host == "::1" || host == "[::1]") return true;
-  return host.substr(0, 4) == "127." && host.find_first_not_of("0123456789.") == host.npos;
-}
-
 Result<int64_t> ParseBytes(std::string_view text) {
   static const std::map<std::string_view, double> kUnits = {
       {"", 1},      {"B", 1},        {"KB", 1e3},        {"MB", 1e6},          {"GB", 1e9},
@@ -258,13 +254,7 @@ Status Validate(Config& config) {
                        key.size());
     }
   }
-  if (!IsLoopback(s.host) && s.api_keys.empty()) {
-    return FailField(
-        ErrorCode::kBadConfig, "server.host",
-        "server.host = '{}' would be reachable by others, but no API key is configured; "
-        "set server.api_key_file (or server.api_keys), or listen on 127.0.0.1",
-        s.host);
-  }
+  HADAL_OK(CheckBindAddress(s.host, !s.api_keys.empty()));
   if (s.tls_cert.empty() != s.tls_key.empty()) {
     return FailField(ErrorCode::kBadConfig,
                      s.tls_cert.empty() ? "server.tls_cert" : "server.tls_key",

@@ -93,7 +93,6 @@ std::string PrintConfig(const Config& config, Language language);
 
 // "512MiB", "2GiB", "1000000" -> bytes.
 Result<int64_t> ParseBytes(std::string_view text);
-bool IsLoopback(std::string_view host);
 
 // ---- environment
 Language LanguageOfLocale();            // LC_ALL, LC_MESSAGES, LANG
