@@ -164,7 +164,7 @@ Status Checkpoint::AddShard(const fs::path& file, const CheckpointOptions& optio
     entry.stored = t.dtype;
     entry.shape = t.shape;
     entry.bytes = shard->bytes(t);
-    entry.file = shard.get();
+    entry.file = &shard->path();
     entry.block = block_;
   }
   shards_.push_back(std::move(shard));
@@ -197,14 +197,14 @@ Status Checkpoint::OpenIndexed(const fs::path& index, const CheckpointOptions& o
   Complaints wrong;
   for (const auto& [name, shard] : *weights) {
     const TensorEntry* entry = Find(name);
-    if (entry == nullptr || entry->file->path().filename() != shard) {
+    if (entry == nullptr || entry->file->filename() != shard) {
       wrong.Add(fmt::format("{} is listed for {} but is not in it", Quoted(name), Quoted(shard)));
     }
   }
   for (const auto& entry : entries_) {
     if (!weights->contains(entry.name)) {
       wrong.Add(fmt::format("{} is in {} but is not listed", Quoted(entry.name),
-                            Quoted(entry.file->path().filename().string())));
+                            Quoted(entry.file->filename().string())));
     }
   }
   return wrong.Done(index, "difference(s) between the index and its shards");
@@ -216,8 +216,8 @@ Status Checkpoint::FinishEntries() {
   for (size_t i = 1; i < entries_.size(); ++i) {
     if (entries_[i].name != entries_[i - 1].name) continue;
     return FailField(ErrorCode::kBadFile, entries_[i].name, "tensor {} stands in both {} and {}",
-                     Quoted(entries_[i].name), Quoted(entries_[i - 1].file->path().string()),
-                     Quoted(entries_[i].file->path().string()));
+                     Quoted(entries_[i].name), Quoted(entries_[i - 1].file->string()),
+                     Quoted(entries_[i].file->string()));
   }
   for (auto& entry : entries_) {
     if (entry.dtype == DType::kF8E4M3) entry.scale_inv = Find(entry.name + "_scale_inv");

@@ -1,5 +1,6 @@
-// Owns: the tensors of one checkpoint on disk: opening its shards, finding a tensor by name, and
-// the reference decode of rows to float32.
+// Owns: the tensors of one checkpoint on disk, safetensors or GGUF, under the names of the hub's
+// checkpoints: opening its files, finding a tensor by name, and the reference decode of rows to
+// float32.
 // Must not know families: which tensors a model needs is said to a Binder (binder.h).
 // Use: HADAL_TRY(auto checkpoint, Checkpoint::Open("/models/R1-Distill-Qwen-7B"));
 // Entries and their bytes live as long as the Checkpoint.
@@ -16,7 +17,9 @@
 #include "base/error.h"
 #include "core/dtype.h"
 #include "core/tensor.h"
+#include "formats/gguf.h"
 #include "formats/safetensors.h"
+#include "quant/quant_type.h"
 
 namespace hadal {
 
@@ -27,20 +30,47 @@ struct ScaleBlock {
   bool operator==(const ScaleBlock&) const = default;
 };
 
+// Where row r of a tensor is stored. GGUF keeps the q and k rows of llama models in adjacent rope
+// pairs; rows are handed out in the hub's half-split order:
+//   row h * head_dim + p * head_dim / 2 + i  is stored at  h * head_dim + 2 * i + p.
+struct RowOrder {
+  int64_t head_dim = 0;  // 0: rows are stored in order
+};
+
+struct TensorEntry;
+
+// A matrix of AWQ or GPTQ, 4 bit, as the hub stores it; the entry's own shape is [out, in].
+struct Int4Groups {
+  enum class Kind { kAwq, kGptq };
+  Kind kind = Kind::kAwq;
+  const TensorEntry* qweight = nullptr;  // I32: AWQ [in, out / 8], GPTQ [in / 8, out]
+  const TensorEntry* qzeros = nullptr;   // I32 [in / group, out / 8]
+  const TensorEntry* scales = nullptr;   // F16 or BF16 [in / group, out]
+  const TensorEntry* g_idx = nullptr;    // GPTQ with act-order: I32 [in]; nullptr when in order
+  int64_t group = 128;
+  int zero_offset = 0;  // 1: GPTQ's first format stores zero - 1
+};
+
 struct TensorEntry {
   std::string name;
+  // Set: `bytes` are rows of blocks and dtype and stored have no meaning.
+  std::optional<QuantType> quant;
+  RowOrder row_order;
+  const Int4Groups* int4 = nullptr;  // set: quant is kU4Z (or empty with g_idx), bytes are empty
   // Meaningful when readable(); a Binder hands out only readable entries.
   DType dtype = DType::kF32;
   const StoredDType* stored = nullptr;
   Shape shape;
-  std::span<const std::byte> bytes;       // row-major, little-endian, may be unaligned
-  const SafetensorsFile* file = nullptr;  // the shard that holds it
+  std::span<const std::byte> bytes;             // row-major, little-endian, may be unaligned
+  const std::filesystem::path* file = nullptr;  // that holds it; lives as long as the Checkpoint
   // For F8_E4M3 only: `<name>_scale_inv`, [ceil(rows / block.rows), ceil(cols / block.cols)] F32,
   // nullptr when the checkpoint has none. A weight is its e4m3 value TIMES the scale of its block.
   const TensorEntry* scale_inv = nullptr;
   ScaleBlock block;
 
-  bool readable() const { return stored != nullptr && stored->weight.has_value(); }
+  bool readable() const {
+    return quant || int4 || (stored != nullptr && stored->weight.has_value());
+  }
   // The tensor as a matrix: columns are the last dimension, rows all others; a vector is one row.
   int64_t cols() const { return shape.rank() == 0 ? 1 : shape[shape.rank() - 1]; }
   int64_t rows() const;
@@ -85,7 +115,7 @@ class Checkpoint {
   std::vector<TensorEntry> entries_;  // sorted by name; not resized after Open
 };
 
-// True for the dtypes that DecodeRows reads: F32, F16, BF16, and F8_E4M3 with its scale.
+// True for what DecodeRows reads: F32, F16, BF16, F8_E4M3 with its scale, blocks, int4 groups.
 bool IsDecodable(const TensorEntry& entry);
 
 // THE reference decode: rows [row0, row0 + n_rows) to float32, row-major [n_rows, cols()].
@@ -93,5 +123,8 @@ bool IsDecodable(const TensorEntry& entry);
 // rows must lie inside it. NaN and infinity come out as such: whoever needs finite weights looks at
 // `out`, where a finite FP8 value times its scale may have overflowed too.
 void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out);
+
+// Rows of an entry with `quant`, as blocks of that type: [n_rows][RowBytes(*quant, cols())].
+void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out);
 
 }  // namespace hadal

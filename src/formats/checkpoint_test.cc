@@ -96,7 +96,7 @@ TEST(Checkpoint, OpensShardsThroughTheIndex) {
   float value = 0;
   DecodeRows(*c->Find("b"), 0, 1, &value);
   EXPECT_EQ(value, 5);
-  EXPECT_EQ(c->Find("a")->file->path().filename(), "m-1.safetensors");
+  EXPECT_EQ(c->Find("a")->file->filename(), "m-1.safetensors");
 }
 
 TEST(Checkpoint, RefusesAnIndexThatReachesOutsideItsDirectory) {

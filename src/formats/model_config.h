@@ -34,6 +34,9 @@ struct RopeConfig {
   std::optional<double> mscale_all_dim;          // yarn
   std::optional<double> attention_factor;        // yarn: replaces the computed factor
   std::optional<double> attn_factor;             // yarn: multiplies the computed factor
+  // GGUF's rope_freqs.weight: each pair's frequency is divided by its value. Empty: none. It stands
+  // for llama3 scaling, of which GGUF files do not keep the parameters.
+  std::vector<double> frequency_divisors;
 
   // 0.1 * m * ln(factor) + 1 (YaRN paper, section 3.4); 1 without scaling. With m =
   // mscale_all_dim, its square belongs in the softmax scale of MLA.

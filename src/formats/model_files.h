@@ -19,7 +19,8 @@ struct ModelFiles {
   std::unique_ptr<Checkpoint> checkpoint;
 };
 
-// A directory, or one .safetensors file with its config.json beside it.
+// A directory, one .safetensors file with its config.json beside it, or a .gguf file (any part of a
+// split one), which holds everything itself.
 // Errors of LoadModelConfig, LoadGenerationConfig and Checkpoint::Open.
 Result<ModelFiles> OpenModelFiles(const std::filesystem::path& path);
 

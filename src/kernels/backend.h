@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@
 #include "base/error.h"
 #include "core/ids.h"
 #include "core/tensor.h"
+#include "quant/quant_type.h"
 
 namespace hadal {
 
@@ -34,10 +36,17 @@ struct WeightSource {
   int64_t cols = 0;
   // Decodes rows [row0, row0 + n) to float32, row-major [n, cols]. Called from several threads.
   std::function<void(int64_t row0, int64_t n, float* out)> decode;
+  // Set when every row is stored in blocks of one type: a backend that has kernels for it keeps the
+  // blocks' values exactly instead of decoding them to another format. read_blocks gives rows as
+  // [n][RowBytes(*blocks, cols)]; called from several threads.
+  std::optional<QuantType> blocks;
+  std::function<void(int64_t row0, int64_t n, std::byte* out)> read_blocks;
 };
 
-enum class WeightFormat { kF32, kBf16, kInt8 };  // resident formats of matrices
-std::string_view NameOf(WeightFormat f);         // "f32" "bf16" "int8"
+// Resident formats of matrices. kF32 holds for every matrix; the others for those whose source is
+// not in blocks: blocks stay what they are.
+enum class WeightFormat { kF32, kBf16, kInt8 };
+std::string_view NameOf(WeightFormat f);  // "f32" "bf16" "int8"
 Result<WeightFormat> ParseWeightFormat(std::string_view name);
 
 // A prepared matrix, or a stack of equally shaped ones (experts, heads). Opaque to models.

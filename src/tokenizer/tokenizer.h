@@ -34,9 +34,9 @@ class Tokenizer {
  public:
   enum class Special { kRecognise, kAsText };
 
-  // Directory holding tokenizer.json (and tokenizer_config.json, optional). kBadFile names the
-  // offending entry. tokenizer.json is hostile input.
-  static Result<std::unique_ptr<Tokenizer>> Load(const std::filesystem::path& directory,
+  // A directory holding tokenizer.json (and tokenizer_config.json, optional), or a .gguf file.
+  // kBadFile names the offending entry. Both are hostile input.
+  static Result<std::unique_ptr<Tokenizer>> Load(const std::filesystem::path& path,
                                                  const TokenizerLimits& limits = {});
   // The texts of the two files; config_json may be empty. Used by Load and by the fuzz target.
   static Result<std::unique_ptr<Tokenizer>> Parse(std::string_view tokenizer_json,
@@ -62,6 +62,7 @@ class Tokenizer {
   virtual std::optional<TokenId> eos() const = 0;
   virtual bool add_bos()
       const = 0;  // add_bos_token of tokenizer_config.json, or the post-processor's BOS
+  virtual std::string_view chat_template() const { return ""; }  // "" when the checkpoint has none
 };
 
 // Turns ids into text as they come and never emits half a character: at most 3 bytes are held back.
