@@ -181,8 +181,6 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   const int64_t n_blocks = max_batch * ((longest + kBlockTokens - 1) / kBlockTokens);
   HADAL_TRY(auto kv, KvStorage::Allocate(*loaded.backend, loaded.model->kv_layout(),
                                          static_cast<int32_t>(n_blocks), kBlockTokens));
-  HADAL_TRY(const Isa isa, IsaOf(shared.config));
-  HADAL_TRY(const WeightFormat format, ParseWeightFormat(shared.config.cpu.weights));
   Report report{ModelDirectory(shared.config).filename().string(),
                 loaded.backend->description(),
                 loaded.model->info(),
@@ -191,8 +189,6 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
                 {},
                 {}};
   report.load.kv_bytes = kv->bytes();
-  HADAL_TRY(report.limits, MeasureLimits(isa, isa == Isa::kRef ? WeightFormat::kF32 : format,
-                                         ThreadsOf(shared.config)));
   Measurement measurement(loaded, *kv, options);
   for (int64_t prompt : options.prompts) {
     for (int64_t generate : options.generate) {
@@ -203,6 +199,11 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   }
   HADAL_TRY(const ProcessMemory memory, MemoryOfThisProcess());
   report.peak_resident = memory.peak_resident;
+  // Last, because it allocates far more than a small model.
+  HADAL_TRY(const Isa isa, IsaOf(shared.config));
+  HADAL_TRY(const WeightFormat format, ParseWeightFormat(shared.config.cpu.weights));
+  HADAL_TRY(report.limits, MeasureLimits(isa, isa == Isa::kRef ? WeightFormat::kF32 : format,
+                                         ThreadsOf(shared.config)));
   return report;
 }
 
