@@ -247,7 +247,7 @@ class Reader {
     for (const auto& [name, id] :
          {std::pair("bos_token", bos_), std::pair("eos_token", eos_), std::pair("eot_token", eot_),
           std::pair("pad_token", padding_)}) {
-      if (!id) continue;
+      if (!id || types_[*id] == vocabulary::kUnused) continue;
       out += fmt::format(",\"{}\":", name);
       json::AppendString(out, (*tokens_)[*id]);
     }

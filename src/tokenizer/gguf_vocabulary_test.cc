@@ -128,6 +128,12 @@ TEST(GgufVocabulary, PaddingOfTheEmbeddingIsNoToken) {
   ASSERT_TRUE(tokenizer);
   EXPECT_EQ(tokenizer->vocab_size(), kTinySize);
   for (const TokenId id : tokenizer->Encode("[PAD265]", Special::kRecognise)) EXPECT_LT(id, 256);
+  // Not even where the file pads texts with it.
+  const GgufMetadata padded = With(MetadataOf(Tiny(), "", kTinySize + 5),
+                                   "tokenizer.ggml.padding_token_id", GgufValue::U32(kTinySize));
+  const auto texts = TokenizerTextsOfGguf(padded);
+  ASSERT_TRUE(texts) << texts.error().message;
+  EXPECT_THAT(texts->config_json, Not(HasSubstr("pad_token")));
 }
 
 TEST(GgufVocabulary, OtherRulesForTextThanThePublishedOnesAreKept) {
