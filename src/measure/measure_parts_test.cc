@@ -54,6 +54,7 @@ TEST(DivergenceTest, SummaryHasTheNearestRankPercentileAndPerplexitiesOfTargetsO
   const TextLoss loss = Summarise(positions);
   EXPECT_EQ(loss.positions, 200);
   EXPECT_DOUBLE_EQ(loss.kl_mean, 100.5);
+  EXPECT_NEAR(loss.kl_error, std::sqrt(200.0 * 201 / 12 / 200), 1e-12);  // of 1 .. 200
   EXPECT_EQ(loss.kl_p99, 198);
   EXPECT_EQ(loss.kl_max, 200);
   EXPECT_EQ(loss.top1, 0.25);
