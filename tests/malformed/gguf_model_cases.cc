@@ -32,7 +32,8 @@ std::vector<Value> BadIntegers() {
           {"1.5", kF32, LittleEndian(1.5f)},
           {"NaN", kF64, LittleEndian(std::nan(""))},
           {"an array", kArray,
-           LittleEndian<uint32_t>(4) + LittleEndian<uint64_t>(3) + std::string(12, '\1')}};
+           LittleEndian<uint32_t>(4) + LittleEndian<uint64_t>(2) + LittleEndian(2u) +
+               LittleEndian(3u)}};
 }
 
 std::vector<Value> BadReals() {
