@@ -103,8 +103,20 @@ bool Binder::CheckScale(const TensorEntry& entry) {
   return false;
 }
 
+// Tools that make GPTQ files write a bias of zeros beside every matrix.
+bool Binder::IsZeroBias(const TensorEntry& entry) const {
+  constexpr std::string_view kBias = ".bias";
+  if (!entry.name.ends_with(kBias) || !IsDecodable(entry) || entry.shape.rank() != 1) return false;
+  const std::string base = entry.name.substr(0, entry.name.size() - kBias.size());
+  const TensorEntry* weight = checkpoint_.Find(base + ".weight");
+  if (weight == nullptr || weight->int4 == nullptr) return false;
+  std::vector<float> values(static_cast<size_t>(entry.cols()));
+  DecodeRows(entry, 0, 1, values.data());
+  return std::ranges::all_of(values, [](float v) { return v == 0; });
+}
+
 bool Binder::Expected(const TensorEntry& entry) const {
-  if (claimed_.contains(&entry)) return true;
+  if (claimed_.contains(&entry) || IsZeroBias(entry)) return true;
   if (entry.name.ends_with(kScaleSuffix) || entry.name.ends_with(".rotary_emb.inv_freq")) {
     return true;
   }

@@ -69,7 +69,9 @@ class ConfigOfGguf {
     if (!ok()) return;
     // Layers of multi-token prediction stand after the others and may be counted with them, or
     // counted and left out of the file.
-    const int64_t nextn = k_.IntOr("nextn_predict_layers", 0, c_.num_hidden_layers - 1, 0);
+    constexpr int64_t kMaxNextn = 64;
+    const int64_t most = std::min(c_.num_hidden_layers - 1, kMaxNextn);
+    const int64_t nextn = k_.IntOr("nextn_predict_layers", 0, most, 0);
     for (int64_t i = 0; i < nextn && NotALayer(c_.num_hidden_layers - 1); ++i) {
       --c_.num_hidden_layers;
     }

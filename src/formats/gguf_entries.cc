@@ -8,7 +8,7 @@
 namespace hadal {
 namespace {
 
-constexpr size_t kMaxEntries = 1'000'000;
+constexpr size_t kMaxEntries = 250'000;  // the largest published models have 70 000
 
 // Plain types of GGUF in the spelling of safetensors.
 const StoredDType* StoredOf(DType dtype) {

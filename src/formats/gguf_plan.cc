@@ -150,7 +150,6 @@ class GgufPlan {
 
   Status AddLayer(int64_t l) {
     const std::string gguf = fmt::format("blk.{}.", l), hub = fmt::format("model.layers.{}.", l);
-    const size_t before = plan_.size();
     for (const TensorNames& names : LayerNames()) {
       const TensorEntry* entry = Find(hub + std::string(names.hub));
       if (entry == nullptr || names.gguf.starts_with("nextn.")) continue;
@@ -167,8 +166,30 @@ class GgufPlan {
       plan_.back().router = names.gguf == "ffn_gate_inp.weight";
     }
     HADAL_OK(AddExperts(l, gguf, hub));
-    if (plan_.size() == before) missing_ = hub + "input_layernorm.weight";
+    for (const std::string& name : NeededIn(l)) {
+      if (Find(hub + name) == nullptr) missing_ = hub + name;
+    }
     return {};
+  }
+
+  // A reader of the file reports whatever else is wrong; a layer that lacks one of these would only
+  // be found out after hours of writing.
+  std::vector<std::string> NeededIn(int64_t l) const {
+    std::vector<std::string> names = {"input_layernorm.weight", "post_attention_layernorm.weight",
+                                      "self_attn.o_proj.weight"};
+    const auto add = [&](std::string_view prefix, std::initializer_list<std::string_view> rest) {
+      for (const auto name : rest) names.push_back(fmt::format("{}{}_proj.weight", prefix, name));
+    };
+    if (c_.is_mla()) {
+      names.push_back("self_attn.kv_a_proj_with_mqa.weight");
+      add("self_attn.", {c_.q_lora_rank > 0 ? "q_b" : "q"});
+    } else {
+      add("self_attn.", {"q", "k", "v"});
+    }
+    const bool sparse = c_.is_moe() && l >= c_.first_k_dense_replace;
+    if (sparse) names.push_back("mlp.gate.weight");
+    add(sparse ? "mlp.shared_experts." : "mlp.", {"gate", "up", "down"});
+    return names;
   }
 
   Status CheckHeads(const TensorEntry& entry) const {

@@ -253,6 +253,26 @@ TEST_F(Int4FileTest, MatricesKeepFourBitsUnlessTheirColumnsAreReordered) {
   }
 }
 
+TEST_F(Int4FileTest, OnlyABiasOfZerosMayStandBesideAMatrixThatHasNone) {
+  for (const bool zeros : {true, false}) {
+    const ModelDirectory directory;
+    Write(directory, Format::kGptq);
+    const auto file = SafetensorsFile::Open(directory.checkpoint());
+    ASSERT_TRUE(file.has_value());
+    std::vector<float> bias(kIn, 0);
+    if (!zeros) bias[17] = 1;
+    std::vector<TensorToWrite> tensors = {
+        {"model.layers.1.mlp.down_proj.bias", DType::kF32, {kIn}, std::as_bytes(std::span(bias))}};
+    for (const auto& t : (*file)->tensors()) {
+      tensors.push_back({t.name, *t.dtype->weight, t.shape, (*file)->bytes(t)});
+    }
+    const auto path = directory.path() / "other.safetensors";
+    ASSERT_TRUE(WriteSafetensors(path, tensors).has_value());
+    const auto backend = NewBackend();
+    EXPECT_EQ(LoadModel(path, *backend, {}).has_value(), zeros);
+  }
+}
+
 TEST_F(Int4FileTest, ABrokenPartIsRefusedByName) {
   const auto refusal = [&](const std::string& part, DType dtype, const Shape& shape,
                            const std::string& bytes) {

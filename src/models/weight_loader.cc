@@ -126,8 +126,9 @@ void WeightLoader::Latent(LatentUp* out, const std::string& prefix, const Latent
     return;
   }
   // Some GGUF files hold the same numbers in both layouts.
-  Ignore(k);
-  Ignore(v);
+  for (const std::string& name : {k, v}) {
+    if (checkpoint_.Find(name) != nullptr) Ignore(name);
+  }
   const int64_t rows = shape.n_heads * (shape.nope + shape.v_dim);
   const TensorEntry* entry = binder_.Require(whole, {rows, shape.kv_lora});
   jobs_.push_back(
