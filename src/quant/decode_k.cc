@@ -78,9 +78,13 @@ void DecodeQ6_K(const uint8_t* block, float* out) {
     const uint8_t* low = block + half * 64 + k % 2 * 32;
     const uint8_t* high = block + 128 + half * 32;
     const auto* scales = reinterpret_cast<const int8_t*>(block + 192 + 2 * part);
-    for (int i = 0; i < 32; ++i) {
-      const int code = (low[i] >> (k / 2 * 4) & 15) | (high[i] >> (2 * k) & 3) << 4;
-      out[32 * part + i] = d * AsFloat(scales[i / 16]) * AsFloat(code - 32);
+    const int low_shift = k / 2 * 4, high_shift = 2 * k;
+    for (int sub = 0; sub < 2; ++sub) {
+      const float scale = d * AsFloat(scales[sub]);
+      for (int i = 16 * sub; i < 16 * sub + 16; ++i) {
+        const int code = (low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4;
+        out[32 * part + i] = scale * AsFloat(code - 32);
+      }
     }
   }
 }
