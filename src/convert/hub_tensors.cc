@@ -34,8 +34,7 @@ class Lister {
       Grouped(layer + "self_attn.");
     }
     Norm(layer + "post_attention_layernorm.weight", c_.hidden_size);
-    const bool experts =
-        c_.is_moe() && l >= c_.first_k_dense_replace && l % c_.moe_layer_freq == 0;
+    const bool experts = c_.is_moe() && l >= c_.first_k_dense_replace && l % c_.moe_layer_freq == 0;
     if (experts) {
       Experts(layer + "mlp.");
     } else {

@@ -25,7 +25,7 @@ constexpr std::string_view kBos = "<｜begin▁of▁sentence｜>", kEos = "<｜e
 constexpr std::string_view kUser = "<｜User｜>", kAssistant = "<｜Assistant｜>";
 
 constexpr Control kLlm[] = {{100000, kBos, true}, {100001, kEos, true}};
-constexpr Control kCoder[] = {{32013, kBos, true},      {32014, kEos, true},
+constexpr Control kCoder[] = {{32013, kBos, true},       {32014, kEos, true},
                               {32015, "<｜fim▁hole｜>"}, {32016, "<｜fim▁begin｜>"},
                               {32017, "<｜fim▁end｜>"},  {32021, "<|EOT|>", true}};
 constexpr Control kV3[] = {{0, kBos, true},
@@ -48,26 +48,25 @@ constexpr Control kV3[] = {{0, kBos, true},
                            {128814, "<｜tool▁sep｜>"}};
 constexpr Control kThink[] = {{128798, "<think>"}, {128799, "</think>"}};
 constexpr Control kSearch[] = {{128796, "<｜search▁begin｜>"}, {128797, "<｜search▁end｜>"}};
-constexpr Control kQwen[] = {{151643, kEos, true},     {151644, kUser},   {151645, kAssistant},
-                             {151646, kBos, true},     {151647, "<|EOT|>"}, {151648, "<think>"},
+constexpr Control kQwen[] = {{151643, kEos, true}, {151644, kUser},     {151645, kAssistant},
+                             {151646, kBos, true}, {151647, "<|EOT|>"}, {151648, "<think>"},
                              {151649, "</think>"}};
-constexpr Control kLlama[] = {{128000, kBos, true}, {128001, kEos, true},  {128011, kUser},
-                              {128012, kAssistant}, {128013, "<think>"}, {128014, "</think>"}};
+constexpr Control kLlama[] = {{128000, kBos, true}, {128001, kEos, true}, {128011, kUser},
+                              {128012, kAssistant}, {128013, "<think>"},  {128014, "</think>"}};
 constexpr Control kQwen3[] = {{151643, kBos, true}, {151645, kEos, true}, {151667, "<think>"},
                               {151668, "</think>"}, {151669, kUser},      {151670, kAssistant}};
 
 // Chat templates: the prompt formats of the families, nothing more.
-#define HADAL_TURNS                                                                     \
-  "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}"                \
-  "{{ m['content'] }}{% elif m['role'] == 'user' %}{{ '<｜User｜>' + m['content'] }}"   \
+#define HADAL_TURNS                                                                       \
+  "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}"                  \
+  "{{ m['content'] }}{% elif m['role'] == 'user' %}{{ '<｜User｜>' + m['content'] }}"     \
   "{% else %}{{ '<｜Assistant｜>' + m['content'] + '<｜end▁of▁sentence｜>' }}{% endif %}" \
   "{% endfor %}"
 constexpr std::string_view kV3Template =
     HADAL_TURNS "{% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% endif %}";
 constexpr std::string_view kR1Template =
     HADAL_TURNS "{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\\n' }}{% endif %}";
-constexpr std::string_view kV31Template =
-    HADAL_TURNS
+constexpr std::string_view kV31Template = HADAL_TURNS
     "{% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% if thinking %}{{ '<think>' }}"
     "{% else %}{{ '</think>' }}{% endif %}{% endif %}";
 #undef HADAL_TURNS
@@ -110,23 +109,23 @@ const Family& FamilyOf(std::string_view name) {
 
 // Texts that merges build up from their bytes, so that English, Chinese and code are short.
 constexpr std::string_view kWords[] = {
-    " the",   " of",    " and",  " to",    " in",    " is",     " that",   " for",     " it",
-    " was",   " on",    " are",  " as",    " with",  " be",     " at",     " this",    " have",
-    " from",  " or",    " one",  " had",   " by",    " but",    " not",    " what",    " all",
-    " were",  " we",    " when", " your",  " can",   " said",   " there",  " use",     " an",
-    " each",  " which", " she",  " do",    " how",   " their",  " if",     " will",    " up",
-    " other", " about", " out",  " many",  " then",  " them",   " these",  " so",      " some",
-    " her",   " would", " make", " like",  " him",   " into",   " time",   " has",     " look",
-    " two",   " more",  " write", " go",   " see",   " number", " no",     " way",     " could",
-    " people", " my",   " than", " first", " water", " been",   " call",   " who",     " model",
-    " now",   " find",  " long", " down",  " day",   " did",    " get",    " come",    " made",
-    " may",   " part",  " you",  " he",    " his",   " they",   " answer", " question", " return",
-    "ing",    "ion",    "ed",    "er",     "es",     "ly",      "ment",    "able",     "tion",
-    "The",    "What",   "How",   "int",    "void",   "self",    "def",     "class",    "import",
-    "的",     "一",     "是",    "不",     "了",     "人",      "我",      "在",       "有",
-    "他",     "这",     "中",    "大",     "来",     "上",      "国",      "个",       "到",
-    "说",     "们",     "为",    "子",     "和",     "你",      "地",      "出",       "道",
-    "也",     "时",     "年",    "什么",   "可以",   "问题",    "  ",      "    ",     "\n\n",
+    " the",    " of",    " and",   " to",    " in",    " is",     " that",   " for",      " it",
+    " was",    " on",    " are",   " as",    " with",  " be",     " at",     " this",     " have",
+    " from",   " or",    " one",   " had",   " by",    " but",    " not",    " what",     " all",
+    " were",   " we",    " when",  " your",  " can",   " said",   " there",  " use",      " an",
+    " each",   " which", " she",   " do",    " how",   " their",  " if",     " will",     " up",
+    " other",  " about", " out",   " many",  " then",  " them",   " these",  " so",       " some",
+    " her",    " would", " make",  " like",  " him",   " into",   " time",   " has",      " look",
+    " two",    " more",  " write", " go",    " see",   " number", " no",     " way",      " could",
+    " people", " my",    " than",  " first", " water", " been",   " call",   " who",      " model",
+    " now",    " find",  " long",  " down",  " day",   " did",    " get",    " come",     " made",
+    " may",    " part",  " you",   " he",    " his",   " they",   " answer", " question", " return",
+    "ing",     "ion",    "ed",     "er",     "es",     "ly",      "ment",    "able",      "tion",
+    "The",     "What",   "How",    "int",    "void",   "self",    "def",     "class",     "import",
+    "的",      "一",     "是",     "不",     "了",     "人",      "我",      "在",        "有",
+    "他",      "这",     "中",     "大",     "来",     "上",      "国",      "个",        "到",
+    "说",      "们",     "为",     "子",     "和",     "你",      "地",      "出",        "道",
+    "也",      "时",     "年",     "什么",   "可以",   "问题",    "  ",      "    ",      "\n\n",
 };
 
 // Pronounceable and never equal for different n below 10^6: three syllables, after a space.

@@ -92,21 +92,37 @@ struct Experts {
 };
 
 constexpr Experts V2Lite(std::string_view name, std::string_view title) {
-  return {name, title, "deepseek_v2", "llm", 27, 2048, 16, 0, 10944,
-          1408, 64,    6,             2,     1,  1,    1,  1,   0.707};
+  return {name, title, "deepseek_v2", "llm", 27, 2048, 16, 0, 10944, 1408, 64, 6, 2, 1, 1,
+          1,    1,     0.707};
 }
 constexpr Experts V2(std::string_view name, std::string_view title, double mscale) {
-  return {name, title, "deepseek_v2", "llm", 60, 5120, 128, 1536, 12288,
-          1536, 160,   6,             2,     1,  8,    3,   16,   mscale};
+  return {name, title, "deepseek_v2", "llm", 60, 5120, 128, 1536, 12288, 1536, 160, 6, 2, 1, 8,
+          3,    16,    mscale};
 }
 constexpr Experts V3(std::string_view name, std::string_view title, std::string_view vocabulary) {
-  return {name, title, "deepseek_v3", vocabulary, 61, 7168, 128, 1536, 18432,
-          2048, 256,   8,             1,          3,  8,    4,   2.5,  1.0};
+  return {name, title, "deepseek_v3", vocabulary, 61, 7168, 128, 1536, 18432, 2048, 256, 8, 1, 3,
+          8,    4,     2.5,           1.0};
 }
 
 constexpr Experts kExperts[] = {
-    {"deepseek-moe-16b", "deepseek-moe-16b-chat", "deepseek", "llm", 28, 2048, 16, 0, 10944, 1408,
-     64, 6, 2, 1, 1, 1, 1, {}},
+    {"deepseek-moe-16b",
+     "deepseek-moe-16b-chat",
+     "deepseek",
+     "llm",
+     28,
+     2048,
+     16,
+     0,
+     10944,
+     1408,
+     64,
+     6,
+     2,
+     1,
+     1,
+     1,
+     1,
+     {}},
     V2Lite("v2-lite", "DeepSeek-V2-Lite-Chat"),
     V2Lite("coder-v2-lite", "DeepSeek-Coder-V2-Lite-Instruct"),
     V2("v2", "DeepSeek-V2-Chat", 0.707),
@@ -180,8 +196,7 @@ const std::vector<PublishedShape>& Shapes() {
 }
 
 // Published, but of architectures that are not run yet.
-constexpr std::string_view kLater[] = {"v3.2",     "v3.2-exp", "v4-flash",
-                                       "v4-pro",   "v4.1-flash"};
+constexpr std::string_view kLater[] = {"v3.2", "v3.2-exp", "v4-flash", "v4-pro", "v4.1-flash"};
 
 size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);

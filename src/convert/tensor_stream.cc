@@ -89,8 +89,7 @@ std::vector<DeclaredTensor> DeclarationsOf(std::span<const StreamedTensor> tenso
 }
 
 Status StreamTensors(std::span<const StreamedTensor> tensors, WeightWriter& writer,
-                     ThreadPool& pool,
-                     const std::function<void(uint64_t, uint64_t)>& progress) {
+                     ThreadPool& pool, const std::function<void(uint64_t, uint64_t)>& progress) {
   uint64_t all = 0, done = 0;
   for (const StreamedTensor& t : tensors) all += static_cast<uint64_t>(t.bytes());
   Streamer streamer(writer, pool);

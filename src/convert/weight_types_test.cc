@@ -23,8 +23,8 @@ TEST(WeightTypes, NamesAreReadInEitherCaseAndUnknownOnesListWhatThereIs) {
   const auto wrong = ParseTypeChoice("q3_k_m");
   ASSERT_FALSE(wrong.has_value());
   EXPECT_EQ(wrong.error().code, ErrorCode::kInvalidArgument);
-  for (const char* name : {"f32", "bf16", "f16", "fp8", "q8_0", "q4_0", "q5_0", "q4_k", "q5_k",
-                           "q6_k", "q4_k_m"}) {
+  for (const char* name :
+       {"f32", "bf16", "f16", "fp8", "q8_0", "q4_0", "q5_0", "q4_k", "q5_k", "q6_k", "q4_k_m"}) {
     EXPECT_NE(wrong.error().message.find(name), std::string::npos) << name;
   }
 }
@@ -72,12 +72,11 @@ TEST(WeightTypes, MixLiftsValuesAndDownProjectionsOfTheRightLayers) {
   for (int64_t l = 0; l < 28; ++l) {
     for (const char* name : {"attn_v.weight", "ffn_down.weight"}) {
       const std::string full = "blk." + std::to_string(l) + "." + name;
-      EXPECT_EQ(TypeName("q4_k_m", {.gguf_name = full,
-                                    .cols = 8960,
-                                    .layer = l,
-                                    .n_layers = 28,
-                                    .grouped_query = true}),
-                lifted.contains(l) ? "q6_k" : "q4_k")
+      EXPECT_EQ(
+          TypeName(
+              "q4_k_m",
+              {.gguf_name = full, .cols = 8960, .layer = l, .n_layers = 28, .grouped_query = true}),
+          lifted.contains(l) ? "q6_k" : "q4_k")
           << full;
       EXPECT_EQ(TypeName("q4_k", {.gguf_name = full, .cols = 8960, .layer = l, .n_layers = 28}),
                 "q4_k");
@@ -92,11 +91,9 @@ TEST(WeightTypes, ValuesOf70BModelsAreNeverBelowQ5K) {
   std::map<std::string_view, int> count;
   for (int64_t l = 0; l < 80; ++l) {
     const std::string name = "blk." + std::to_string(l) + ".attn_v.weight";
-    ++count[TypeName("q4_k_m", {.gguf_name = name,
-                                .cols = 8192,
-                                .layer = l,
-                                .n_layers = 80,
-                                .grouped_query = true})];
+    ++count[TypeName(
+        "q4_k_m",
+        {.gguf_name = name, .cols = 8192, .layer = l, .n_layers = 80, .grouped_query = true})];
   }
   EXPECT_EQ(count["q6_k"], 40);  // 10 + 10 + 20 of the 60 between
   EXPECT_EQ(count["q5_k"], 40);

@@ -92,6 +92,9 @@ class Checkpoint {
   static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path,
                                                   const CheckpointOptions& options = {});
 
+  // Entries without bytes, for planning what a checkpoint of these shapes becomes; never decoded.
+  static Result<std::unique_ptr<Checkpoint>> OfShapes(std::vector<TensorEntry> entries);
+
   const TensorEntry* Find(std::string_view name) const;              // nullptr when absent
   std::span<const TensorEntry> entries() const { return entries_; }  // sorted by name
   std::vector<std::string_view> names() const;
