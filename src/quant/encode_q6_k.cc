@@ -12,7 +12,8 @@ namespace {
 constexpr int kSubs = 16;
 constexpr int kMax = 32;
 constexpr float kLimit = 128.0f * kMax * kMaxF16;
-constexpr float kTargets[] = {-32.0f, -32.8f, -32.4f, -31.6f, -31.2f, 30.6f, 31.0f, 31.4f, 31.8f};
+constexpr float kTargets[] = {-32.0f, -32.9f, -32.7f, -32.5f, -32.2f, -31.7f, -31.4f, -31.1f,
+                              30.3f,  30.6f,  30.9f,  31.1f,  31.3f,  31.5f,  31.7f,  31.9f};
 
 using Fit = SymmetricFit<16, kMax>;
 using Sub = Weighted<16>;
