@@ -257,7 +257,8 @@ Status Checkpoint::FinishEntries() {
                      Quoted(entries_[i].file->string()));
   }
   for (auto& entry : entries_) {
-    if (entry.stored != nullptr && entry.dtype == DType::kF8E4M3) entry.scale_inv = Find(entry.name + "_scale_inv");
+    if (entry.stored != nullptr && entry.dtype == DType::kF8E4M3)
+      entry.scale_inv = Find(entry.name + "_scale_inv");
   }
   return {};
 }

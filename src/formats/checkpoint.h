@@ -103,9 +103,10 @@ struct CheckpointOptions {
 
 class Checkpoint {
  public:
-  // A GGUF file, any part of a split one; or a directory with model.safetensors or model.safetensors.index.json (when both exist the single
-  // file is taken, as transformers does), or one .safetensors file. kNotFound, kIo, kBadFile;
-  // kUnsupportedModel for pickle files (.bin, .pt, .pth, .pkl, .ckpt), which are never read.
+  // A GGUF file, any part of a split one; or a directory with model.safetensors or
+  // model.safetensors.index.json (when both exist the single file is taken, as transformers does),
+  // or one .safetensors file. kNotFound, kIo, kBadFile; kUnsupportedModel for pickle files (.bin,
+  // .pt, .pth, .pkl, .ckpt), which are never read.
   static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path,
                                                   const CheckpointOptions& options = {});
 

@@ -121,7 +121,9 @@ void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::
   CheckRows(entry, row0, n_rows);
   if (entry.int4 != nullptr) return ReadInt4Blocks(entry, row0, n_rows, out);
   const auto bytes = static_cast<size_t>(RowBytes(*entry.quant, entry.cols()));
-  const auto at = [&](int64_t row) { return entry.bytes.data() + static_cast<size_t>(row) * bytes; };
+  const auto at = [&](int64_t row) {
+    return entry.bytes.data() + static_cast<size_t>(row) * bytes;
+  };
   if (entry.row_order.head_dim == 0) {
     if (n_rows > 0) std::memcpy(out, at(row0), static_cast<size_t>(n_rows) * bytes);
     return;

@@ -44,14 +44,14 @@ class ConfigOfGguf {
     RefuseOtherFeatures();
     ReadRope();
     HADAL_OK(k_.status());
-    HADAL_OK(status_);
+    HADAL_OK(tensor_status_);
     NameTheFamily();
     return c_;
   }
 
  private:
   bool HasTensor(std::string_view name) const { return tensors_.shape(name).has_value(); }
-  bool ok() const { return k_.ok() && status_.has_value(); }
+  bool ok() const { return k_.ok() && tensor_status_.has_value(); }
 
   void ReadSizes() {
     c_.num_hidden_layers = k_.Int("block_count", 1, kMaxCount);
@@ -85,9 +85,9 @@ class ConfigOfGguf {
     const auto table = tensors_.shape("token_embd.weight");
     if (!ok()) return;
     if (!table || table->rank() != 2 || (*table)[0] < 1 || (*table)[0] > kMaxVocab) {
-      status_ = FailField(ErrorCode::kBadFile, "token_embd.weight",
-                          "token_embd.weight is {}; it must be a matrix of 1 to {} rows",
-                          table ? table->ToString() : "missing", kMaxVocab);
+      tensor_status_ = FailField(ErrorCode::kBadFile, "token_embd.weight",
+                                 "token_embd.weight is {}; it must be a matrix of 1 to {} rows",
+                                 table ? table->ToString() : "missing", kMaxVocab);
       return;
     }
     c_.vocab_size = (*table)[0];
@@ -110,7 +110,7 @@ class ConfigOfGguf {
         if (id >= 0 && id <= last) c_.eos_token_ids.push_back(static_cast<TokenId>(id));
       }
     }
-    status_ = tokens.status();
+    tensor_status_ = tokens.status();
   }
 
   void ReadHeads() {
@@ -131,7 +131,8 @@ class ConfigOfGguf {
       c_.head_dim = c_.hidden_size / c_.num_attention_heads;
     }
     if (c_.head_dim % 2 != 0) {
-      const char* key = k_.Has("attention.key_length") ? "attention.key_length" : "embedding_length";
+      const char* key =
+          k_.Has("attention.key_length") ? "attention.key_length" : "embedding_length";
       k_.Problem(ErrorCode::kBadFile, key,
                  fmt::format("the head dimension {} must be even: rotary embedding turns pairs",
                              c_.head_dim));
@@ -192,8 +193,7 @@ class ConfigOfGguf {
     c_.num_experts_per_tok = k_.Int("expert_used_count", 1, kMaxCount);
     c_.moe_intermediate_size = k_.Int("expert_feed_forward_length", 1, kMaxSize);
     c_.n_shared_experts = k_.IntOr("expert_shared_count", 0, kMaxCount, 0);
-    c_.first_k_dense_replace =
-        k_.IntOr("leading_dense_block_count", 0, c_.num_hidden_layers, 0);
+    c_.first_k_dense_replace = k_.IntOr("leading_dense_block_count", 0, c_.num_hidden_layers, 0);
     const double scale = k_.MaybeReal("expert_weights_scale", 0, 1e6).value_or(0);
     c_.routed_scaling_factor = scale == 0 ? 1.0 : scale;  // 0 is how some files say none
     if (ok() && c_.num_experts_per_tok > c_.n_routed_experts) {
@@ -336,9 +336,10 @@ class ConfigOfGguf {
     const auto pairs = static_cast<size_t>((c_.is_mla() ? c_.qk_rope_head_dim : c_.head_dim) / 2);
     const auto bad = [](double d) { return !(d >= 1e-3 && d <= kMaxRopeFactor); };
     if (tensors_.rope_freqs.size() != pairs || std::ranges::any_of(tensors_.rope_freqs, bad)) {
-      status_ = FailField(ErrorCode::kBadFile, "rope_freqs.weight",
-                          "rope_freqs.weight holds {} numbers; it must hold {} from 0.001 to {}",
-                          tensors_.rope_freqs.size(), pairs, kMaxRopeFactor);
+      tensor_status_ =
+          FailField(ErrorCode::kBadFile, "rope_freqs.weight",
+                    "rope_freqs.weight holds {} numbers; it must hold {} from 0.001 to {}",
+                    tensors_.rope_freqs.size(), pairs, kMaxRopeFactor);
       return;
     }
     if (std::ranges::any_of(tensors_.rope_freqs, [](double d) { return d != 1; })) {
@@ -348,9 +349,9 @@ class ConfigOfGguf {
 
   // deepseek2 is V3 when it routes as V2 never does.
   void NameTheFamily() {
-    const bool v3 = arch_ == "deepseek2" && (c_.scoring_func == ScoringFunc::kSigmoid ||
-                                             c_.topk_method == TopkMethod::kNoauxTc ||
-                                             c_.norm_topk_prob.value_or(false));
+    const bool v3 = arch_ == "deepseek2" &&
+                    (c_.scoring_func == ScoringFunc::kSigmoid ||
+                     c_.topk_method == TopkMethod::kNoauxTc || c_.norm_topk_prob.value_or(false));
     for (const Architecture& a : kArchitectures) {
       if (a.gguf != arch_) continue;
       c_.model_type = a.model_type;
@@ -363,7 +364,7 @@ class ConfigOfGguf {
   const GgufTensors& tensors_;
   const std::string arch_;
   GgufKeys k_;
-  Status status_;
+  Status tensor_status_;
   ModelConfig c_;
 };
 

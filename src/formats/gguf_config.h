@@ -1,5 +1,5 @@
-// Owns: what GGUF metadata means as a ModelConfig, apart from any file. Private to formats/; callers
-// use gguf_model.h. Thread rule: free functions.
+// Owns: what GGUF metadata means as a ModelConfig, apart from any file. Private to formats/;
+// callers use gguf_model.h. Thread rule: free functions.
 #pragma once
 
 #include <functional>

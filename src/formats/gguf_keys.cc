@@ -51,9 +51,8 @@ std::optional<int64_t> GgufKeys::MaybeInt(const char* key, int64_t min, int64_t 
   const auto in_range = [&](int64_t n) { return n >= min && n <= max; };
   if (const auto* n = std::get_if<int64_t>(&value->data); n != nullptr && in_range(*n)) return *n;
   if (const auto* list = std::get_if<std::vector<int64_t>>(&value->data)) {
-    const bool equal = !list->empty() && std::ranges::all_of(*list, [&](int64_t n) {
-      return n == list->front();
-    });
+    const bool equal =
+        !list->empty() && std::ranges::all_of(*list, [&](int64_t n) { return n == list->front(); });
     if (equal && in_range(list->front())) return list->front();
     if (!list->empty() && !equal) {
       Problem(ErrorCode::kUnsupportedModel, key,

@@ -194,11 +194,11 @@ Status Checkpoint::JoinInt4(const Int4Config& config) {
   for (const TensorEntry& entry : int4_parts_) {
     if (!entry.name.ends_with(kWeight)) continue;
     const std::string base = entry.name.substr(0, entry.name.size() - kWeight.size());
-    HADAL_TRY(int4_groups_.emplace_back(),
-              JoinGroups(base,
-                         {&entry, part(base + ".qzeros"), part(base + ".scales"),
-                          part(base + ".g_idx")},
-                         config));
+    HADAL_TRY(
+        int4_groups_.emplace_back(),
+        JoinGroups(base,
+                   {&entry, part(base + ".qzeros"), part(base + ".scales"), part(base + ".g_idx")},
+                   config));
     TensorEntry& made = whole.emplace_back();
     made.name = base + ".weight";
     made.int4 = &int4_groups_.back();

@@ -11,8 +11,7 @@ constexpr double kTolerance = 2e-6;  // divisors are stored as float32
 
 // Turns of pair i of n over one token.
 double Turns(double theta, size_t i, size_t n) {
-  return std::pow(theta, -static_cast<double>(i) / static_cast<double>(n)) /
-         (2 * std::numbers::pi);
+  return std::pow(theta, -static_cast<double>(i) / static_cast<double>(n)) / (2 * std::numbers::pi);
 }
 
 RopeConfig Candidate(double theta, double factor, int64_t original) {

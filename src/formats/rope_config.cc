@@ -81,7 +81,8 @@ RopeConfig ReadRope(ConfigReader& top, int64_t max_position_embeddings) {
   ReadType(r, rope);
   RefusePartial(r);
   rope.theta = r.RealOr("rope_theta", 1.0, kMaxTheta, rope.theta);
-  if (r.ok() && rope.type != RopeType::kDefault) rope.factor = r.Real("factor", 1.0, kMaxRopeFactor);
+  if (r.ok() && rope.type != RopeType::kDefault)
+    rope.factor = r.Real("factor", 1.0, kMaxRopeFactor);
   if (r.ok() && rope.type == RopeType::kLlama3) ReadLlama3(r, rope);
   if (r.ok() && rope.type == RopeType::kYarn) ReadYarn(r, rope, max_position_embeddings);
   top.Adopt(r.status());
