@@ -5,6 +5,7 @@
 #include "cli/terminal.h"
 #include "engine/engine.h"
 #include "engine/model_runner.h"
+#include "formats/gguf.h"
 #include "service/local_chat_service.h"
 #include "tokenizer/tokenizer.h"
 
@@ -44,7 +45,8 @@ fs::path ModelDirectory(const Config& config) {
 fs::path TokenizerDirectory(const Config& config) {
   const fs::path path = ModelDirectory(config);
   std::error_code ignored;
-  return fs::is_regular_file(path, ignored) ? path.parent_path() : path;
+  const bool beside = fs::is_regular_file(path, ignored) && !IsGguf(path);
+  return beside ? path.parent_path() : path;  // a GGUF file holds its own
 }
 
 std::string ModelName(const Config& config) {

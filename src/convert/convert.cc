@@ -45,6 +45,7 @@ class Conversion : public Converter {
     const FileFormat format = FormatOfPath(out);
     if (!options_.type.Allows(format)) return RefuseType(format);
     HADAL_TRY(files_, OpenModelFiles(in_));
+    HADAL_OK(CheckComplete(files_.config, *files_.checkpoint));
     HADAL_TRY(output_, format == FileFormat::kGguf ? OpenGguf(out) : OpenHub(out));
     {
       ThreadPool pool(std::max(1, options_.threads));
@@ -135,7 +136,7 @@ class Conversion : public Converter {
   Result<std::unique_ptr<ModelOutput>> OpenHub(const fs::path& out) {
     HADAL_TRY(auto files, gguf() != nullptr ? FilesOfGguf() : FilesOfHub());
     HADAL_TRY(files["config.json"], WithHubType(files["config.json"], options_.type));
-    HADAL_TRY(tensors_, PlanHubTensors(files_.config, *files_.checkpoint, options_.type));
+    HADAL_TRY(tensors_, StreamHubTensors(files_.config, *files_.checkpoint, options_.type));
     std::map<std::string, std::string> metadata = {{"format", "pt"}};
     if (options_.report_bytes > 0) {
       metadata[std::string(kReportKey)] = std::string(options_.report_bytes, ' ');

@@ -1,114 +1,40 @@
 #include "convert/hub_plan.h"
 
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <string>
 
+#include "convert/hub_tensors.h"
 #include "convert/weight_encoder.h"
+#include "formats/gguf_model.h"
 
 namespace hadal {
 namespace {
 
-using DecodeFn = std::function<void(int64_t row0, int64_t n, float* out)>;
-
-struct Source {
-  std::string name;
-  Shape shape;
-  bool stored_f32 = false;
-  int64_t row_step = 1;
-  DecodeFn decode;
-};
-
-// Rows of kv_b_proj from its halves: per head nope rows of K, then v_dim rows of V. k_b holds K
-// transposed: [n_heads, kv_lora, nope].
-class LatentHalves {
- public:
-  LatentHalves(const TensorEntry& k_b, const TensorEntry& v_b)
-      : k_b_(k_b), v_b_(v_b), nope_(k_b.cols()), v_dim_(v_b.shape[1]), lora_(v_b.cols()) {}
-
-  Shape shape() const { return {v_b_.shape[0] * head_rows(), lora_}; }
-  int64_t head_rows() const { return nope_ + v_dim_; }
-
-  void Decode(int64_t row0, int64_t n, float* out) const {
-    std::vector<float> k(static_cast<size_t>(lora_ * nope_));
-    int64_t decoded = -1;  // head in k
-    for (int64_t row = row0; row < row0 + n; ++row, out += lora_) {
-      const int64_t head = row / head_rows(), at = row % head_rows();
-      if (at >= nope_) {
-        DecodeRows(v_b_, head * v_dim_ + at - nope_, 1, out);
-        continue;
-      }
-      if (head != decoded) DecodeRows(k_b_, head * lora_, lora_, k.data());
-      decoded = head;
-      for (int64_t c = 0; c < lora_; ++c) out[c] = k[static_cast<size_t>(c * nope_ + at)];
-    }
-  }
-
- private:
-  const TensorEntry& k_b_;
-  const TensorEntry& v_b_;
-  int64_t nope_, v_dim_, lora_;
-};
-
-constexpr std::string_view kKeyHalf = ".self_attn.k_b_proj.weight";
-constexpr std::string_view kValueHalf = ".self_attn.v_b_proj.weight";
-
-// Not weights of their own: scales come out of decoding, frequencies are computed.
-bool IsLeftOut(const TensorEntry& entry, const Checkpoint& checkpoint) {
-  constexpr std::string_view kScale = "_scale_inv";
-  const std::string_view name = entry.name;
-  if (name.ends_with(".rotary_emb.inv_freq") || name.ends_with(kValueHalf)) return true;
-  if (!name.ends_with(kScale)) return false;
-  const TensorEntry* of = checkpoint.Find(name.substr(0, name.size() - kScale.size()));
-  return of != nullptr && of->scale_inv == &entry;
+// Stored exactly in float32: a lower type would lose something.
+bool IsStoredF32(const Checkpoint& checkpoint, std::string_view name) {
+  const TensorEntry* entry = checkpoint.Find(name);
+  return entry != nullptr && !entry->quant && entry->int4 == nullptr && entry->dtype == DType::kF32;
 }
-
-Result<Source> SourceOf(const TensorEntry& entry, const Checkpoint& checkpoint) {
-  if (!IsDecodable(entry)) {
-    return FailField(ErrorCode::kUnsupportedModel, entry.name,
-                     "tensor {} of type {} holds no weights that can be converted", entry.name,
-                     entry.stored != nullptr ? entry.stored->name : "unknown");
-  }
-  const bool f32 = !entry.quant && !entry.int4 && entry.dtype == DType::kF32;
-  if (!entry.name.ends_with(kKeyHalf)) {
-    return Source{entry.name, entry.shape, f32, 1, [&entry](int64_t row0, int64_t n, float* out) {
-                    DecodeRows(entry, row0, n, out);
-                  }};
-  }
-  const std::string layer = entry.name.substr(0, entry.name.size() - kKeyHalf.size());
-  const TensorEntry* v_b = checkpoint.Find(layer + std::string(kValueHalf));
-  const bool fits = v_b != nullptr && IsDecodable(*v_b) && v_b->shape.rank() == 3 &&
-                    entry.shape.rank() == 3 && v_b->shape[0] == entry.shape[0] &&
-                    v_b->cols() == entry.shape[1];
-  if (!fits) {
-    return FailField(ErrorCode::kBadFile, entry.name,
-                     "{} has shape {}, which needs a v_b_proj.weight of the same heads and latent",
-                     entry.name, entry.shape.ToString());
-  }
-  const LatentHalves halves(entry, *v_b);
-  return Source{layer + ".self_attn.kv_b_proj.weight", halves.shape(), f32, halves.head_rows(),
-                [halves](int64_t row0, int64_t n, float* out) { halves.Decode(row0, n, out); }};
-}
-
-bool IsRouter(std::string_view name) { return name.ends_with(".mlp.gate.weight"); }
 
 // Linear layers, as published FP8 checkpoints have them.
-bool IsLinear(const Source& s) {
+bool IsLinear(const GgufTensorPlan& s) {
   const std::string_view name = s.name;
   const auto has = [&](std::string_view part) { return name.find(part) != name.npos; };
   return s.shape.rank() == 2 && name.starts_with("model.layers.") &&
-         name.ends_with("_proj.weight") && !has("eh_proj") && !IsRouter(name);
+         name.ends_with("_proj.weight") && !has("eh_proj") && !s.router;
 }
 
-TensorType TypeOf(const Source& s, const TypeChoice& type) {
-  const bool small = s.shape.rank() <= 1 || IsRouter(s.name);
-  if (small && s.stored_f32) return DType::kF32;
+TensorType TypeOf(const GgufTensorPlan& s, bool stored_f32, const TypeChoice& type) {
+  const bool small = s.shape.rank() <= 1 || s.router;
+  if (small && stored_f32) return DType::kF32;
   if (type.base != TensorType(DType::kF8E4M3)) return type.base;
   return IsLinear(s) ? DType::kF8E4M3 : DType::kBf16;
 }
 
-StreamedTensor Plain(const Source& s, const TensorType& type) {
-  StreamedTensor t{{s.name, type, s.shape}, s.row_step, {}};
+StreamedTensor Plain(const GgufTensorPlan& s, const TensorType& type) {
+  StreamedTensor t{{s.name, type, s.shape}, 1, {}};
   const int64_t cols = t.cols();
   t.fill = [name = s.name, decode = s.decode, type, cols](int64_t row0, int64_t n,
                                                           std::byte* out) -> Status {
@@ -120,7 +46,7 @@ StreamedTensor Plain(const Source& s, const TensorType& type) {
 }
 
 // A matrix and, after it, its scales, which are known once the matrix is written.
-void AddFp8(const Source& s, std::vector<StreamedTensor>& out) {
+void AddFp8(const GgufTensorPlan& s, std::vector<StreamedTensor>& out) {
   const int64_t rows = s.shape[0], cols = s.shape[1];
   const int64_t scale_rows = (rows + kFp8Block - 1) / kFp8Block;
   const int64_t scale_cols = (cols + kFp8Block - 1) / kFp8Block;
@@ -147,24 +73,62 @@ void AddFp8(const Source& s, std::vector<StreamedTensor>& out) {
   out.push_back(std::move(scale));
 }
 
+// The entry, or the two halves of kv_b_proj that newer GGUF files keep.
+bool IsThere(const HubTensor& t, const Checkpoint& checkpoint, std::string* what) {
+  const TensorEntry* entry = checkpoint.Find(t.name);
+  if (entry != nullptr) {
+    if (entry->shape == t.shape && IsDecodable(*entry)) return true;
+    *what = entry->shape == t.shape ? fmt::format("{} is of type {}, which holds no weights",
+                                                  t.name, entry->type_name())
+                                    : fmt::format("{} is {}; it must be {}", t.name,
+                                                  entry->shape.ToString(), t.shape.ToString());
+    return false;
+  }
+  constexpr std::string_view kWhole = "kv_b_proj.weight";
+  if (t.name.ends_with(kWhole)) {
+    const std::string prefix = t.name.substr(0, t.name.size() - kWhole.size());
+    if (checkpoint.Find(prefix + "k_b_proj.weight") != nullptr &&
+        checkpoint.Find(prefix + "v_b_proj.weight") != nullptr) {
+      return true;
+    }
+  }
+  *what = t.name + " is missing";
+  return false;
+}
+
 }  // namespace
 
-Result<std::vector<StreamedTensor>> PlanHubTensors(const ModelConfig& config,
-                                                   const Checkpoint& checkpoint,
-                                                   const TypeChoice& type) {
+Result<std::vector<StreamedTensor>> StreamHubTensors(const ModelConfig& config,
+                                                     const Checkpoint& checkpoint,
+                                                     const TypeChoice& type) {
+  HADAL_TRY(const std::vector<GgufTensorPlan> plans, PlanHubTensors(config, checkpoint));
   std::vector<StreamedTensor> out;
-  for (const TensorEntry& entry : checkpoint.entries()) {
-    if (IsLeftOut(entry, checkpoint)) continue;
-    if (config.tie_word_embeddings && entry.name == "lm_head.weight") continue;
-    HADAL_TRY(const Source source, SourceOf(entry, checkpoint));
-    const TensorType stored = TypeOf(source, type);
+  for (const GgufTensorPlan& plan : plans) {
+    if (plan.name.ends_with(".rotary_emb.inv_freq")) continue;  // computed, not learnt
+    if (config.tie_word_embeddings && plan.name == "lm_head.weight") continue;
+    const TensorType stored = TypeOf(plan, IsStoredF32(checkpoint, plan.name), type);
     if (stored == TensorType(DType::kF8E4M3)) {
-      AddFp8(source, out);
+      AddFp8(plan, out);
     } else {
-      out.push_back(Plain(source, stored));
+      out.push_back(Plain(plan, stored));
     }
   }
   return out;
+}
+
+Status CheckComplete(const ModelConfig& config, const Checkpoint& checkpoint) {
+  constexpr size_t kMaxLines = 20;
+  std::string lines;
+  size_t n = 0;
+  for (const HubTensor& t : HubTensorsOf(config)) {
+    std::string what;
+    if (IsThere(t, checkpoint, &what) || ++n > kMaxLines) continue;
+    lines += "\n  " + what;
+  }
+  if (n == 0) return {};
+  if (n > kMaxLines) lines += fmt::format("\n  ... and {} more", n - kMaxLines);
+  return Fail(ErrorCode::kBadFile, "{}: {} tensor(s) of a {} model are not as they must be:{}",
+              checkpoint.path().string(), n, config.model_type, lines);
 }
 
 }  // namespace hadal

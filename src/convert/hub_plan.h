@@ -15,10 +15,13 @@
 namespace hadal {
 
 // Matrices in the chosen type; what FP8 does not cover in bf16; vectors and routers that are stored
-// in float32 stay so, since the file has them exactly. The two halves of kv_b_proj that newer GGUF
-// files keep become one again. kUnsupportedModel names a tensor that cannot be read.
-Result<std::vector<StreamedTensor>> PlanHubTensors(const ModelConfig& config,
-                                                   const Checkpoint& checkpoint,
-                                                   const TypeChoice& type);
+// in float32 stay so, since the file has them exactly.
+Result<std::vector<StreamedTensor>> StreamHubTensors(const ModelConfig& config,
+                                                     const Checkpoint& checkpoint,
+                                                     const TypeChoice& type);
+
+// Every tensor that a model of this configuration has is there and has its shape. kBadFile lists
+// those that are not.
+Status CheckComplete(const ModelConfig& config, const Checkpoint& checkpoint);
 
 }  // namespace hadal
