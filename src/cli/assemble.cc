@@ -45,8 +45,12 @@ fs::path ModelDirectory(const Config& config) {
 fs::path TokenizerDirectory(const Config& config) {
   const fs::path path = ModelDirectory(config);
   std::error_code ignored;
-  const bool beside = fs::is_regular_file(path, ignored) && !IsGguf(path);
-  return beside ? path.parent_path() : path;  // a GGUF file holds its own
+  return fs::is_regular_file(path, ignored) ? path.parent_path() : path;
+}
+
+fs::path TokenizerPath(const Config& config) {
+  fs::path path = ModelDirectory(config);
+  return IsGguf(path) ? path : TokenizerDirectory(config);
 }
 
 std::string ModelName(const Config& config) {
@@ -86,7 +90,7 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
 
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {
   HADAL_OK(CheckFiles(config));
-  HADAL_TRY(auto tokenizer, Tokenizer::Load(TokenizerDirectory(config)));
+  HADAL_TRY(auto tokenizer, Tokenizer::Load(TokenizerPath(config)));
   auto assembly = std::make_unique<Assembly>();
   LoadOptions load;
   load.max_step_tokens = config.engine.max_step_tokens;
