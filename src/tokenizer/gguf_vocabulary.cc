@@ -12,6 +12,9 @@ namespace {
 
 constexpr uint64_t kSeed = 0x67677566766F6361ull;
 
+// Text of the file as it may stand in a message.
+std::string Shown(std::string_view text) { return Quoted(RepairUtf8(text.substr(0, 240))); }
+
 tl::unexpected<Error> FailElement(std::string_view key, size_t index, std::string_view what) {
   std::string field = fmt::format("{}[{}]", key, index);
   std::string message = fmt::format("{}: {}", field, what);
@@ -30,7 +33,7 @@ Result<const SplitRules*> RulesOf(const GgufMetadata& metadata) {
   if (*model != "gpt2") {
     return FailField(ErrorCode::kUnsupportedModel, std::string(vocabulary::kModel),
                      "{} is {}; this build reads \"gpt2\" (byte-level BPE)", vocabulary::kModel,
-                     Quoted(*model));
+                     Shown(*model));
   }
   const std::string* pre = metadata.Text(vocabulary::kPre);
   if (pre == nullptr || pre->empty() || *pre == "default") {
@@ -45,7 +48,7 @@ Result<const SplitRules*> RulesOf(const GgufMetadata& metadata) {
   const SplitRules* rules = FindSplitRules(*pre);
   if (rules != nullptr) return rules;
   return FailField(ErrorCode::kUnsupportedModel, std::string(vocabulary::kPre),
-                   "{} is {}; this build reads {}", vocabulary::kPre, Quoted(*pre),
+                   "{} is {}; this build reads {}", vocabulary::kPre, Shown(*pre),
                    KnownSplitRules());
 }
 
@@ -112,12 +115,12 @@ class Reader {
         return FailElement(vocabulary::kTokens, id,
                            fmt::format("{} is not UTF-8; bytes are spelled in the byte-level "
                                        "alphabet",
-                                       Quoted(token)));
+                                       Shown(token)));
       }
       if (!by_string_.Insert(token, static_cast<TokenId>(id))) {
         return FailElement(
             vocabulary::kTokens, id,
-            fmt::format("repeats {} of index {}", Quoted(token), *by_string_.Find(token)));
+            fmt::format("repeats {} of index {}", Shown(token), *by_string_.Find(token)));
       }
     }
     return {};
@@ -131,16 +134,15 @@ class Reader {
       const size_t space = line.find(' ');
       if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
           line.find(' ', space + 1) != std::string_view::npos) {
-        return FailElement(
-            vocabulary::kMerges, rank,
-            fmt::format("{} is not two tokens with one space between", Quoted(line)));
+        return FailElement(vocabulary::kMerges, rank,
+                           fmt::format("{} is not two tokens with one space between", Shown(line)));
       }
       merged.assign(line.substr(0, space)).append(line.substr(space + 1));
       for (const std::string_view token :
            {line.substr(0, space), line.substr(space + 1), std::string_view(merged)}) {
         if (by_string_.Find(token)) continue;
         return FailElement(vocabulary::kMerges, rank,
-                           fmt::format("{} is not in {}", Quoted(token), vocabulary::kTokens));
+                           fmt::format("{} is not in {}", Shown(token), vocabulary::kTokens));
       }
     }
     return {};
@@ -245,7 +247,7 @@ class Reader {
     for (const auto& [name, id] :
          {std::pair("bos_token", bos_), std::pair("eos_token", eos_), std::pair("eot_token", eot_),
           std::pair("pad_token", padding_)}) {
-      if (!id) continue;
+      if (!id || types_[*id] == vocabulary::kUnused) continue;
       out += fmt::format(",\"{}\":", name);
       json::AppendString(out, (*tokens_)[*id]);
     }

@@ -128,6 +128,12 @@ TEST(GgufVocabulary, PaddingOfTheEmbeddingIsNoToken) {
   ASSERT_TRUE(tokenizer);
   EXPECT_EQ(tokenizer->vocab_size(), kTinySize);
   for (const TokenId id : tokenizer->Encode("[PAD265]", Special::kRecognise)) EXPECT_LT(id, 256);
+  // Not even where the file pads texts with it.
+  const GgufMetadata padded = With(MetadataOf(Tiny(), "", kTinySize + 5),
+                                   "tokenizer.ggml.padding_token_id", GgufValue::U32(kTinySize));
+  const auto texts = TokenizerTextsOfGguf(padded);
+  ASSERT_TRUE(texts) << texts.error().message;
+  EXPECT_THAT(texts->config_json, Not(HasSubstr("pad_token")));
 }
 
 TEST(GgufVocabulary, OtherRulesForTextThanThePublishedOnesAreKept) {
@@ -214,7 +220,7 @@ TEST(GgufVocabulary, DamagedTokensAreRefusedWithTheirIndex) {
   };
   refused(259, "", "tokenizer.ggml.tokens[259]: the token is empty");
   refused(259, "abc", "tokenizer.ggml.tokens[259]: repeats 'abc' of index 257");
-  refused(259, "a\xFF", "tokenizer.ggml.tokens[259]: 'a\\xff' is not UTF-8");
+  refused(259, "a\xFF", "tokenizer.ggml.tokens[259]: 'a�' is not UTF-8");
   refused(259, std::string(5000, 'a'), "tokenizer.ggml.tokens[259]: the token has 5000 bytes");
   ExpectRefused(m, ErrorCode::kBadFile, "has 263 elements; the limit is 100", {.max_vocab = 100});
   ExpectRefused(m, ErrorCode::kBadFile, "the limit is 50", {.max_file_bytes = 50});
@@ -244,7 +250,7 @@ TEST(GgufVocabulary, DamagedMergesAreRefusedWithTheirIndex) {
   refused("", "tokenizer.ggml.merges[1]");
   refused("nope c", "tokenizer.ggml.merges[1]: 'nope' is not in tokenizer.ggml.tokens");
   refused("c ab", "tokenizer.ggml.merges[1]: 'cab' is not in tokenizer.ggml.tokens");
-  refused("a\xFF c", "tokenizer.ggml.merges[1]: 'a\\xff' is not in");
+  refused("a\xFF c", "tokenizer.ggml.merges[1]: 'a�' is not in");
   ExpectRefused(m, ErrorCode::kBadFile, "the limit is 2", {.max_merges = 2});
   ExpectRefused(With(m, "tokenizer.ggml.merges", std::nullopt), ErrorCode::kBadFile, "is missing");
 }
