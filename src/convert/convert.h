@@ -23,7 +23,7 @@ struct ConvertOptions {
   TypeChoice type;
   // GGUF when the output ends in .gguf, otherwise a safetensors directory.
   int threads = 1;
-  std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress;  // of the output
+  std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress = {};  // of the output
   // Bytes kept in the file's metadata for PatchReport (text "hadal.loss"); 0: no such pair.
   size_t report_bytes = 0;
 };
