@@ -55,8 +55,7 @@ TEST_P(GoldenConversion, IsCloseInQ8) {
   const std::vector<float> original = LogitsOf(golden, golden);
   for (const fs::path& path : {dir / "q8.gguf", dir / "back"}) {
     const double error = RelativeDifference(LogitsOf(path, golden), original);
-    EXPECT_GT(error, 0) << path;
-    EXPECT_LT(error, 0.1) << path;
+    EXPECT_LT(error, 0.1) << path;  // 0 where rows are no whole blocks: those are f16
   }
 }
 

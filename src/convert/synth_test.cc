@@ -47,21 +47,20 @@ PublishedShape Small(std::string_view name) {
 
 class Synthesis : public testing::TestWithParam<const char*> {};
 
-TEST_P(Synthesis, RunsInEveryTypeOfBothFormats) {
+TEST_P(Synthesis, RunsInBothFormats) {
   const ConvertDirectory dir;
   const PublishedShape shape = Small(GetParam());
-  for (const TypeChoice& type : TypeChoices()) {
-    for (const FileFormat format : {FileFormat::kGguf, FileFormat::kSafetensors}) {
-      if (!type.Allows(format)) continue;
-      const bool gguf = format == FileFormat::kGguf;
-      const fs::path out = dir / (type.name + (gguf ? ".gguf" : ""));
-      SynthOptions options{.type = type, .format = format};
-      options.threads = 2;
-      const Status made = Synthesise(shape, out, options);
-      ASSERT_TRUE(made.has_value()) << out << ": " << made.error().message;
-      ExpectRuns(out);
-      EXPECT_TRUE(Tokenizer::Load(out).has_value());
-    }
+  for (const char* name : {"q4_k_m", "f16", "fp8"}) {
+    const TypeChoice type = *ParseTypeChoice(name);
+    const bool gguf = !type.both_formats && type.only == FileFormat::kGguf;
+    const fs::path out = dir / (type.name + (gguf ? ".gguf" : ""));
+    SynthOptions options{.type = type,
+                         .format = gguf ? FileFormat::kGguf : FileFormat::kSafetensors};
+    options.threads = 2;
+    const Status made = Synthesise(shape, out, options);
+    ASSERT_TRUE(made.has_value()) << out << ": " << made.error().message;
+    ExpectRuns(out);
+    EXPECT_TRUE(Tokenizer::Load(out).has_value());
   }
 }
 
