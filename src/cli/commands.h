@@ -61,6 +61,18 @@ struct QuantizeOptions {
   int64_t positions = 2048;
   int64_t answer_tokens = 1024;
 };
+struct ConvertCommand {
+  std::string in, out, type;
+};
+struct SynthCommand {
+  std::string shape, type, out, format;
+  int64_t layers = 0;  // 0: all
+  uint64_t seed = 1;
+};
+struct InspectOptions {
+  std::string path;
+  bool deep = false;
+};
 
 int Serve(const Shared& shared);
 int Chat(const Shared& shared, const ChatOptions& options);
@@ -69,6 +81,11 @@ int Logits(const Shared& shared, const LogitsOptions& options);
 int Tokenize(const Shared& shared, const TokenizeOptions& options);
 int Bench(const Shared& shared, const BenchOptions& options);
 int Quantize(const Shared& shared, const QuantizeOptions& options);
+int Convert(const Shared& shared, const ConvertCommand& command);
+int Synth(const Shared& shared, const SynthCommand& command);
+int Inspect(const Shared& shared, const InspectOptions& options);
+std::string TypeNames();   // of --type, "f32, bf16, ..."
+std::string ShapeNames();  // of --shape
 int ConfigCheck(const Shared& shared, const std::string& path);
 int ConfigPrint(const Shared& shared);
 int PrintVersion(const Shared& shared);

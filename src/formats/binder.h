@@ -25,9 +25,9 @@ class Binder {
  public:
   explicit Binder(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
-  // A float tensor (F32, F16, BF16, F8_E4M3) of exactly this shape; DecodeRows may read it.
-  // An F8_E4M3 matrix also needs `<name>_scale_inv` (F32, blocks rounded up at the edges), found
-  // in entry->scale_inv. nullptr when something is wrong: Finish() says what.
+  // A float tensor (F32, F16, BF16, F8_E4M3, blocks, 4-bit groups) of exactly this shape;
+  // DecodeRows may read it. An F8_E4M3 matrix also needs `<name>_scale_inv` (F32, blocks rounded up
+  // at the edges), found in entry->scale_inv. nullptr when something is wrong: Finish() says what.
   const TensorEntry* Require(std::string_view name, const Shape& shape);
   // The same, but nullptr without complaint when the checkpoint has no such tensor.
   const TensorEntry* Optional(std::string_view name, const Shape& shape);
@@ -38,7 +38,8 @@ class Binder {
 
   // kBadFile listing every problem (40 lines, then "... and N more"). Tensors that nobody asked for
   // are problems, except: Ignore()d ones, `*.rotary_emb.inv_freq` (old exports store it; it is
-  // computed), and `*_scale_inv` (taken with its FP8 matrix, otherwise without meaning).
+  // computed), biases of zeros beside 4-bit groups, and `*_scale_inv` (taken with its FP8 matrix,
+  // otherwise without meaning).
   Status Finish();
 
  private:
@@ -46,6 +47,7 @@ class Binder {
   bool CheckScale(const TensorEntry& entry);
   void Complain(std::string line);
   bool Expected(const TensorEntry& entry) const;
+  bool IsZeroBias(const TensorEntry& entry) const;
 
   const Checkpoint& checkpoint_;
   std::set<const TensorEntry*> claimed_;

@@ -9,7 +9,8 @@ namespace {
 
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kDataAlignment = 64;
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own bound
+constexpr uint64_t kMaxHeaderBytes =
+    SafetensorsLimits{}.max_header_bytes;  // or it could not be read
 
 // {"__metadata__":{...},"name":{...},...}
 class Header {

@@ -70,8 +70,8 @@ class Model {
   virtual void set_hidden_tap(HiddenTap tap) = 0;
 };
 
-// Opens the checkpoint (a directory or a .safetensors file beside its config.json), resolves the
-// family by model_type, binds and prepares the weights. Everything is copied into the backend's
+// Opens the checkpoint (a directory, a .safetensors file beside its config.json, or a .gguf file),
+// resolves the family by model_type, binds and prepares the weights. Everything is copied into the backend's
 // memory: the files are not needed afterwards, and changing or cutting them changes nothing.
 // kUnsupportedModel lists the supported architectures; kBadFile lists all missing, extra and
 // misshapen tensors at once, or the tensors that hold NaN or infinity, or a file cut while it is
