@@ -5,6 +5,7 @@
 #include "cli/terminal.h"
 #include "engine/engine.h"
 #include "engine/model_runner.h"
+#include "formats/gguf.h"
 #include "service/local_chat_service.h"
 #include "tokenizer/tokenizer.h"
 
@@ -47,6 +48,11 @@ fs::path TokenizerDirectory(const Config& config) {
   return fs::is_regular_file(path, ignored) ? path.parent_path() : path;
 }
 
+fs::path TokenizerPath(const Config& config) {
+  fs::path path = ModelDirectory(config);
+  return IsGguf(path) ? path : TokenizerDirectory(config);
+}
+
 std::string ModelName(const Config& config) {
   if (!config.model.name.empty()) return config.model.name;
   if (config.model.path.empty()) return "hadal-demo";
@@ -84,7 +90,7 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
 
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {
   HADAL_OK(CheckFiles(config));
-  HADAL_TRY(auto tokenizer, Tokenizer::Load(TokenizerDirectory(config)));
+  HADAL_TRY(auto tokenizer, Tokenizer::Load(TokenizerPath(config)));
   auto assembly = std::make_unique<Assembly>();
   LoadOptions load;
   load.max_step_tokens = config.engine.max_step_tokens;

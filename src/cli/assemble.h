@@ -18,6 +18,8 @@ namespace hadal::cli {
 std::filesystem::path ModelDirectory(const Config& config);
 // Where tokenizer.json is: the model's directory.
 std::filesystem::path TokenizerDirectory(const Config& config);
+// What the tokenizer is loaded from: a GGUF file holds its own, else TokenizerDirectory.
+std::filesystem::path TokenizerPath(const Config& config);
 std::string ModelName(const Config& config);  // model.name, "hadal-demo", or the directory's name
 
 Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved

@@ -66,7 +66,7 @@ Status Run(const Tokenizer& tokenizer, const TokenizeOptions& options) {
 
 int Tokenize(const Shared& shared, const TokenizeOptions& options) {
   if (Status s = CheckFiles(shared.config); !s) return PrintError(shared, s.error());
-  auto tokenizer = Tokenizer::Load(TokenizerDirectory(shared.config));
+  auto tokenizer = Tokenizer::Load(TokenizerPath(shared.config));
   if (!tokenizer) return PrintError(shared, tokenizer.error());
   const Status status = Run(**tokenizer, options);
   return status ? 0 : PrintError(shared, status.error());

@@ -57,8 +57,9 @@ const TensorEntry* Binder::RequireInteger(std::string_view name, const Shape& sh
   const TensorEntry* entry = checkpoint_.Find(name);
   if (entry == nullptr) return Require(name, shape);
   claimed_.insert(entry);
-  if (entry->readable() && entry->dtype == dtype && entry->shape == shape) return entry;
-  Complain(fmt::format("wrong: {} is {} {}, expected {} {}", Quoted(name), entry->stored->name,
+  const bool plain = entry->stored != nullptr && entry->readable();
+  if (plain && entry->dtype == dtype && entry->shape == shape) return entry;
+  Complain(fmt::format("wrong: {} is {} {}, expected {} {}", Quoted(name), entry->type_name(),
                        entry->shape.ToString(), NameOf(dtype), shape.ToString()));
   return nullptr;
 }
@@ -70,12 +71,13 @@ const TensorEntry* Binder::Match(const TensorEntry& entry, const Shape& shape) {
                          entry.shape.ToString(), shape.ToString()));
     return nullptr;
   }
-  if (entry.readable() && entry.dtype == DType::kF8E4M3) {
+  const bool plain = entry.stored != nullptr && entry.readable();
+  if (plain && entry.dtype == DType::kF8E4M3) {
     return CheckScale(entry) ? &entry : nullptr;
   }
   if (IsDecodable(entry)) return &entry;
-  Complain(fmt::format("wrong dtype: {} is {}; F32, F16, BF16 or F8_E4M3 can be read",
-                       Quoted(entry.name), entry.stored->name));
+  Complain(fmt::format("wrong dtype: {} is {}; F32, F16, BF16, F8_E4M3 or blocks can be read",
+                       Quoted(entry.name), entry.type_name()));
   return nullptr;
 }
 
@@ -113,7 +115,7 @@ bool Binder::Expected(const TensorEntry& entry) const {
 Status Binder::Finish() {
   for (const auto& entry : checkpoint_.entries()) {
     if (Expected(entry)) continue;
-    Complain(fmt::format("unexpected: {} {} {}", Quoted(entry.name), entry.stored->name,
+    Complain(fmt::format("unexpected: {} {} {}", Quoted(entry.name), entry.type_name(),
                          entry.shape.ToString()));
   }
   if (problem_count_ == 0) return {};
@@ -122,8 +124,9 @@ Status Binder::Finish() {
   if (problem_count_ > kMaxLines) {
     text += fmt::format("\n  ... and {} more", problem_count_ - kMaxLines);
   }
-  return Fail(ErrorCode::kBadFile, "{}: {} problem(s) between the tensors and config.json:{}",
-              checkpoint_.path().string(), problem_count_, text);
+  return Fail(ErrorCode::kBadFile, "{}: {} problem(s) between the tensors and {}:{}",
+              checkpoint_.path().string(), problem_count_,
+              checkpoint_.gguf() == nullptr ? "config.json" : "the metadata", text);
 }
 
 }  // namespace hadal

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "formats/gguf_model.h"
 #include "formats/json_text.h"
 
 namespace hadal {
@@ -117,6 +118,27 @@ int64_t TensorEntry::rows() const {
   return n;
 }
 
+uint64_t TensorEntry::stored_bytes() const {
+  if (int4 == nullptr) return bytes.size();
+  return int4->qweight->bytes.size() + int4->qzeros->bytes.size() + int4->scales->bytes.size() +
+         (int4->g_idx == nullptr ? 0 : int4->g_idx->bytes.size());
+}
+
+std::string_view TensorEntry::type_name() const {
+  if (int4 != nullptr) return "4-bit groups";
+  return quant ? NameOf(*quant) : stored->name;
+}
+
+Result<std::unique_ptr<Checkpoint>> Checkpoint::OfGguf(std::unique_ptr<GgufFile> file,
+                                                       const ModelConfig& config) {
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
+  checkpoint->path_ = file->path();
+  checkpoint->gguf_ = std::move(file);
+  HADAL_TRY(checkpoint->entries_, EntriesOfGguf(*checkpoint->gguf_, config));
+  HADAL_OK(checkpoint->FinishEntries());
+  return checkpoint;
+}
+
 Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& path,
                                                      const CheckpointOptions& options) {
   if (options.block.rows < 1 || options.block.cols < 1) {
@@ -127,6 +149,11 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& path,
   const fs::file_status status = fs::status(path, ec);
   if (!fs::exists(status)) {
     return Fail(ErrorCode::kNotFound, "there is no checkpoint at {}", Quoted(path.string()));
+  }
+  if (!fs::is_directory(status) && IsGguf(path)) {
+    HADAL_TRY(auto file, GgufFile::Open(path));
+    HADAL_TRY(const ModelConfig config, ModelConfigOfGguf(*file));
+    return OfGguf(std::move(file), config);
   }
   std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
   checkpoint->path_ = path;
@@ -143,7 +170,8 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& path,
     return RefusePickle(path);
   } else if (path.extension() != ".safetensors") {
     return Fail(ErrorCode::kUnsupportedModel,
-                "{} is not a .safetensors file; that and a directory of them are what can be read",
+                "{} is neither a .safetensors nor a GGUF file; these and a directory of the first "
+                "are what can be read",
                 Quoted(path.string()));
   } else {
     HADAL_OK(checkpoint->OpenSingle(path, options));
@@ -173,7 +201,8 @@ Status Checkpoint::AddShard(const fs::path& file, const CheckpointOptions& optio
 
 Status Checkpoint::OpenSingle(const fs::path& file, const CheckpointOptions& options) {
   HADAL_OK(AddShard(file, options));
-  return FinishEntries();
+  HADAL_OK(FinishEntries());
+  return options.int4 ? JoinInt4(*options.int4) : Status{};
 }
 
 Status Checkpoint::OpenIndexed(const fs::path& index, const CheckpointOptions& options) {
@@ -207,7 +236,8 @@ Status Checkpoint::OpenIndexed(const fs::path& index, const CheckpointOptions& o
                             Quoted(entry.file->filename().string())));
     }
   }
-  return wrong.Done(index, "difference(s) between the index and its shards");
+  HADAL_OK(wrong.Done(index, "difference(s) between the index and its shards"));
+  return options.int4 ? JoinInt4(*options.int4) : Status{};
 }
 
 Status Checkpoint::FinishEntries() {
@@ -220,7 +250,8 @@ Status Checkpoint::FinishEntries() {
                      Quoted(entries_[i].file->string()));
   }
   for (auto& entry : entries_) {
-    if (entry.dtype == DType::kF8E4M3) entry.scale_inv = Find(entry.name + "_scale_inv");
+    if (entry.stored != nullptr && entry.dtype == DType::kF8E4M3)
+      entry.scale_inv = Find(entry.name + "_scale_inv");
   }
   return {};
 }
@@ -241,11 +272,12 @@ std::vector<std::string_view> Checkpoint::names() const {
 
 uint64_t Checkpoint::total_bytes() const {
   uint64_t total = 0;
-  for (const auto& entry : entries_) total += entry.bytes.size();
+  for (const auto& entry : entries_) total += entry.stored_bytes();
   return total;
 }
 
 bool Checkpoint::damaged() const {
+  if (gguf_ != nullptr && gguf_->damaged()) return true;
   return std::any_of(shards_.begin(), shards_.end(), [](const auto& s) { return s->damaged(); });
 }
 

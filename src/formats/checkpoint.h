@@ -7,8 +7,10 @@
 // Thread rule: immutable after Open; any thread may read it.
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +24,8 @@
 #include "quant/quant_type.h"
 
 namespace hadal {
+
+struct ModelConfig;
 
 // Rows x columns of an FP8 matrix that share one scale (quantization_config.weight_block_size).
 struct ScaleBlock {
@@ -39,10 +43,18 @@ struct RowOrder {
 
 struct TensorEntry;
 
+// quantization_config of AWQ and GPTQ checkpoints.
+enum class Int4Kind { kAwq, kGptq };
+struct Int4Config {
+  Int4Kind kind = Int4Kind::kAwq;
+  int64_t group_size = 128;  // columns that share a scale and a zero; a multiple of 32
+  int zero_offset = 0;       // 1: GPTQ's first format stores zero - 1
+  bool operator==(const Int4Config&) const = default;
+};
+
 // A matrix of AWQ or GPTQ, 4 bit, as the hub stores it; the entry's own shape is [out, in].
 struct Int4Groups {
-  enum class Kind { kAwq, kGptq };
-  Kind kind = Kind::kAwq;
+  Int4Kind kind = Int4Kind::kAwq;
   const TensorEntry* qweight = nullptr;  // I32: AWQ [in, out / 8], GPTQ [in / 8, out]
   const TensorEntry* qzeros = nullptr;   // I32 [in / group, out / 8]
   const TensorEntry* scales = nullptr;   // F16 or BF16 [in / group, out]
@@ -56,7 +68,9 @@ struct TensorEntry {
   // Set: `bytes` are rows of blocks and dtype and stored have no meaning.
   std::optional<QuantType> quant;
   RowOrder row_order;
-  const Int4Groups* int4 = nullptr;  // set: quant is kU4Z (or empty with g_idx), bytes are empty
+  // Set: bytes are empty; quant is kU4Z, or empty where its blocks could not hold the values
+  // exactly (act-order, bf16 scales).
+  const Int4Groups* int4 = nullptr;
   // Meaningful when readable(); a Binder hands out only readable entries.
   DType dtype = DType::kF32;
   const StoredDType* stored = nullptr;
@@ -74,10 +88,13 @@ struct TensorEntry {
   // The tensor as a matrix: columns are the last dimension, rows all others; a vector is one row.
   int64_t cols() const { return shape.rank() == 0 ? 1 : shape[shape.rank() - 1]; }
   int64_t rows() const;
+  uint64_t stored_bytes() const;       // in its file, scales of int4 groups included
+  std::string_view type_name() const;  // as its file spells it: "BF16", "q4_k", "4-bit groups"
 };
 
 struct CheckpointOptions {
-  ScaleBlock block;  // from ModelConfig::quantization
+  ScaleBlock block;                // from ModelConfig::quantization
+  std::optional<Int4Config> int4;  // from ModelConfig::int4
   SafetensorsLimits limits;
   size_t max_shards = 1000;
   size_t max_tensors = 1'000'000;       // over all shards
@@ -86,11 +103,16 @@ struct CheckpointOptions {
 
 class Checkpoint {
  public:
-  // A directory with model.safetensors or model.safetensors.index.json (when both exist the single
-  // file is taken, as transformers does), or one .safetensors file. kNotFound, kIo, kBadFile;
-  // kUnsupportedModel for pickle files (.bin, .pt, .pth, .pkl, .ckpt), which are never read.
+  // A GGUF file, any part of a split one; or a directory with model.safetensors or
+  // model.safetensors.index.json (when both exist the single file is taken, as transformers does),
+  // or one .safetensors file. kNotFound, kIo, kBadFile; kUnsupportedModel for pickle files (.bin,
+  // .pt, .pth, .pkl, .ckpt), which are never read.
   static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path,
                                                   const CheckpointOptions& options = {});
+
+  // `config` is ModelConfigOfGguf's of this file.
+  static Result<std::unique_ptr<Checkpoint>> OfGguf(std::unique_ptr<GgufFile> file,
+                                                    const ModelConfig& config);
 
   const TensorEntry* Find(std::string_view name) const;              // nullptr when absent
   std::span<const TensorEntry> entries() const { return entries_; }  // sorted by name
@@ -101,6 +123,7 @@ class Checkpoint {
   bool damaged() const;
   const std::filesystem::path& path() const { return path_; }
   const ScaleBlock& block() const { return block_; }
+  const GgufFile* gguf() const { return gguf_.get(); }  // nullptr when it is not one
 
  private:
   Checkpoint() = default;
@@ -108,10 +131,14 @@ class Checkpoint {
   Status OpenIndexed(const std::filesystem::path& index, const CheckpointOptions& options);
   Status AddShard(const std::filesystem::path& file, const CheckpointOptions& options);
   Status FinishEntries();
+  Status JoinInt4(const Int4Config& config);
 
   std::filesystem::path path_;
   ScaleBlock block_;
   std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::unique_ptr<GgufFile> gguf_;
+  std::deque<TensorEntry> int4_parts_;  // qweight, qzeros, scales, g_idx; not in entries_
+  std::deque<Int4Groups> int4_groups_;
   std::vector<TensorEntry> entries_;  // sorted by name; not resized after Open
 };
 

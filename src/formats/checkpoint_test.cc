@@ -190,7 +190,7 @@ TEST(Checkpoint, SaysWhatItLooksForWhenThereIsNothing) {
   EXPECT_THAT(OpenRefusal(dir.path(), ErrorCode::kNotFound), HasSubstr("model.safetensors"));
   EXPECT_THAT(OpenRefusal(dir / "absent", ErrorCode::kNotFound), HasSubstr("no checkpoint"));
   EXPECT_THAT(OpenRefusal(dir.Write("m.txt", "x"), ErrorCode::kUnsupportedModel),
-              HasSubstr("not a .safetensors file"));
+              HasSubstr("neither a .safetensors nor a GGUF file"));
 }
 
 TEST(Checkpoint, AFileThatShrinksWhileMappedIsReportedDamaged) {

@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "base/check.h"
 #include "formats/checkpoint.h"
+#include "formats/int4.h"
+#include "quant/codec.h"
 
 namespace hadal {
 namespace {
@@ -37,9 +40,48 @@ void DecodeF8Row(const TensorEntry& entry, int64_t row, float* out) {
   }
 }
 
+// Where row r of the hub's order is stored (RowOrder).
+int64_t StoredRow(const RowOrder& order, int64_t r) {
+  const int64_t in_head = r % order.head_dim, half = order.head_dim / 2;
+  return r - in_head + 2 * (in_head % half) + in_head / half;
+}
+
+void DecodePlain(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out) {
+  const int64_t n = n_rows * entry.cols();
+  const std::byte* in =
+      entry.bytes.data() + static_cast<size_t>(row0 * entry.cols()) * SizeOf(entry.dtype);
+  if (entry.dtype == DType::kF32) {
+    if (n > 0) std::memcpy(out, in, static_cast<size_t>(n) * sizeof(float));
+  } else if (entry.dtype == DType::kBf16) {
+    for (int64_t i = 0; i < n; ++i) out[i] = Bf16ToFloat(Load<uint16_t>(in, i));
+  } else {
+    for (int64_t i = 0; i < n; ++i) out[i] = F16ToFloat(Load<uint16_t>(in, i));
+  }
+}
+
+// Rows in the order in which they are stored.
+void DecodeStored(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out) {
+  const int64_t cols = entry.cols();
+  if (entry.int4 != nullptr) {
+    DecodeInt4(entry, row0, n_rows, out);
+  } else if (entry.quant) {
+    const std::byte* in = entry.bytes.data() + row0 * RowBytes(*entry.quant, cols);
+    DecodeBlocks(*entry.quant, in, n_rows * cols, out);
+  } else if (entry.dtype == DType::kF8E4M3) {
+    for (int64_t r = 0; r < n_rows; ++r) DecodeF8Row(entry, row0 + r, out + r * cols);
+  } else {
+    DecodePlain(entry, row0, n_rows, out);
+  }
+}
+
+void CheckRows(const TensorEntry& entry, int64_t row0, int64_t n_rows) {
+  CHECK(row0 >= 0 && n_rows >= 0 && row0 <= entry.rows() && n_rows <= entry.rows() - row0);
+}
+
 }  // namespace
 
 bool IsDecodable(const TensorEntry& entry) {
+  if (entry.quant || entry.int4 != nullptr) return true;
   if (!entry.readable()) return false;
   switch (entry.dtype) {
     case DType::kF32:
@@ -59,20 +101,36 @@ bool IsDecodable(const TensorEntry& entry) {
 
 void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out) {
   CHECK(IsDecodable(entry));
-  CHECK(row0 >= 0 && n_rows >= 0 && row0 <= entry.rows() && n_rows <= entry.rows() - row0);
+  CheckRows(entry, row0, n_rows);
+  const RowOrder& order = entry.row_order;
+  if (order.head_dim == 0) return DecodeStored(entry, row0, n_rows, out);
   const int64_t cols = entry.cols();
-  if (entry.dtype == DType::kF8E4M3) {
-    for (int64_t r = 0; r < n_rows; ++r) DecodeF8Row(entry, row0 + r, out + r * cols);
+  if (entry.shape.rank() > 1) {
+    for (int64_t r = row0; r < row0 + n_rows; ++r, out += cols) {
+      DecodeStored(entry, StoredRow(order, r), 1, out);
+    }
+  } else if (n_rows == 1) {  // a bias: its elements are the rows of the matrix
+    std::vector<float> stored(static_cast<size_t>(cols));
+    DecodeStored(entry, 0, 1, stored.data());
+    for (int64_t r = 0; r < cols; ++r) out[r] = stored[static_cast<size_t>(StoredRow(order, r))];
+  }
+}
+
+void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out) {
+  CHECK(entry.quant.has_value());
+  CheckRows(entry, row0, n_rows);
+  if (entry.int4 != nullptr) return ReadInt4Blocks(entry, row0, n_rows, out);
+  const auto bytes = static_cast<size_t>(RowBytes(*entry.quant, entry.cols()));
+  const auto at = [&](int64_t row) {
+    return entry.bytes.data() + static_cast<size_t>(row) * bytes;
+  };
+  if (entry.row_order.head_dim == 0) {
+    if (n_rows > 0) std::memcpy(out, at(row0), static_cast<size_t>(n_rows) * bytes);
     return;
   }
-  const int64_t n = n_rows * cols;
-  const std::byte* in = entry.bytes.data() + static_cast<size_t>(row0 * cols) * SizeOf(entry.dtype);
-  if (entry.dtype == DType::kF32) {
-    if (n > 0) std::memcpy(out, in, static_cast<size_t>(n) * sizeof(float));
-  } else if (entry.dtype == DType::kBf16) {
-    for (int64_t i = 0; i < n; ++i) out[i] = Bf16ToFloat(Load<uint16_t>(in, i));
-  } else {
-    for (int64_t i = 0; i < n; ++i) out[i] = F16ToFloat(Load<uint16_t>(in, i));
+  CHECK(entry.shape.rank() > 1);
+  for (int64_t r = row0; r < row0 + n_rows; ++r, out += bytes) {
+    std::memcpy(out, at(StoredRow(entry.row_order, r)), bytes);
   }
 }
 

@@ -125,11 +125,14 @@ class GgufFile {
   // first part's. kNotFound names the missing part.
   static Result<std::unique_ptr<GgufFile>> Open(const std::filesystem::path& path,
                                                 const GgufLimits& limits = {});
+  // A single file that is in memory already; path() is empty.
+  static Result<std::unique_ptr<GgufFile>> FromMemory(std::vector<std::byte> bytes,
+                                                      const GgufLimits& limits = {});
   const GgufMetadata& metadata() const { return metadata_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // of all parts
   const GgufTensor* Find(std::string_view name) const;                 // nullptr when absent
   std::span<const std::byte> bytes(const GgufTensor& t) const {        // may be unaligned
-    return parts_[t.part]->bytes().subspan(t.begin, t.end - t.begin);
+    return parts_[t.part].bytes.subspan(t.begin, t.end - t.begin);
   }
   const std::filesystem::path& path() const { return path_; }  // as given to Open
   uint32_t version() const { return version_; }
@@ -138,13 +141,20 @@ class GgufFile {
   bool damaged() const;          // a part shrank while mapped
 
  private:
+  struct Part {
+    std::unique_ptr<MappedFile> mapped;
+    std::vector<std::byte> memory;  // when it is not mapped
+    std::span<const std::byte> bytes;
+  };
   GgufFile() = default;
+  Status AddPart(std::unique_ptr<MappedFile> mapped, std::vector<std::byte> memory,
+                 GgufHeader header);
   std::filesystem::path path_;
   uint32_t version_ = 3;
   GgufMetadata metadata_;
-  std::vector<std::unique_ptr<MappedFile>> parts_;
+  std::vector<Part> parts_;
   std::vector<GgufTensor> tensors_;
-  std::map<std::string_view, size_t> index_;
+  std::map<std::string, size_t, std::less<>> index_;
 };
 
 // True when the path names a GGUF file: the extension, or the magic of an existing file.

@@ -47,7 +47,14 @@ struct GgufTensorPlan {
 Result<std::vector<GgufTensorPlan>> PlanGgufTensors(const ModelConfig& config,
                                                     const Checkpoint& checkpoint);
 
-// config.json of a ModelConfig, as the hub's files spell it (for safetensors made from GGUF).
+// The tensors of a hub checkpoint, under its names, for safetensors made from GGUF: k_b_proj and
+// v_b_proj become kv_b_proj again. The checkpoint outlives the plan.
+Result<std::vector<GgufTensorPlan>> PlanHubTensors(const ModelConfig& config,
+                                                   const Checkpoint& checkpoint);
+
+// config.json of a ModelConfig, as the hub's files spell it (for safetensors made from GGUF). FP8
+// blocks are said, 4-bit groups are not: what is written are decoded values. kUnsupportedModel for
+// frequency divisors that no llama3 settings give.
 Result<std::string> ConfigJsonOf(const ModelConfig& config);
 std::string GenerationConfigJsonOf(const GenerationConfig& config);
 

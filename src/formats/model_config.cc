@@ -4,19 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "formats/config_limits.h"
 #include "formats/config_reader.h"
 #include "formats/json_text.h"
 #include "formats/rope_config.h"
 
 namespace hadal {
 namespace {
-
-// Far above every model there is, and small enough that size x size x count stays below 2^63.
-constexpr int64_t kMaxSize = int64_t{1} << 20;   // hidden, intermediate, ranks, head dims
-constexpr int64_t kMaxCount = int64_t{1} << 14;  // layers, heads, experts, groups
-constexpr int64_t kMaxVocab = int64_t{1} << 24;  // rows of the embedding
-constexpr int64_t kMaxTokens = (int64_t{1} << 31) - 1;
-constexpr double kMinEps = 1e-30;  // still a normal float32
 
 void ReadSizes(ConfigReader& r, ModelConfig& c) {
   c.vocab_size = r.Int("vocab_size", 1, kMaxVocab);
@@ -181,19 +175,10 @@ void ReadIntermediateSize(ConfigReader& r, ModelConfig& c) {
                                    : r.Int("intermediate_size", 1, kMaxSize);
 }
 
-void ReadQuantization(ConfigReader& top, ModelConfig& c) {
-  const nlohmann::json* object = top.Get("quantization_config");
-  if (object == nullptr) return;
-  if (!object->is_object()) {
-    return top.Problem(ErrorCode::kBadFile, "quantization_config", "it must be an object");
-  }
-  ConfigReader r(*object, "quantization_config.");
+void ReadFp8(ConfigReader& r, ModelConfig& c) {
   const auto unsupported = [&](const char* key, std::string_view right) {
     r.Problem(ErrorCode::kUnsupportedModel, key, right);
   };
-  if (r.Text("quant_method") != "fp8") {
-    unsupported("quant_method", "only 'fp8' in blocks is supported");
-  }
   if (r.MaybeText("fmt").value_or("e4m3") != "e4m3") unsupported("fmt", "only 'e4m3' is supported");
   if (r.MaybeText("activation_scheme").value_or("dynamic") != "dynamic") {
     unsupported("activation_scheme", "only 'dynamic' is supported");
@@ -204,6 +189,56 @@ void ReadQuantization(ConfigReader& top, ModelConfig& c) {
   }
   if (r.ok()) {
     c.quantization = QuantizationConfig{.weight_block_size = {blocks[0], blocks[1]}};
+  }
+}
+
+// AWQ as AutoAWQ writes it, GPTQ as AutoGPTQ and GPTQModel do.
+void ReadInt4(ConfigReader& r, Int4Kind kind, ModelConfig& c) {
+  const auto unsupported = [&](const char* key, std::string_view right) {
+    r.Problem(ErrorCode::kUnsupportedModel, key, right);
+  };
+  Int4Config int4{.kind = kind};
+  const char* bits = r.Get("w_bit") != nullptr ? "w_bit" : "bits";
+  if (r.Int(bits, 1, 64) != 4) unsupported(bits, "only 4 bits are supported");
+  const char* group = r.Get("q_group_size") != nullptr ? "q_group_size" : "group_size";
+  int4.group_size = r.Int(group, -1, kMaxSize);
+  if (int4.group_size < 32 || int4.group_size % 32 != 0) {
+    unsupported(group, "groups of a multiple of 32 columns are supported");
+  }
+  if (kind == Int4Kind::kAwq) {
+    std::string version = r.MaybeText("version").value_or("gemm");
+    if (version != "gemm" && version != "GEMM") unsupported("version", "only 'gemm' is supported");
+    if (!r.MaybeBool("zero_point").value_or(true)) {
+      unsupported("zero_point", "only true is supported");
+    }
+  } else {
+    const std::string format = r.MaybeText("checkpoint_format").value_or("gptq");
+    if (format == "gptq") {
+      int4.zero_offset = 1;
+    } else if (format != "gptq_v2") {
+      unsupported("checkpoint_format", "'gptq' and 'gptq_v2' are supported");
+    }
+  }
+  if (r.ok()) c.int4 = int4;
+}
+
+void ReadQuantization(ConfigReader& top, ModelConfig& c) {
+  const nlohmann::json* object = top.Get("quantization_config");
+  if (object == nullptr) return;
+  if (!object->is_object()) {
+    return top.Problem(ErrorCode::kBadFile, "quantization_config", "it must be an object");
+  }
+  ConfigReader r(*object, "quantization_config.");
+  const std::string method = r.Text("quant_method");
+  if (method == "fp8") {
+    ReadFp8(r, c);
+  } else if (method == "awq") {
+    ReadInt4(r, Int4Kind::kAwq, c);
+  } else if (method == "gptq") {
+    ReadInt4(r, Int4Kind::kGptq, c);
+  } else {
+    r.Problem(ErrorCode::kUnsupportedModel, "quant_method",
+              "'fp8' in blocks, 'awq' and 'gptq' are supported");
   }
   top.Adopt(r.status());
 }

@@ -38,6 +38,7 @@ struct RopeConfig {
   // for llama3 scaling, of which GGUF files do not keep the parameters.
   std::vector<double> frequency_divisors;
 
+  bool operator==(const RopeConfig&) const = default;
   // 0.1 * m * ln(factor) + 1 (YaRN paper, section 3.4); 1 without scaling. With m =
   // mscale_all_dim, its square belongs in the softmax scale of MLA.
   double YarnMscale(double m) const;
@@ -53,6 +54,7 @@ enum class TopkMethod { kGreedy, kGroupLimitedGreedy, kNoauxTc };
 
 struct QuantizationConfig {  // quant_method fp8: E4M3 with one scale per block
   ScaleBlock weight_block_size;
+  bool operator==(const QuantizationConfig&) const = default;
 };
 
 // 0 or an empty optional means that the file does not say, where a default is not given here.
@@ -102,7 +104,9 @@ struct ModelConfig {
 
   int64_t num_nextn_predict_layers = 0;  // stored after the num_hidden_layers
   std::optional<QuantizationConfig> quantization;
+  std::optional<Int4Config> int4;  // quant_method awq or gptq
 
+  bool operator==(const ModelConfig&) const = default;
   bool is_mla() const { return kv_lora_rank > 0; }
   bool is_moe() const { return n_routed_experts > 0; }
 };
@@ -115,6 +119,7 @@ struct GenerationConfig {
   std::optional<bool> do_sample;
   std::optional<TokenId> bos_token_id;
   std::vector<TokenId> eos_token_ids;
+  bool operator==(const GenerationConfig&) const = default;
 };
 
 struct ConfigLimits {

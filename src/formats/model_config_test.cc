@@ -232,8 +232,7 @@ TEST(ModelConfig, ModelsItDoesNotRunAreUnsupportedNotBroken) {
   unsupported(Dense(), "/partial_rotary_factor", 0.5);
   unsupported(Moe(), "/scoring_func", "sqrtsoftplus");
   unsupported(Moe(), "/topk_method", "hash");
-  unsupported(Moe(), "/quantization_config/quant_method", "gptq");
-  unsupported(Moe(), "/quantization_config/quant_method", "awq");
+  unsupported(Moe(), "/quantization_config/quant_method", "bitsandbytes");
   unsupported(Moe(), "/quantization_config/fmt", "e5m2");
   unsupported(Moe(), "/quantization_config/activation_scheme", "static");
   unsupported(Moe(), "/quantization_config/weight_block_size", nullptr);

@@ -3,12 +3,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "formats/config_limits.h"
+
 namespace hadal {
 namespace {
-
-constexpr double kMaxTheta = 1e15;
-constexpr double kMaxFactor = 1e6;
-constexpr int64_t kMaxTokens = (int64_t{1} << 31) - 1;
 
 void ReadType(ConfigReader& r, RopeConfig& rope) {
   const char* key = r.Get("rope_type") != nullptr ? "rope_type" : "type";
@@ -28,8 +26,8 @@ void ReadType(ConfigReader& r, RopeConfig& rope) {
 }
 
 void ReadLlama3(ConfigReader& r, RopeConfig& rope) {
-  rope.low_freq_factor = r.Real("low_freq_factor", 1e-3, kMaxFactor);
-  rope.high_freq_factor = r.Real("high_freq_factor", 1e-3, kMaxFactor);
+  rope.low_freq_factor = r.Real("low_freq_factor", 1e-3, kMaxRopeFactor);
+  rope.high_freq_factor = r.Real("high_freq_factor", 1e-3, kMaxRopeFactor);
   rope.original_max_position_embeddings = r.Int("original_max_position_embeddings", 1, kMaxTokens);
   if (r.ok() && rope.high_freq_factor <= rope.low_freq_factor) {
     r.Problem(ErrorCode::kBadFile, "high_freq_factor",
@@ -41,8 +39,8 @@ void ReadYarn(ConfigReader& r, RopeConfig& rope, int64_t max_position_embeddings
   // transformers takes the model's own length when the original one is not given.
   rope.original_max_position_embeddings =
       r.IntOr("original_max_position_embeddings", 1, kMaxTokens, max_position_embeddings);
-  rope.beta_fast = r.RealOr("beta_fast", 1e-3, kMaxFactor, 32);
-  rope.beta_slow = r.RealOr("beta_slow", 1e-3, kMaxFactor, 1);
+  rope.beta_fast = r.RealOr("beta_fast", 1e-3, kMaxRopeFactor, 32);
+  rope.beta_slow = r.RealOr("beta_slow", 1e-3, kMaxRopeFactor, 1);
   rope.mscale = r.MaybeReal("mscale", 0, 100);
   rope.mscale_all_dim = r.MaybeReal("mscale_all_dim", 0, 100);
   rope.attention_factor = r.MaybeReal("attention_factor", 1e-3, 1e3);
@@ -83,7 +81,8 @@ RopeConfig ReadRope(ConfigReader& top, int64_t max_position_embeddings) {
   ReadType(r, rope);
   RefusePartial(r);
   rope.theta = r.RealOr("rope_theta", 1.0, kMaxTheta, rope.theta);
-  if (r.ok() && rope.type != RopeType::kDefault) rope.factor = r.Real("factor", 1.0, kMaxFactor);
+  if (r.ok() && rope.type != RopeType::kDefault)
+    rope.factor = r.Real("factor", 1.0, kMaxRopeFactor);
   if (r.ok() && rope.type == RopeType::kLlama3) ReadLlama3(r, rope);
   if (r.ok() && rope.type == RopeType::kYarn) ReadYarn(r, rope, max_position_embeddings);
   top.Adopt(r.status());

@@ -39,8 +39,8 @@ struct WeightSource {
   // Set when every row is stored in blocks of one type: a backend that has kernels for it keeps the
   // blocks' values exactly instead of decoding them to another format. read_blocks gives rows as
   // [n][RowBytes(*blocks, cols)]; called from several threads.
-  std::optional<QuantType> blocks;
-  std::function<void(int64_t row0, int64_t n, std::byte* out)> read_blocks;
+  std::optional<QuantType> blocks = std::nullopt;
+  std::function<void(int64_t row0, int64_t n, std::byte* out)> read_blocks = nullptr;
 };
 
 // Resident formats of matrices. kF32 holds for every matrix; the others for those whose source is

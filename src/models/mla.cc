@@ -47,7 +47,7 @@ MlaBlock::MlaBlock(const MlaOptions& options, WeightLoader& load, const std::str
   load.Split({{&w_c_, o_.kv_lora}, {&w_k_pe_, o_.rope}}, prefix + "kv_a_proj_with_mqa.weight",
              o_.hidden);
   load.Vector(&kv_norm_, prefix + "kv_a_layernorm.weight", o_.kv_lora);
-  load.Latent(&kv_b_, prefix + "kv_b_proj.weight", {o_.n_heads, o_.nope, o_.v_dim, o_.kv_lora});
+  load.Latent(&kv_b_, prefix, {o_.n_heads, o_.nope, o_.v_dim, o_.kv_lora});
   load.Matrix(&w_o_, prefix + "o_proj.weight", o_.hidden, o_.n_heads * o_.v_dim);
 }
 

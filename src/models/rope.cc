@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "formats/llama3_rope.h"
+
 namespace hadal {
 namespace {
 
@@ -28,17 +30,6 @@ void ApplyYarn(const RopeConfig& rope, int64_t dims, std::vector<double>& inv) {
   }
 }
 
-// Wavelengths beyond original / low are divided by factor, those below original / high are kept.
-void ApplyLlama3(const RopeConfig& rope, std::vector<double>& inv) {
-  const auto original = static_cast<double>(rope.original_max_position_embeddings);
-  for (double& f : inv) {
-    const double turns = original * f / (2 * std::numbers::pi);  // over the original context
-    const double span = rope.high_freq_factor - rope.low_freq_factor;
-    const double smooth = std::clamp((turns - rope.low_freq_factor) / span, 0.0, 1.0);
-    f = f / rope.factor * (1 - smooth) + f * smooth;
-  }
-}
-
 }  // namespace
 
 std::vector<double> InverseFrequencies(const RopeConfig& rope, int64_t dims) {
@@ -46,14 +37,16 @@ std::vector<double> InverseFrequencies(const RopeConfig& rope, int64_t dims) {
   for (size_t i = 0; i < inv.size(); ++i) {
     inv[i] = std::pow(rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
   }
+  const bool llama3 = rope.type == RopeType::kLlama3;
+  const auto divisors = llama3 ? Llama3Divisors(rope, dims) : rope.frequency_divisors;
+  CHECK(divisors.empty() || divisors.size() == inv.size());
+  for (size_t i = 0; i < divisors.size(); ++i) inv[i] /= divisors[i];
   switch (rope.type) {
     case RopeType::kDefault:
+    case RopeType::kLlama3:
       break;
     case RopeType::kLinear:
       for (double& f : inv) f /= rope.factor;
-      break;
-    case RopeType::kLlama3:
-      ApplyLlama3(rope, inv);
       break;
     case RopeType::kYarn:
       ApplyYarn(rope, dims, inv);

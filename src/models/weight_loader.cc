@@ -5,11 +5,14 @@
 #include <utility>
 
 #include "core/tensor.h"
+#include "formats/finite_blocks.h"
 
 namespace hadal {
 namespace {
 
-size_t BytesOf(const TensorEntry* entry) { return entry == nullptr ? 0 : entry->bytes.size(); }
+size_t BytesOf(const TensorEntry* entry) {
+  return entry == nullptr ? 0 : static_cast<size_t>(entry->stored_bytes());
+}
 
 }  // namespace
 
@@ -111,9 +114,22 @@ void WeightLoader::Embedding(WeightPtr* table, WeightPtr* head, const std::strin
   if (tied) AddMatrix(head, {{part}}, cols, {});
 }
 
-void WeightLoader::Latent(LatentUp* out, const std::string& name, const LatentUpShape& shape) {
+void WeightLoader::Latent(LatentUp* out, const std::string& prefix, const LatentUpShape& shape) {
+  const std::string whole = prefix + "kv_b_proj.weight", k = prefix + "k_b_proj.weight",
+                    v = prefix + "v_b_proj.weight";
+  if (checkpoint_.Find(whole) == nullptr && checkpoint_.Find(k) != nullptr) {
+    const TensorEntry* uk = binder_.Require(k, {shape.n_heads, shape.kv_lora, shape.nope});
+    const TensorEntry* uv = binder_.Require(v, {shape.n_heads, shape.v_dim, shape.kv_lora});
+    jobs_.push_back({BytesOf(uk) + BytesOf(uv), [this, out, uk, uv, shape] {
+                       return PrepareLatentParts(*out, *uk, *uv, shape);
+                     }});
+    return;
+  }
+  // Some GGUF files hold the same numbers in both layouts.
+  Ignore(k);
+  Ignore(v);
   const int64_t rows = shape.n_heads * (shape.nope + shape.v_dim);
-  const TensorEntry* entry = binder_.Require(name, {rows, shape.kv_lora});
+  const TensorEntry* entry = binder_.Require(whole, {rows, shape.kv_lora});
   jobs_.push_back(
       {BytesOf(entry), [this, out, entry, shape] { return PrepareLatent(*out, *entry, shape); }});
 }
@@ -139,25 +155,43 @@ Result<WeightTotals> WeightLoader::Load() {
   return totals_;
 }
 
+// Calls read(part, row of its tensor, rows, row of the range) for the parts of [row0, row0 + n).
+template <class Read>
+void WeightLoader::ForParts(const Parts& parts, int64_t row0, int64_t n, const Read& read) {
+  int64_t first = 0;  // row of the source where the part begins
+  for (const Part& part : parts) {
+    const int64_t begin = std::max(row0, first);
+    const int64_t end = std::min(row0 + n, first + part.rows);
+    if (begin < end) read(*part.entry, part.row0 + begin - first, end - begin, begin - row0);
+    first += part.rows;
+  }
+}
+
 WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
   WeightSource source;
   source.cols = cols;
+  source.blocks = parts.front().entry->quant;
   for (const Part& part : parts) {
     source.name += (source.name.empty() ? "" : " + ") + part.entry->name;
     source.rows += part.rows;
+    if (part.entry->quant != source.blocks) source.blocks.reset();
   }
-  source.decode = [this, parts = std::move(parts), cols](int64_t row0, int64_t n, float* out) {
-    int64_t first = 0;  // row of the source where the part begins
-    for (const Part& part : parts) {
-      const int64_t begin = std::max(row0, first);
-      const int64_t end = std::min(row0 + n, first + part.rows);
-      if (begin < end) {
-        float* to = out + (begin - row0) * cols;
-        DecodeRows(*part.entry, part.row0 + begin - first, end - begin, to);
-        CheckFinite(*part.entry, {to, static_cast<size_t>((end - begin) * cols)});
-      }
-      first += part.rows;
-    }
+  source.decode = [this, parts, cols](int64_t row0, int64_t n, float* out) {
+    ForParts(parts, row0, n, [&](const TensorEntry& entry, int64_t row, int64_t rows, int64_t at) {
+      float* to = out + at * cols;
+      DecodeRows(entry, row, rows, to);
+      CheckFinite(entry, {to, static_cast<size_t>(rows * cols)});
+    });
+  };
+  if (!source.blocks) return source;
+  const int64_t row_bytes = RowBytes(*source.blocks, cols);
+  source.read_blocks = [this, parts = std::move(parts), cols, row_bytes](int64_t row0, int64_t n,
+                                                                         std::byte* out) {
+    ForParts(parts, row0, n, [&](const TensorEntry& entry, int64_t row, int64_t rows, int64_t at) {
+      std::byte* to = out + at * row_bytes;
+      ReadBlockRows(entry, row, rows, to);
+      if (!BlocksAreFinite(*entry.quant, to, rows * cols)) NoteNonFinite(entry);
+    });
   };
   return source;
 }
@@ -177,32 +211,69 @@ void WeightLoader::Prepared(const Weight& weight, Share share) {
 Status WeightLoader::PrepareLatent(LatentUp& out, const TensorEntry& entry,
                                    const LatentUpShape& s) {
   const int64_t rows = s.n_heads * (s.nope + s.v_dim), cols = s.kv_lora;
-  Count(rows * cols, {});
   HADAL_TRY(const Buffer buffer,
             Buffer::Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
   auto* all = static_cast<float*>(buffer.data());  // [rows, kv_lora]
   DecodeRows(entry, 0, rows, all);
   CheckFinite(entry, {all, static_cast<size_t>(rows * cols)});
 
-  const WeightSource whole{entry.name, rows, cols, [=](int64_t row0, int64_t n, float* to) {
-                             std::copy_n(all + row0 * cols, n * cols, to);
-                           }};
-  HADAL_TRY(out.whole, backend_.PrepareOne(whole));
-  std::vector<WeightSource> uk, uv;
+  LatentSources sources;
+  sources.whole = Source({{&entry, 0, rows}}, cols);
   for (int64_t h = 0; h < s.n_heads; ++h) {
-    const float* k_rows = all + h * (s.nope + s.v_dim) * cols;  // [nope, kv_lora]
-    const float* v_rows = k_rows + s.nope * cols;               // [v_dim, kv_lora]
-    uk.push_back({entry.name, s.kv_lora, s.nope, [=](int64_t row0, int64_t n, float* to) {
-                    for (int64_t r = row0; r < row0 + n; ++r) {
-                      for (int64_t c = 0; c < s.nope; ++c) *to++ = k_rows[c * cols + r];
-                    }
-                  }});
-    uv.push_back({entry.name, s.v_dim, s.kv_lora, [=](int64_t row0, int64_t n, float* to) {
-                    std::copy_n(v_rows + row0 * cols, n * cols, to);
-                  }});
+    const int64_t k_row = h * (s.nope + s.v_dim);
+    const float* k_rows = all + k_row * cols;  // [nope, kv_lora]
+    WeightSource& uk = sources.uk.emplace_back();
+    uk.name = entry.name;
+    uk.rows = s.kv_lora;
+    uk.cols = s.nope;
+    uk.decode = [=](int64_t row0, int64_t n, float* to) {
+      for (int64_t r = row0; r < row0 + n; ++r) {
+        for (int64_t c = 0; c < s.nope; ++c) *to++ = k_rows[c * cols + r];
+      }
+    };
+    sources.uv.push_back(Source({{&entry, k_row + s.nope, s.v_dim}}, cols));
   }
-  HADAL_TRY(out.uk, backend_.Prepare(uk, false));
-  HADAL_TRY(out.uv, backend_.Prepare(uv, false));
+  return PrepareLatentSources(out, sources, rows * cols);
+}
+
+// uk and uv are stored as they are used; the whole is put together from both.
+Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, const TensorEntry& v,
+                                        const LatentUpShape& s) {
+  const int64_t head = s.nope + s.v_dim, rows = s.n_heads * head, cols = s.kv_lora;
+  HADAL_TRY(const Buffer buffer,
+            Buffer::Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
+  auto* all = static_cast<float*>(buffer.data());                 // [rows, kv_lora]
+  std::vector<float> k_head(static_cast<size_t>(cols * s.nope));  // [kv_lora, nope]
+  LatentSources sources;
+  for (int64_t h = 0; h < s.n_heads; ++h) {
+    float* to = all + h * head * cols;
+    DecodeRows(k, h * cols, cols, k_head.data());
+    for (int64_t r = 0; r < s.nope; ++r) {
+      for (int64_t c = 0; c < cols; ++c) {
+        to[r * cols + c] = k_head[static_cast<size_t>(c * s.nope + r)];
+      }
+    }
+    DecodeRows(v, h * s.v_dim, s.v_dim, to + s.nope * cols);
+    CheckFinite(k, {to, static_cast<size_t>(s.nope * cols)});
+    CheckFinite(v, {to + s.nope * cols, static_cast<size_t>(s.v_dim * cols)});
+    sources.uk.push_back(Source({{&k, h * cols, cols}}, s.nope));
+    sources.uv.push_back(Source({{&v, h * s.v_dim, s.v_dim}}, cols));
+  }
+  sources.whole.name = k.name + " + " + v.name;
+  sources.whole.rows = rows;
+  sources.whole.cols = cols;
+  sources.whole.decode = [=](int64_t row0, int64_t n, float* to) {
+    std::copy_n(all + row0 * cols, n * cols, to);
+  };
+  return PrepareLatentSources(out, sources, rows * cols);
+}
+
+Status WeightLoader::PrepareLatentSources(LatentUp& out, const LatentSources& sources,
+                                          int64_t elements) {
+  Count(elements, {});
+  HADAL_TRY(out.whole, backend_.PrepareOne(sources.whole));
+  HADAL_TRY(out.uk, backend_.Prepare(sources.uk, false));
+  HADAL_TRY(out.uv, backend_.Prepare(sources.uv, false));
   totals_.resident_bytes += out.whole->bytes();
   Prepared(*out.uk, {});
   Prepared(*out.uv, {});
@@ -213,7 +284,10 @@ void WeightLoader::CheckFinite(const TensorEntry& entry, std::span<const float> 
   constexpr uint32_t kExponent = 0x7f800000u;  // all ones: infinity or NaN
   bool found = false;
   for (float v : values) found |= (std::bit_cast<uint32_t>(v) & kExponent) == kExponent;
-  if (!found) return;
+  if (found) NoteNonFinite(entry);
+}
+
+void WeightLoader::NoteNonFinite(const TensorEntry& entry) {
   const std::lock_guard lock(mutex_);
   non_finite_.insert(entry.name);
 }

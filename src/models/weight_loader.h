@@ -74,8 +74,9 @@ class WeightLoader {
   void Embedding(WeightPtr* table, WeightPtr* head, const std::string& name, int64_t rows,
                  int64_t cols);
 
-  // The up-projection of a latent: `name` is [n_heads * (nope + v_dim), kv_lora], per head first
-  // the rows of K, then those of V.
+  // The up-projection of a latent: `<prefix>kv_b_proj.weight` is [n_heads * (nope + v_dim),
+  // kv_lora], per head first the rows of K, then those of V; or, from GGUF, `<prefix>k_b_proj` is
+  // [n_heads, kv_lora, nope] and `<prefix>v_b_proj` [n_heads, v_dim, kv_lora].
   struct LatentUp {
     WeightPtr whole;  // as stored; not read when decoding one token
     WeightPtr uk;     // stack n_heads of [kv_lora, nope]: K rows transposed
@@ -84,7 +85,7 @@ class WeightLoader {
   struct LatentUpShape {
     int64_t n_heads = 0, nope = 0, v_dim = 0, kv_lora = 0;
   };
-  void Latent(LatentUp* out, const std::string& name, const LatentUpShape& shape);
+  void Latent(LatentUp* out, const std::string& prefix, const LatentUpShape& shape);
 
   // Tensors that match are not unexpected; `*` stands for any run of characters.
   void Ignore(const std::string& pattern) { binder_.Ignore(pattern); }
@@ -113,9 +114,19 @@ class WeightLoader {
   void AddMatrix(WeightPtr* out, std::vector<Parts> stack, int64_t cols, Share share,
                  Precision precision = Precision::kBackend);
   WeightSource Source(Parts parts, int64_t cols);
+  template <class Read>
+  static void ForParts(const Parts& parts, int64_t row0, int64_t n, const Read& read);
   void Prepared(const Weight& weight, Share share);
+  struct LatentSources {
+    WeightSource whole;
+    std::vector<WeightSource> uk, uv;
+  };
   Status PrepareLatent(LatentUp& out, const TensorEntry& entry, const LatentUpShape& shape);
+  Status PrepareLatentParts(LatentUp& out, const TensorEntry& k, const TensorEntry& v,
+                            const LatentUpShape& shape);
+  Status PrepareLatentSources(LatentUp& out, const LatentSources& sources, int64_t elements);
   void CheckFinite(const TensorEntry& entry, std::span<const float> values);
+  void NoteNonFinite(const TensorEntry& entry);
   Status AllFinite();
 
   const Checkpoint& checkpoint_;

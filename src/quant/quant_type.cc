@@ -97,11 +97,21 @@ Result<TensorType> ParseTensorType(std::string_view name) {
 }
 
 int64_t BytesOf(const TensorType& type, int64_t rows, int64_t cols) {
+  int64_t elements = 1, bytes = 0;  // of a block
   if (const auto* plain = std::get_if<DType>(&type)) {
-    return rows * cols * static_cast<int64_t>(SizeOf(*plain));
+    bytes = static_cast<int64_t>(SizeOf(*plain));
+  } else {
+    const QuantTraits& t = TraitsOf(std::get<QuantType>(type));
+    elements = t.elements;
+    bytes = t.bytes;
   }
-  const QuantTraits& t = TraitsOf(std::get<QuantType>(type));
-  return cols % t.elements != 0 ? -1 : rows * (cols / t.elements) * t.bytes;
+  int64_t total = 0;
+  if (rows < 0 || cols < 0 || cols % elements != 0 ||
+      __builtin_mul_overflow(cols / elements, rows, &total) ||
+      __builtin_mul_overflow(total, bytes, &total)) {
+    return -1;
+  }
+  return total;
 }
 
 std::optional<TensorType> TensorTypeOfGguf(uint32_t gguf_id) {

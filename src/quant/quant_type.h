@@ -55,7 +55,7 @@ using TensorType = std::variant<DType, QuantType>;
 std::string_view NameOf(const TensorType& type);  // "f32", "bf16", "f8_e4m3", "q4_k", ...
 // Any name that NameOf gives, in either case. kInvalidArgument lists them.
 Result<TensorType> ParseTensorType(std::string_view name);
-// -1 when cols is not a whole number of blocks; overflow is the caller's to exclude.
+// -1 when cols is not a whole number of blocks, a size is negative or the bytes exceed int64.
 int64_t BytesOf(const TensorType& type, int64_t rows, int64_t cols);
 std::optional<TensorType> TensorTypeOfGguf(uint32_t gguf_id);
 // Name of any GGUF tensor type ever published ("IQ2_XXS"), for messages; "" for unknown numbers.

@@ -4,6 +4,7 @@
 // Must not know tensors. Thread rule: free functions.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -13,13 +14,20 @@
 
 namespace hadal {
 
+// The files of a tokenizer as published on hubs.
+struct TokenizerTexts {
+  std::string tokenizer_json;
+  std::string config_json;    // bos_token, eos_token, add_bos_token, chat_template; may be empty
+  std::string chat_template;  // chat_template.jinja, which wins over config_json's; "" = no file
+};
+
+// The files of a directory; only tokenizer.json must be there.
+Result<TokenizerTexts> ReadTokenizerTexts(const std::filesystem::path& directory,
+                                          const TokenizerLimits& limits = {});
+
 // The tokenizer.json and tokenizer_config.json that say what the metadata says: one reader for both
 // kinds of file, and what `hadal convert` writes. kBadFile names the key; kUnsupportedModel another
 // vocabulary model or pre-tokenizer, listing those that are read.
-struct TokenizerTexts {
-  std::string tokenizer_json;
-  std::string config_json;  // bos_token, eos_token, add_bos_token, chat_template
-};
 Result<TokenizerTexts> TokenizerTextsOfGguf(const GgufMetadata& metadata,
                                             const TokenizerLimits& limits = {});
 

@@ -20,12 +20,14 @@ struct SplitRule {
   bool literal = false;  // {"String": ...} instead of {"Regex": ...}
   Behavior behavior = Behavior::kIsolated;
   bool invert = false;  // kRemoved only: drop what does not match
+  bool operator==(const SplitRule&) const = default;
 };
 
 struct PreTokenizerSpec {
   std::vector<SplitRule> splits;
   bool add_prefix_space = false;  // before each piece that does not begin with a space
   bool use_regex = false;         // GPT-2's pattern as a last split
+  bool operator==(const PreTokenizerSpec&) const = default;
 };
 
 class PreTokenizer {

@@ -1,13 +1,18 @@
 // The tokenizers of the built-in model and of DeepSeek-V3, Qwen2.5 and Llama-3.1 against the ids of
-// the reference implementation. The files of the latter are large and not part of this repository:
-// without HADAL_REFERENCE_DIR their tests skip.
+// the reference implementation, from their own files and by way of GGUF metadata; the vocabularies
+// of DeepSeek-LLM and DeepSeek-Coder as GGUF files against the ids of llama.cpp. All but the
+// built-in model's are large and not part of this repository: without HADAL_REFERENCE_DIR their
+// tests skip.
 #include <gmock/gmock.h>
 #include <simdjson.h>
 
 #include <chrono>
 #include <filesystem>
+#include <sstream>
 
 #include "base/file.h"
+#include "tokenizer/gguf_vocabulary.h"
+#include "tokenizer/split_rules.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hadal {
@@ -41,6 +46,37 @@ void ExpectEveryLine(const Tokenizer& tokenizer, const std::filesystem::path& fi
     ++n_lines;
   }
   EXPECT_GE(n_lines, min_lines);
+}
+
+// The tokenizer that is left of a hub tokenizer after it was written as GGUF metadata.
+std::unique_ptr<Tokenizer> ByWayOfGguf(const std::filesystem::path& directory, int64_t vocab_size,
+                                       std::string_view pre) {
+  const auto texts = ReadTokenizerTexts(directory);
+  EXPECT_TRUE(texts) << texts.error().message;
+  GgufMetadata metadata;
+  const Status added = AddGgufVocabulary(*texts, vocab_size, &metadata);
+  EXPECT_TRUE(added) << added.error().message;
+  if (!added) return nullptr;
+  EXPECT_EQ(metadata.Texts("tokenizer.ggml.tokens")->size(), static_cast<size_t>(vocab_size));
+  EXPECT_EQ(*metadata.Text("tokenizer.ggml.pre"), pre);
+  const auto back = TokenizerTextsOfGguf(metadata);
+  EXPECT_TRUE(back) << back.error().message;
+  if (!back) return nullptr;
+  auto tokenizer = Tokenizer::Parse(back->tokenizer_json, back->config_json);
+  EXPECT_TRUE(tokenizer) << tokenizer.error().message;
+  return tokenizer ? std::move(*tokenizer) : nullptr;
+}
+
+void ExpectSameSpecialTokens(const Tokenizer& a, const Tokenizer& b) {
+  EXPECT_EQ(a.vocab_size(), b.vocab_size());
+  EXPECT_EQ(a.bos(), b.bos());
+  EXPECT_EQ(a.eos(), b.eos());
+  EXPECT_EQ(a.add_bos(), b.add_bos());
+  EXPECT_EQ(a.chat_template(), b.chat_template());
+  for (TokenId id = 0; id < a.vocab_size(); ++id) {
+    ASSERT_EQ(a.BytesOf(id), b.BytesOf(id)) << id;
+    ASSERT_EQ(a.IsAdded(id), b.IsAdded(id)) << id;
+  }
 }
 
 class ReferenceTokenizer : public ::testing::TestWithParam<const char*> {
@@ -96,6 +132,38 @@ TEST_P(ReferenceTokenizer, NoAddedTokenComesOutOfUserText) {
   }
 }
 
+TEST_P(ReferenceTokenizer, GgufMetadataKeepsEveryId) {
+  const std::string_view name = GetParam();
+  const auto [rows, pre] = name == "deepseek_v3" ? std::pair(129280, "deepseek-v3")
+                           : name == "qwen2_5"   ? std::pair(151936, "qwen2")
+                                                 : std::pair(128256, "llama-bpe");
+  const auto tokenizer = ByWayOfGguf(FilesOf(name), rows, pre);
+  ASSERT_TRUE(tokenizer);
+  ExpectEveryLine(*tokenizer, FilesOf(name) / "expected.jsonl", 100);
+  ExpectSameSpecialTokens(*tokenizer, *tokenizer_);
+  EXPECT_NE(tokenizer->chat_template(), "");
+}
+
+TEST_P(ReferenceTokenizer, ThePublishedPreTokenizerIsTheNamedOne) {
+  const std::string_view name = GetParam();
+  const SplitRules* rules = FindSplitRules(name == "deepseek_v3" ? "deepseek-v3"
+                                           : name == "qwen2_5"   ? "qwen2"
+                                                                 : "llama-bpe");
+  const auto text = ReadFile(FilesOf(name) / "tokenizer.json", 16u << 20);
+  ASSERT_TRUE(text);
+  simdjson::dom::parser published, ours;
+  const simdjson::dom::element file = published.parse(*text);
+  const simdjson::dom::element named = ours.parse(PreTokenizerJson(*rules));
+  EXPECT_EQ(simdjson::minify(file["pre_tokenizer"]), simdjson::minify(named));
+  std::string_view normalizer;
+  const bool nfc =
+      file["normalizer"]["type"].get(normalizer) == simdjson::SUCCESS && normalizer == "NFC";
+  EXPECT_EQ(rules->nfc, nfc);
+  bool ignore_merges = false;
+  if (file["model"]["ignore_merges"].get(ignore_merges) != simdjson::SUCCESS) ignore_merges = false;
+  EXPECT_EQ(rules->ignore_merges, ignore_merges);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ReferenceTokenizer,
                          ::testing::Values("deepseek_v3", "qwen2_5", "llama3_1"),
                          [](const auto& p) { return std::string(p.param); });
@@ -106,6 +174,64 @@ TEST(DemoTokenizer, EncodesAndDecodesEveryExpectedLine) {
   ASSERT_TRUE(tokenizer) << tokenizer.error().message;
   ExpectEveryLine(**tokenizer, source / "tests/golden/demo/tokenizer.jsonl", 56);
 }
+
+TEST(DemoTokenizer, GgufMetadataKeepsEveryId) {
+  const std::filesystem::path source = HADAL_SOURCE_DIR;
+  const auto original = Tokenizer::Load(source / "models/demo");
+  ASSERT_TRUE(original) << original.error().message;
+  const auto tokenizer = ByWayOfGguf(source / "models/demo", 4096, "deepseek-v3");
+  ASSERT_TRUE(tokenizer);
+  ExpectEveryLine(*tokenizer, source / "tests/golden/demo/tokenizer.jsonl", 56);
+  ExpectSameSpecialTokens(*tokenizer, **original);
+}
+
+// Texts are separated by a line of their own, so each ends before the newline in front of it; every
+// line of the other file holds the ids of one text.
+std::vector<std::pair<std::string, std::vector<TokenId>>> VocabularyCases(
+    const std::filesystem::path& gguf) {
+  std::string texts = ReadFile(gguf.string() + ".inp", 1u << 20).value_or("");
+  const std::string ids = ReadFile(gguf.string() + ".out", 1u << 20).value_or("");
+  const std::string_view separator = "\n__ggml_vocab_test__\n";
+  std::vector<std::pair<std::string, std::vector<TokenId>>> cases;
+  std::istringstream lines(ids);
+  std::string line;
+  for (size_t at = 0; std::getline(lines, line);) {
+    const size_t end = texts.find(separator, at);
+    if (end == std::string::npos) break;
+    std::istringstream numbers(line);
+    cases.emplace_back(texts.substr(at, end - at), std::vector<TokenId>{});
+    for (TokenId id; numbers >> id;) cases.back().second.push_back(id);
+    at = end + separator.size();
+  }
+  return cases;
+}
+
+class GgufFixture : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GgufFixture, EncodesEveryTextAsLlamaCppDoes) {
+  if (!HasReference()) GTEST_SKIP() << "HADAL_REFERENCE_DIR is empty";
+  const auto path = std::filesystem::path(HADAL_REFERENCE_DIR) / "vocab" / GetParam();
+  const auto tokenizer = Tokenizer::Load(path);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  const auto cases = VocabularyCases(path);
+  EXPECT_GE(cases.size(), 46u);
+  for (const auto& [text, ids] : cases) {
+    for (const auto special : {Special::kRecognise, Special::kAsText}) {
+      EXPECT_EQ((*tokenizer)->Encode(text, special), ids) << "text: " << text;
+    }
+    EXPECT_EQ((*tokenizer)->Decode(ids), text);
+  }
+  EXPECT_TRUE((*tokenizer)->add_bos());
+  EXPECT_EQ((*tokenizer)->BytesOf((*tokenizer)->bos().value_or(-1)), "<｜begin▁of▁sentence｜>");
+  EXPECT_EQ((*tokenizer)->BytesOf((*tokenizer)->eos().value_or(-1)), "<｜end▁of▁sentence｜>");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GgufFixture,
+                         ::testing::Values("deepseek-llm.gguf", "deepseek-coder.gguf"),
+                         [](const auto& p) {
+                           return std::string(p.param).substr(9,
+                                                              std::string(p.param).find('.') - 9);
+                         });
 
 TEST(ReferenceConfig, BosAndEosComeFromTheFiles) {
   if (!HasReference()) GTEST_SKIP() << "HADAL_REFERENCE_DIR is empty";

@@ -6,6 +6,7 @@
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/byte_level.h"
+#include "tokenizer/gguf_vocabulary.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer_file.h"
@@ -17,9 +18,14 @@ namespace {
 // Bytes that occur in no UTF-8 text; vocabularies may lack them.
 bool OccursInUtf8(int byte) { return byte != 0xC0 && byte != 0xC1 && byte < 0xF5; }
 
+// A character of ordinary text that the file adds as a token: it cannot control a model.
+bool IsPlainCharacter(const AddedToken& token) {
+  return !token.special && ReadUtf8Char(token.content).length == token.content.size();
+}
+
 class ByteLevelTokenizer final : public Tokenizer {
  public:
-  static Result<std::unique_ptr<Tokenizer>> Make(TokenizerFile file, const TokenizerConfig& config);
+  static Result<std::unique_ptr<Tokenizer>> Make(TokenizerFile file, TokenizerConfig config);
 
   std::vector<TokenId> Encode(std::string_view text, Special special) const override;
   std::string Decode(std::span<const TokenId> ids, bool skip_special) const override;
@@ -38,6 +44,7 @@ class ByteLevelTokenizer final : public Tokenizer {
   std::optional<TokenId> bos() const override { return bos_; }
   std::optional<TokenId> eos() const override { return eos_; }
   bool add_bos() const override { return add_bos_; }
+  std::string_view chat_template() const override { return chat_template_; }
 
  private:
   ByteLevelTokenizer() = default;
@@ -48,6 +55,8 @@ class ByteLevelTokenizer final : public Tokenizer {
   Result<Bpe::Spec> SetTokens(TokenizerFile& file);
   void SetAddedTokens(const std::vector<AddedToken>& tokens, uint64_t seed);
   Status SetBosAndEos(const TokenizerFile& file, const TokenizerConfig& config);
+  // A user's text.
+  std::vector<TokenId> EncodeAsText(std::string_view text) const;
   // One run of text without added tokens, normalised already.
   void EncodeText(std::string_view text, bool allow_added, std::vector<TokenId>& out) const;
   std::string_view Normalize(std::string_view text, std::string& storage) const {
@@ -61,15 +70,17 @@ class ByteLevelTokenizer final : public Tokenizer {
   TokenTable added_ids_;
   AddedTokenMatcher raw_matcher_;         // looks in the raw text
   AddedTokenMatcher normalized_matcher_;  // looks in the normalised text
+  AddedTokenMatcher character_matcher_;   // plain characters only, for users' texts
   std::optional<PreTokenizer> pre_tokenizer_;
   std::optional<Bpe> bpe_;
   bool nfc_ = false;
   std::optional<TokenId> bos_, eos_;
   bool add_bos_ = false;
+  std::string chat_template_;
 };
 
 Result<std::unique_ptr<Tokenizer>> ByteLevelTokenizer::Make(TokenizerFile file,
-                                                            const TokenizerConfig& config) {
+                                                            TokenizerConfig config) {
   std::unique_ptr<ByteLevelTokenizer> t(new ByteLevelTokenizer());
   t->nfc_ = file.nfc;
   HADAL_TRY(t->pre_tokenizer_, PreTokenizer::Make(file.pre_tokenizer));
@@ -83,6 +94,7 @@ Result<std::unique_ptr<Tokenizer>> ByteLevelTokenizer::Make(TokenizerFile file,
   HADAL_TRY(Bpe::Spec spec, t->SetTokens(file));
   t->bpe_.emplace(std::move(spec));
   HADAL_OK(t->SetBosAndEos(file, config));
+  t->chat_template_ = std::move(config.chat_template);
   return std::unique_ptr<Tokenizer>(std::move(t));
 }
 
@@ -97,7 +109,12 @@ Result<Bpe::Spec> ByteLevelTokenizer::SetTokens(TokenizerFile& file) {
   for (size_t id = 0; id < file.tokens.size(); ++id) {
     offsets_.push_back(static_cast<uint32_t>(bytes_.size()));
     bool in_alphabet = false;
-    const std::string bytes = BytesOfToken(file.tokens[id], &in_alphabet);
+    std::string bytes = BytesOfToken(file.tokens[id], &in_alphabet);
+    // Added tokens are text as it stands: "ü" of deepseek-llm is a letter, not byte 0xFC.
+    if (is_added_[id] && bytes != file.tokens[id]) {
+      bytes = file.tokens[id];
+      in_alphabet = false;
+    }
     bytes_ += bytes;
     if (!in_alphabet || bytes.empty()) continue;
     words.push_back(static_cast<TokenId>(id));
@@ -134,8 +151,10 @@ void ByteLevelTokenizer::SetAddedTokens(const std::vector<AddedToken>& tokens, u
       std::string storage;
       pattern.content = std::string(Normalize(token.content, storage));
     }
+    if (IsPlainCharacter(token)) character_matcher_.Add(pattern);
     (token.normalized ? normalized_matcher_ : raw_matcher_).Add(std::move(pattern));
   }
+  character_matcher_.Seal();
   raw_matcher_.Seal();
   normalized_matcher_.Seal();
 }
@@ -167,18 +186,31 @@ void ByteLevelTokenizer::EncodeText(std::string_view text, bool allow_added,
       text, [&](std::string_view word) { bpe_->Encode(word, allow_added, scratch, out); });
 }
 
+std::vector<TokenId> ByteLevelTokenizer::EncodeAsText(std::string_view text) const {
+  std::string storage;
+  std::vector<AddedTokenMatcher::Part> parts;
+  character_matcher_.Split(Normalize(text, storage), parts);
+  std::vector<TokenId> ids;
+  ids.reserve(text.size() / 4 + 4);
+  for (const auto& part : parts) {
+    if (part.id >= 0) {
+      ids.push_back(part.id);
+    } else {
+      EncodeText(part.text, /*allow_added=*/false, ids);
+    }
+  }
+  return ids;
+}
+
 std::vector<TokenId> ByteLevelTokenizer::Encode(std::string_view text, Special special) const {
   std::string repaired, storage;
   if (!IsValidUtf8(text)) {
     repaired = RepairUtf8(text);
     text = repaired;
   }
+  if (special == Special::kAsText) return EncodeAsText(text);
   std::vector<TokenId> ids;
   ids.reserve(text.size() / 4 + 4);
-  if (special == Special::kAsText) {
-    EncodeText(Normalize(text, storage), /*allow_added=*/false, ids);
-    return ids;
-  }
   std::vector<AddedTokenMatcher::Part> raw_parts, parts;
   raw_matcher_.Split(text, raw_parts);
   for (const auto& raw : raw_parts) {
@@ -209,24 +241,62 @@ std::string ByteLevelTokenizer::Decode(std::span<const TokenId> ids, bool skip_s
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::filesystem::path& directory,
+Result<TokenizerTexts> ReadTokenizerTexts(const std::filesystem::path& directory,
+                                          const TokenizerLimits& limits) {
+  TokenizerTexts texts;
+  HADAL_TRY(texts.tokenizer_json, ReadFile(directory / "tokenizer.json", limits.max_file_bytes));
+  const auto read = [&](std::string_view name, size_t max_bytes, std::string& text) -> Status {
+    auto file = ReadFile(directory / name, max_bytes);
+    if (file) {
+      text = std::move(*file);
+    } else if (file.error().code != ErrorCode::kNotFound) {
+      return tl::make_unexpected(std::move(file).error());
+    }
+    return {};
+  };
+  HADAL_OK(read("tokenizer_config.json", limits.max_file_bytes, texts.config_json));
+  HADAL_OK(read("chat_template.jinja", limits.max_template_bytes, texts.chat_template));
+  if (IsValidUtf8(texts.chat_template)) return texts;
+  return FailField(ErrorCode::kBadFile, "chat_template", "{} is not UTF-8",
+                   (directory / "chat_template.jinja").string());
+}
+
+namespace {
+
+Result<TokenizerTexts> ReadTextsOf(const std::filesystem::path& path,
+                                   const TokenizerLimits& limits) {
+  if (!IsGguf(path)) return ReadTokenizerTexts(path, limits);
+  HADAL_TRY(const auto file, GgufFile::Open(path));
+  auto texts = TokenizerTextsOfGguf(file->metadata(), limits);
+  if (!texts) return tl::make_unexpected(texts.error().In(path.string()));
+  return texts;
+}
+
+Result<std::unique_ptr<Tokenizer>> MakeTokenizer(std::string_view tokenizer_json,
+                                                 std::string_view config_json,
+                                                 std::string chat_template,
+                                                 const TokenizerLimits& limits) {
+  HADAL_TRY(TokenizerFile file, ReadTokenizerJson(tokenizer_json, limits));
+  HADAL_TRY(TokenizerConfig config, ReadTokenizerConfig(config_json, limits));
+  if (!chat_template.empty()) config.chat_template = std::move(chat_template);
+  return ByteLevelTokenizer::Make(std::move(file), std::move(config));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::filesystem::path& path,
                                                    const TokenizerLimits& limits) {
-  HADAL_TRY(const std::string file, ReadFile(directory / "tokenizer.json", limits.max_file_bytes));
-  auto config = ReadFile(directory / "tokenizer_config.json", limits.max_file_bytes);
-  if (!config && config.error().code != ErrorCode::kNotFound) {
-    return tl::make_unexpected(std::move(config).error());
-  }
-  auto tokenizer = Parse(file, config ? *config : std::string(), limits);
-  if (!tokenizer) return tl::make_unexpected(tokenizer.error().In(directory.string()));
+  HADAL_TRY(TokenizerTexts texts, ReadTextsOf(path, limits));
+  auto tokenizer = MakeTokenizer(texts.tokenizer_json, texts.config_json,
+                                 std::move(texts.chat_template), limits);
+  if (!tokenizer) return tl::make_unexpected(tokenizer.error().In(path.string()));
   return tokenizer;
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::Parse(std::string_view tokenizer_json,
                                                     std::string_view config_json,
                                                     const TokenizerLimits& limits) {
-  HADAL_TRY(TokenizerFile file, ReadTokenizerJson(tokenizer_json, limits));
-  HADAL_TRY(const TokenizerConfig config, ReadTokenizerConfig(config_json, limits));
-  return ByteLevelTokenizer::Make(std::move(file), config);
+  return MakeTokenizer(tokenizer_json, config_json, "", limits);
 }
 
 }  // namespace hadal

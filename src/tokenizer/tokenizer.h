@@ -28,13 +28,15 @@ struct TokenizerLimits {
   size_t max_added_tokens = 65536;
   size_t max_token_bytes = 4096;
   size_t max_pattern_bytes = 16384;
+  size_t max_template_bytes = 1u << 20;
 };
 
 class Tokenizer {
  public:
   enum class Special { kRecognise, kAsText };
 
-  // A directory holding tokenizer.json (and tokenizer_config.json, optional), or a .gguf file.
+  // A directory holding tokenizer.json (tokenizer_config.json and chat_template.jinja are
+  // optional), or a .gguf file.
   // kBadFile names the offending entry. Both are hostile input.
   static Result<std::unique_ptr<Tokenizer>> Load(const std::filesystem::path& path,
                                                  const TokenizerLimits& limits = {});
@@ -45,9 +47,9 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // kRecognise: added tokens (special or not) in the text become their ids, as the reference
-  // tokenizer does with add_special_tokens=False. kAsText: only added tokens that carry no meaning
-  // to a model's control flow are recognised, i.e. none: the text is a user's. Invalid UTF-8 is
-  // replaced by U+FFFD first.
+  // tokenizer does with add_special_tokens=False. kAsText: the text is a user's, so only added
+  // tokens that cannot control a model are recognised: single characters that are not special
+  // (deepseek-llm adds a few letters, such as "ü"). Invalid UTF-8 is replaced by U+FFFD first.
   virtual std::vector<TokenId> Encode(std::string_view text, Special special) const = 0;
   // All tokens, skip_special = leave out tokens flagged special. Invalid UTF-8 -> U+FFFD.
   virtual std::string Decode(std::span<const TokenId> ids, bool skip_special = false) const = 0;
@@ -62,7 +64,8 @@ class Tokenizer {
   virtual std::optional<TokenId> eos() const = 0;
   virtual bool add_bos()
       const = 0;  // add_bos_token of tokenizer_config.json, or the post-processor's BOS
-  virtual std::string_view chat_template() const { return ""; }  // "" when the checkpoint has none
+  // Of chat_template.jinja, else of tokenizer_config.json; "" when the checkpoint has none.
+  virtual std::string_view chat_template() const { return ""; }
 };
 
 // Turns ids into text as they come and never emits half a character: at most 3 bytes are held back.

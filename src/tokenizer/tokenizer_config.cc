@@ -39,15 +39,47 @@ Result<std::optional<bool>> ReadBool(ondemand::value value, std::string_view key
                    "{} of tokenizer_config.json is not true or false", key);
 }
 
+// A string, null, or a list of {"name": ..., "template": ...}, of which "default" is taken.
+Result<std::string> ReadTemplate(ondemand::value value) {
+  bool null = false;
+  if (value.is_null().get(null) == simdjson::SUCCESS && null) return std::string();
+  std::string_view text;
+  if (value.get_string().get(text) == simdjson::SUCCESS) return std::string(text);
+  const auto malformed = [] {
+    return FailField(ErrorCode::kBadFile, "chat_template",
+                     "chat_template of tokenizer_config.json must be a string, null or a list of "
+                     "objects with the strings \"name\" and \"template\"");
+  };
+  ondemand::array list;
+  if (value.get_array().get(list) != simdjson::SUCCESS) return malformed();
+  std::string result;
+  for (auto entry : list) {
+    std::string_view name;
+    ondemand::object object;
+    if (entry.get_object().get(object) != simdjson::SUCCESS ||
+        object["name"].get_string().get(name) != simdjson::SUCCESS ||
+        object["template"].get_string().get(text) != simdjson::SUCCESS) {
+      return malformed();
+    }
+    if (name == "default") result = text;
+  }
+  return result;
+}
+
 Status ReadMember(ondemand::field field, TokenizerConfig& config) {
   std::string_view key;
   if (const auto code = field.unescaped_key().get(key)) return FailJson(code);
-  if (key == "bos_token") {
-    HADAL_TRY(config.bos_token, ReadToken(field.value(), "bos_token"));
-  } else if (key == "eos_token") {
-    HADAL_TRY(config.eos_token, ReadToken(field.value(), "eos_token"));
-  } else if (key == "add_bos_token") {
+  for (const auto& [name, token] :
+       {std::pair("bos_token", &config.bos_token), std::pair("eos_token", &config.eos_token),
+        std::pair("pad_token", &config.pad_token), std::pair("eot_token", &config.eot_token)}) {
+    if (key != name) continue;
+    HADAL_TRY(*token, ReadToken(field.value(), name));
+    return {};
+  }
+  if (key == "add_bos_token") {
     HADAL_TRY(config.add_bos_token, ReadBool(field.value(), "add_bos_token"));
+  } else if (key == "chat_template") {
+    HADAL_TRY(config.chat_template, ReadTemplate(field.value()));
   }
   return {};
 }
@@ -74,6 +106,11 @@ Result<TokenizerConfig> ReadTokenizerConfig(std::string_view text, const Tokeniz
     ondemand::field field;
     if (const auto code = std::move(member).get(field)) return FailJson(code);
     HADAL_OK(ReadMember(field, config));
+  }
+  if (config.chat_template.size() > limits.max_template_bytes) {
+    return FailField(ErrorCode::kBadFile, "chat_template",
+                     "chat_template of tokenizer_config.json has {} bytes; the limit is {}",
+                     config.chat_template.size(), limits.max_template_bytes);
   }
   return config;
 }

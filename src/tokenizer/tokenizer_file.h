@@ -31,8 +31,10 @@ struct TokenizerFile {
 Result<TokenizerFile> ReadTokenizerJson(std::string_view text, const TokenizerLimits& limits);
 
 struct TokenizerConfig {
-  std::optional<std::string> bos_token, eos_token;
+  std::optional<std::string> bos_token, eos_token, pad_token;
+  std::optional<std::string> eot_token;  // ends a turn where eos does not; only GGUF files say it
   std::optional<bool> add_bos_token;
+  std::string chat_template;  // the one named "default" where there are several; "" = none
 };
 
 // Empty text gives an empty config.

@@ -23,8 +23,8 @@ namespace hadal::cpu {
 // Rows converted for the multiplication by weights of one layout.
 struct Activations {
   const std::byte* data = nullptr;  // [rows][ld]
-  int64_t ld = 0;                   // elements
-  int element_bytes = 4;
+  int64_t ld = 0;                   // elements: of blocks, groups
+  int64_t element_bytes = 4;
   const float* scales = nullptr;  // int8: [rows][ld_scales]
   int64_t ld_scales = 0;
 };
@@ -107,16 +107,21 @@ class CpuBackend final : public Backend {
   float* ReserveFloats(Scratch area, int64_t n) {
     return static_cast<float*>(Reserve(area, static_cast<size_t>(n) * sizeof(float)));
   }
-  Result<WeightPtr> PrepareLayout(std::span<const WeightSource> sources, Layout layout);
+  Result<WeightPtr> PrepareStorage(std::span<const WeightSource> sources, Storage storage);
+  // Per-thread memory for `bytes` of every thread.
+  Result<std::vector<Buffer>> ThreadBuffers(size_t bytes) const;
+  Status FillDecoded(std::span<const WeightSource> sources, CpuWeight& weight);
+  Status FillBlocks(std::span<const WeightSource> sources, CpuWeight& weight);
   // fn(row) for rows [0, n), over the pool when rows * work is worth it (work ~ values per row).
   template <class F>
   void ForRows(int64_t rows, int64_t work, F&& fn);
 
   // ---- matrices: queue tiles, then run them all in one parallel region
   Activations Convert(const FloatRows& x, Layout layout);
+  Activations ConvertToBlocks(const FloatRows& x);
   void QueueTile(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w, int64_t matrix);
   MatMulTile& LastTile() { return queued_.back(); }
-  void RunQueued(Layout layout);
+  void RunQueued(const CpuWeight& weight);  // all tiles queued are of it, or of its storage
 
   // ---- attention
   void Flash(const FlashArgs& args, std::span<const SeqChunk> chunks);

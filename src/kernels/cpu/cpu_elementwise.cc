@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "quant/codec.h"
 
 namespace hadal::cpu {
 namespace {
@@ -18,14 +19,17 @@ int64_t Width(const Tensor& x) {
 
 void CpuBackend::Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) {
   const auto& w = static_cast<const CpuWeight&>(table);
-  CHECK(w.layout() == Layout::kRowsF32 || w.layout() == Layout::kRowsBf16);
+  CHECK(w.layout() >= Layout::kRowsF32);
   const int64_t cols = w.cols();
   CHECK(out.shape.elements() == static_cast<int64_t>(ids.size()) * cols);
   for (TokenId id : ids) CHECK(id >= 0 && id < w.rows());
   float* rows = out.f32();
   ForRows(static_cast<int64_t>(ids.size()), cols, [&](int64_t t) {
     const int64_t at = ids[static_cast<size_t>(t)] * cols;
-    if (w.layout() == Layout::kRowsF32) {
+    if (w.layout() == Layout::kRowsBlocks) {
+      const std::byte* row = w.matrix(0) + RowBytes(w.blocks(), at);
+      DecodeBlocks(w.blocks(), row, cols, rows + t * cols);
+    } else if (w.layout() == Layout::kRowsF32) {
       std::memcpy(rows + t * cols, reinterpret_cast<const float*>(w.matrix(0)) + at,
                   static_cast<size_t>(cols) * sizeof(float));
     } else {

@@ -18,19 +18,21 @@ int64_t Groups(const MatMulTile& t) {
   return (t.panel1 - t.panel0 + kPanelGroup - 1) / kPanelGroup;
 }
 
-int ElementBytes(Layout layout, const KernelTable& table) {
+int64_t ElementBytes(Layout layout, const KernelTable& table) {
+  if (layout == Layout::kPanelBlocks) return sizeof(ActivationGroup);
   if (layout == Layout::kPanelInt8) return 1;
   return layout == Layout::kPanelBf16 && table.split_bf16 ? 2 : 4;
 }
 
-void OffsetRows(MatMulTile* t, int64_t rows, int element_bytes) {
+void OffsetRows(MatMulTile* t, int64_t rows, int64_t element_bytes) {
   t->x = static_cast<const std::byte*>(t->x) + rows * t->ldx * element_bytes;
   if (t->x_scale) t->x_scale += rows * t->ld_scale;
   t->out += rows * t->ldo;
 }
 
 // Appends parts of t of about the target cost.
-void Split(const MatMulTile& t, int64_t target, int element_bytes, std::vector<MatMulTile>* out) {
+void Split(const MatMulTile& t, int64_t target, int64_t element_bytes,
+           std::vector<MatMulTile>* out) {
   const int64_t group_cost = GroupCost(t);
   const int64_t groups_per_part = std::max<int64_t>(1, target / group_cost);
   int64_t rows_per_part = t.m;
@@ -52,7 +54,20 @@ void Split(const MatMulTile& t, int64_t target, int element_bytes, std::vector<M
 
 }  // namespace
 
+Activations CpuBackend::ConvertToBlocks(const FloatRows& x) {
+  Activations a;
+  a.element_bytes = sizeof(ActivationGroup);
+  a.ld = x.cols / kGroup;
+  const size_t bytes = static_cast<size_t>(x.rows * a.ld) * sizeof(ActivationGroup);
+  auto* groups = static_cast<ActivationGroup*>(Reserve(kActivations, bytes));
+  a.data = reinterpret_cast<const std::byte*>(groups);
+  ForRows(x.rows, x.cols,
+          [&](int64_t r) { table_.quantise_blocks(x.data + r * x.ld, x.cols, groups + r * a.ld); });
+  return a;
+}
+
 Activations CpuBackend::Convert(const FloatRows& x, Layout layout) {
+  if (layout == Layout::kPanelBlocks) return ConvertToBlocks(x);
   Activations a;
   a.element_bytes = ElementBytes(layout, table_);
   if (a.element_bytes == 4) {
@@ -96,10 +111,13 @@ void CpuBackend::QueueTile(const Activations& x, int64_t row0, int64_t m, const 
   queued_.push_back(t);
 }
 
-void CpuBackend::RunQueued(Layout layout) {
+void CpuBackend::RunQueued(const CpuWeight& weight) {
+  const Layout layout = weight.layout();
   auto* kernel = layout == Layout::kPanelF32    ? table_.matmul_f32
                  : layout == Layout::kPanelBf16 ? table_.matmul_bf16
-                                                : table_.matmul_int8;
+                 : layout == Layout::kPanelBlocks
+                     ? table_.matmul_blocks[static_cast<int>(weight.blocks())]
+                     : table_.matmul_int8;
   CHECK(kernel != nullptr);
   int64_t cost = 0;
   for (const MatMulTile& t : queued_) cost += GroupCost(t) * Groups(t);
@@ -118,7 +136,7 @@ void CpuBackend::RunQueued(Layout layout) {
 void CpuBackend::MatMul(Tensor x, const Weight& w, const float* bias, Tensor out) {
   const auto& weight = static_cast<const CpuWeight&>(w);
   const int64_t rows = x.shape.elements() / w.cols();
-  CHECK(w.count() == 1 && weight.layout() <= Layout::kPanelInt8);
+  CHECK(w.count() == 1 && weight.layout() <= Layout::kPanelBlocks);
   CHECK(rows * w.cols() == x.shape.elements() && rows * w.rows() == out.shape.elements());
   if (rows == 0) return;
   const Activations a = Convert({x.f32(), w.cols(), rows, w.cols()}, weight.layout());
@@ -126,7 +144,7 @@ void CpuBackend::MatMul(Tensor x, const Weight& w, const float* bias, Tensor out
   LastTile().bias = bias;
   LastTile().out = out.f32();
   LastTile().ldo = w.rows();
-  RunQueued(weight.layout());
+  RunQueued(weight);
 }
 
 }  // namespace hadal::cpu

@@ -160,7 +160,7 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
     LastTile().out = absorbed + h * k_dim;
     LastTile().ldo = heads * k_dim;
   }
-  RunQueued(Cast(a.uk).layout());
+  RunQueued(Cast(a.uk));
   for (int64_t i = 0; i < rows * heads; ++i) {
     std::memcpy(absorbed + i * k_dim + a.kv_lora, q + i * q_dim + a.nope,
                 static_cast<size_t>(a.rope) * sizeof(float));
@@ -191,7 +191,7 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
     LastTile().out = out + h * a.v_dim;
     LastTile().ldo = heads * a.v_dim;
   }
-  RunQueued(Cast(a.uv).layout());
+  RunQueued(Cast(a.uv));
 }
 
 void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
@@ -213,7 +213,7 @@ void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
     QueueTile(Convert({latents, a.kv_lora, e.n, a.kv_lora}, layout), 0, e.n, Cast(a.kv_b), 0);
     LastTile().out = e.expanded;
     LastTile().ldo = expanded_cols;
-    RunQueued(layout);
+    RunQueued(Cast(a.kv_b));
     pool_.ForEach(static_cast<int>(heads * tiles), [&](int task, int thread) {
       const int64_t head = task % heads, vec0 = task / heads * kTaskVectors;
       const int64_t n_q = std::min(kTaskVectors, vectors - vec0);

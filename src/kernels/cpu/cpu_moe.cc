@@ -59,7 +59,7 @@ void CpuBackend::MixTokens(const MoeArgs& args, int64_t first, int64_t n) {
       LastTile().out = out + begin * w.rows();
       LastTile().ldo = w.rows();
     }
-    RunQueued(w.layout());
+    RunQueued(w);
   };
   multiply({input, hidden, assigned, hidden}, gate_up, both);
   ForRows(assigned, ffn * 4, [&](int64_t i) {

@@ -1,6 +1,5 @@
-// CpuWeight: a prepared matrix or stack, in one of the layouts of kernel_table.h, or plain rows for
-// tables that are looked up.
-// Thread rule: immutable once prepared.
+// CpuWeight: a prepared matrix or stack, in one of the layouts of kernel_table.h, or rows for
+// tables that are looked up. Thread rule: immutable once prepared.
 #pragma once
 
 #include <cstddef>
@@ -11,27 +10,40 @@
 
 namespace hadal::cpu {
 
-enum class Layout { kPanelF32, kPanelBf16, kPanelInt8, kRowsF32, kRowsBf16 };
+enum class Layout {
+  kPanelF32,
+  kPanelBf16,
+  kPanelInt8,
+  kPanelBlocks,
+  kRowsF32,
+  kRowsBf16,
+  kRowsBlocks,  // as in the file
+};
+struct Storage {
+  Layout layout = Layout::kPanelF32;
+  QuantType blocks = QuantType::kQ4_0;  // of the layouts in blocks
+};
 
-// Bytes of one matrix, or -1 on overflow.
-int64_t MatrixBytes(Layout layout, int64_t rows, int64_t cols);
+// Bytes of one matrix, or -1 on overflow. cols is a whole number of blocks.
+int64_t MatrixBytes(Storage storage, int64_t rows, int64_t cols);
 
 class CpuWeight final : public Weight {
  public:
-  CpuWeight(int64_t count, int64_t rows, int64_t cols, Layout layout, Buffer data)
+  CpuWeight(int64_t count, int64_t rows, int64_t cols, Storage storage, Buffer data)
       : Weight(count, rows, cols),
-        layout_(layout),
-        matrix_bytes_(MatrixBytes(layout, rows, cols)),
+        storage_(storage),
+        matrix_bytes_(MatrixBytes(storage, rows, cols)),
         data_(std::move(data)) {}
 
   size_t bytes() const override { return data_.size(); }
-  Layout layout() const { return layout_; }
+  Layout layout() const { return storage_.layout; }
+  QuantType blocks() const { return storage_.blocks; }
   std::byte* matrix(int64_t i) const {
     return static_cast<std::byte*>(data_.data()) + i * matrix_bytes_;
   }
 
  private:
-  Layout layout_;
+  Storage storage_;
   int64_t matrix_bytes_;
   Buffer data_;
 };
@@ -40,5 +52,10 @@ class CpuWeight final : public Weight {
 // 16, and n too unless the rows end there.
 void PackRows(Layout layout, const float* rows, int64_t row0, int64_t n, int64_t cols,
               std::byte* matrix);
+
+// Writes n <= 16 rows of blocks, as in the file, into a zeroed panel of block_format.h.
+void PackPanelBlocks(QuantType type, const std::byte* rows, int64_t n, int64_t cols,
+                     std::byte* panel);
+int64_t PanelBytesOf(QuantType type, int64_t cols);
 
 }  // namespace hadal::cpu

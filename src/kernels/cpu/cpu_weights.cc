@@ -24,25 +24,50 @@ Status CheckSources(std::span<const WeightSource> sources) {
   return {};
 }
 
+// The type in whose blocks every source comes, if there is one.
+std::optional<QuantType> BlocksOf(std::span<const WeightSource> sources) {
+  const std::optional<QuantType> type = sources[0].blocks;
+  for (const WeightSource& s : sources) {
+    if (!type || s.blocks != type || !s.read_blocks || s.cols % TraitsOf(*type).elements != 0) {
+      return std::nullopt;
+    }
+  }
+  return type;
+}
+
+// Rows of a slice of whole panels, of about `bytes` when a row has row_bytes.
+int64_t SliceRows(int64_t rows, int64_t row_bytes, int64_t bytes) {
+  const int64_t slice = kPanel * std::max<int64_t>(1, bytes / (kPanel * row_bytes));
+  return std::min(rows, slice);
+}
+
 }  // namespace
 
 Result<WeightPtr> CpuBackend::Prepare(std::span<const WeightSource> sources, bool keep_f32) {
-  Layout layout = Layout::kPanelF32;
-  if (!keep_f32 && format_ == WeightFormat::kBf16) layout = Layout::kPanelBf16;
-  if (!keep_f32 && format_ == WeightFormat::kInt8) layout = Layout::kPanelInt8;
-  return PrepareLayout(sources, layout);
+  if (keep_f32 || format_ == WeightFormat::kF32) {
+    return PrepareStorage(sources, {Layout::kPanelF32});
+  }
+  HADAL_OK(CheckSources(sources));
+  if (const auto blocks = BlocksOf(sources)) {
+    return PrepareStorage(sources, {Layout::kPanelBlocks, *blocks});
+  }
+  const bool bf16 = format_ == WeightFormat::kBf16;
+  return PrepareStorage(sources, {bf16 ? Layout::kPanelBf16 : Layout::kPanelInt8});
 }
 
 Result<WeightPtr> CpuBackend::PrepareEmbedding(const WeightSource& source) {
-  const bool f32 = format_ == WeightFormat::kF32;
-  return PrepareLayout({&source, 1}, f32 ? Layout::kRowsF32 : Layout::kRowsBf16);
+  const std::span<const WeightSource> one(&source, 1);
+  if (format_ == WeightFormat::kF32) return PrepareStorage(one, {Layout::kRowsF32});
+  if (const auto blocks = BlocksOf(one)) return PrepareStorage(one, {Layout::kRowsBlocks, *blocks});
+  return PrepareStorage(one, {Layout::kRowsBf16});
 }
 
-Result<WeightPtr> CpuBackend::PrepareLayout(std::span<const WeightSource> sources, Layout layout) {
+Result<WeightPtr> CpuBackend::PrepareStorage(std::span<const WeightSource> sources,
+                                             Storage storage) {
   HADAL_OK(CheckSources(sources));
   const int64_t rows = sources[0].rows, cols = sources[0].cols;
   const auto count = static_cast<int64_t>(sources.size());
-  const int64_t matrix_bytes = MatrixBytes(layout, rows, cols);
+  const int64_t matrix_bytes = MatrixBytes(storage, rows, cols);
   int64_t bytes = 0;
   if (matrix_bytes < 0 || __builtin_mul_overflow(matrix_bytes, count, &bytes)) {
     return FailField(ErrorCode::kInvalidArgument, sources[0].name,
@@ -51,29 +76,68 @@ Result<WeightPtr> CpuBackend::PrepareLayout(std::span<const WeightSource> source
   }
   auto buffer = Buffer::Allocate(static_cast<size_t>(bytes));
   if (!buffer) return tl::make_unexpected(buffer.error().In(sources[0].name));
-  auto weight = std::make_unique<CpuWeight>(count, rows, cols, layout, std::move(*buffer));
-
-  // Decode and pack slices of whole panels; about 1 MiB of float32 per thread at a time.
-  const int64_t panel_values = kPanel * cols;
-  const int64_t slice_rows = kPanel * std::max<int64_t>(1, (int64_t{1} << 18) / panel_values);
-  const int64_t slices = (rows + slice_rows - 1) / slice_rows;
-  std::vector<Buffer> decoded;
-  for (int i = 0; i < pool_.size(); ++i) {
-    HADAL_TRY(Buffer b, Buffer::Allocate(static_cast<size_t>(std::min(rows, slice_rows) * cols) *
-                                         sizeof(float)));
-    decoded.push_back(std::move(b));
+  auto weight = std::make_unique<CpuWeight>(count, rows, cols, storage, std::move(*buffer));
+  if (storage.layout == Layout::kPanelBlocks || storage.layout == Layout::kRowsBlocks) {
+    HADAL_OK(FillBlocks(sources, *weight));
+  } else {
+    HADAL_OK(FillDecoded(sources, *weight));
   }
-  for (int64_t m = 0; m < count; ++m) {
-    const WeightSource& source = sources[static_cast<size_t>(m)];
-    CHECK(slices < (int64_t{1} << 31));
+  return weight;
+}
+
+Result<std::vector<Buffer>> CpuBackend::ThreadBuffers(size_t bytes) const {
+  std::vector<Buffer> buffers;
+  for (int i = 0; i < pool_.size(); ++i) {
+    HADAL_TRY(Buffer b, Buffer::Allocate(bytes));
+    buffers.push_back(std::move(b));
+  }
+  return buffers;
+}
+
+// Decodes and packs slices of about 1 MiB of float32 per thread at a time.
+Status CpuBackend::FillDecoded(std::span<const WeightSource> sources, CpuWeight& weight) {
+  const int64_t rows = weight.rows(), cols = weight.cols(), row_bytes = cols * 4;
+  const int64_t slice_rows = SliceRows(rows, row_bytes, 1 << 20);
+  const int64_t slices = (rows + slice_rows - 1) / slice_rows;
+  HADAL_TRY(const auto decoded, ThreadBuffers(static_cast<size_t>(slice_rows * row_bytes)));
+  CHECK(slices < (int64_t{1} << 31));
+  for (size_t m = 0; m < sources.size(); ++m) {
     pool_.ForEach(static_cast<int>(slices), [&](int slice, int thread) {
       const int64_t row0 = slice * slice_rows, n = std::min(slice_rows, rows - row0);
       auto* values = static_cast<float*>(decoded[static_cast<size_t>(thread)].data());
-      source.decode(row0, n, values);
-      PackRows(layout, values, row0, n, cols, weight->matrix(m));
+      sources[m].decode(row0, n, values);
+      PackRows(weight.layout(), values, row0, n, cols, weight.matrix(static_cast<int64_t>(m)));
     });
   }
-  return weight;
+  return {};
+}
+
+// As above with the blocks themselves, a panel or at most about 256 KiB at a time; rows that stay
+// as they are need no place to wait.
+Status CpuBackend::FillBlocks(std::span<const WeightSource> sources, CpuWeight& weight) {
+  const int64_t rows = weight.rows(), cols = weight.cols();
+  const int64_t row_bytes = RowBytes(weight.blocks(), cols);
+  const int64_t slice_rows = SliceRows(rows, row_bytes, 1 << 18);
+  const int64_t slices = (rows + slice_rows - 1) / slice_rows;
+  const bool panels = weight.layout() == Layout::kPanelBlocks;
+  const int64_t waiting = panels ? slice_rows * row_bytes : 0;
+  HADAL_TRY(const auto buffers, ThreadBuffers(static_cast<size_t>(waiting)));
+  const int64_t panel_bytes = PanelBytesOf(weight.blocks(), cols);
+  CHECK(slices < (int64_t{1} << 31));
+  for (size_t m = 0; m < sources.size(); ++m) {
+    std::byte* matrix = weight.matrix(static_cast<int64_t>(m));
+    pool_.ForEach(static_cast<int>(slices), [&](int slice, int thread) {
+      const int64_t row0 = slice * slice_rows, n = std::min(slice_rows, rows - row0);
+      if (!panels) return sources[m].read_blocks(row0, n, matrix + row0 * row_bytes);
+      auto* blocks = static_cast<std::byte*>(buffers[static_cast<size_t>(thread)].data());
+      sources[m].read_blocks(row0, n, blocks);
+      for (int64_t r = 0; r < n; r += kPanel) {
+        PackPanelBlocks(weight.blocks(), blocks + r * row_bytes, std::min<int64_t>(kPanel, n - r),
+                        cols, matrix + (row0 + r) / kPanel * panel_bytes);
+      }
+    });
+  }
+  return {};
 }
 
 }  // namespace hadal::cpu

@@ -11,6 +11,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/block_format.h"
+
 // Before the loops over a kernel's block of registers: left to itself the compiler may keep a block
 // of 6 by 4 accumulators in memory.
 #if defined(__clang__)
@@ -26,6 +28,7 @@ namespace hadal::cpu {
 //   bf16: [panel][k32 / 2][16][2] bf16, k32 = k rounded up to 32 (pairs of k side by side: one AMX
 //         tile row, and two FMA operands after a shift and a mask)
 //   int8: [panel][k128 / 128] Int8Block, symmetric, one scale per column and 128 values of k
+//   blocks: what came in blocks of 2 to 8 bits, see block_format.h
 constexpr int kPanel = 16;
 constexpr int kBf16KStep = 32;
 constexpr int kInt8KStep = 128;
@@ -46,7 +49,7 @@ static inline int64_t PanelBytesInt8(int64_t k) {
 
 // out[r][c] = sum_k x[r][k] * w[c][k] + bias[c], r in [0, m), c in panels [panel0, panel1) and < n.
 struct MatMulTile {
-  const void* x;         // [m][ldx]: float, or the output of split_bf16 or quantise
+  const void* x;         // [m][ldx]: float, or the output of split_bf16, quantise, quantise_blocks
   int64_t ldx;           // elements
   const float* x_scale;  // int8: [m][ld_scale], one per 128 values of k
   int64_t ld_scale;
@@ -86,6 +89,9 @@ struct KernelTable {
   void (*split_bf16)(const float* x, int64_t k, uint16_t* out);
   // q[k128], scales[k128 / 128]: scale = amax / 127. A block with a NaN gets a NaN scale.
   void (*quantise)(const float* x, int64_t k, int8_t* q, float* scales);
+  // By the place in kBlockFormats; activations are the output of quantise_blocks, [k / 32].
+  void (*matmul_blocks[kBlockFormatCount])(const MatMulTile& t);
+  void (*quantise_blocks)(const float* x, int64_t k, ActivationGroup* out);
 
   // ---- rows
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);

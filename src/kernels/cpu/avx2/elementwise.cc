@@ -126,6 +126,8 @@ void FillAvx2(KernelTable* table) {
   table->matmul_bf16 = avx2::MatMulBf16;
   table->matmul_int8 = avx2::MatMulInt8;
   table->quantise = avx2::Quantise;
+  avx2::FillBlocks(table);
+  table->quantise_blocks = avx2::QuantiseBlocks;
   table->rms_norm = RmsNorm;
   table->add = Add;
   table->axpy = Axpy;

@@ -71,6 +71,8 @@ void FillAvx512(KernelTable* table) {
   table->matmul_bf16 = avx512::MatMulBf16;
   table->matmul_int8 = avx512::MatMulInt8;
   table->quantise = avx512::Quantise;
+  avx512::FillBlocks(table);
+  table->quantise_blocks = avx512::QuantiseBlocks;
   table->rms_norm = RmsNorm;
   table->add = Add;
   table->axpy = Axpy;

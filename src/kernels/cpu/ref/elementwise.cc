@@ -45,9 +45,25 @@ void FromBf16(const uint16_t* x, int64_t n, float* out) {
 
 }  // namespace ref
 
+namespace {
+
+template <int kFormat>
+void FillBlocks(KernelTable* table) {
+  if constexpr (kFormat < kBlockFormatCount) {
+    table->matmul_blocks[kFormat] = [](const MatMulTile& t) {
+      ref::MatMulBlocks(kBlockFormats[kFormat], t);
+    };
+    FillBlocks<kFormat + 1>(table);
+  }
+}
+
+}  // namespace
+
 void FillRef(KernelTable* table) {
   *table = {};
   table->matmul_f32 = ref::MatMulF32;
+  FillBlocks<0>(table);
+  table->quantise_blocks = ref::QuantiseBlocks;
   table->rms_norm = ref::RmsNorm;
   table->add = ref::Add;
   table->axpy = ref::Axpy;

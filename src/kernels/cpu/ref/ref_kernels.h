@@ -1,6 +1,6 @@
 // The reference kernels: plain loops that define what each operation of the table means.
-// Float32 weights only; the other formats have no reference form (a reference backend never
-// prepares them).
+// Matrices of float32 and in blocks; bf16 and int8 have no reference form. A reference backend
+// prepares float32 only: the kernels of blocks are here to say what the others must give.
 #pragma once
 
 #include "kernels/cpu/kernel_table.h"
@@ -8,6 +8,8 @@
 namespace hadal::cpu::ref {
 
 void MatMulF32(const MatMulTile& t);
+void MatMulBlocks(const BlockFormat& format, const MatMulTile& t);
+void QuantiseBlocks(const float* x, int64_t k, ActivationGroup* out);
 void RmsNorm(const float* x, const float* weight, float eps, int64_t n, float* out);
 void Add(float* x, const float* delta, int64_t n);
 void Axpy(float a, const float* x, int64_t n, float* y);

@@ -1,0 +1,252 @@
+// Matrices in blocks through the backend, for every type and instruction set, against the reference
+// decoders and double.
+#include <map>
+
+#include "kernels/blocks_fixture.h"
+
+namespace hadal::kernels_test {
+namespace {
+
+// Relative to the norms of the two rows. Rounding the activations to 2^-16 of their group's largest
+// can cost at most sqrt(32) 2^-16 = 8.6e-5 by Cauchy and Schwarz, and for random data far less.
+constexpr double kWorst = 1e-4;
+constexpr double kTypical = 2e-5;
+
+class BlocksOnEveryBackend : public OnEveryBackend {};
+
+std::vector<float> Multiply(Backend& backend, std::vector<float> x, const Weight& w,
+                            const float* bias = nullptr) {
+  const int64_t rows = static_cast<int64_t>(x.size()) / w.cols();
+  std::vector<float> out = Poison(rows * w.rows());
+  backend.MatMul(View(x, {rows, w.cols()}), w, bias, View(out, {rows, w.rows()}));
+  return out;
+}
+
+WeightPtr PrepareOne(Backend& backend, const BlockMatrix& m) {
+  return PrepareBlockStack(backend, m, 1);
+}
+
+TEST_P(BlocksOnEveryBackend, ProductsAgreeWithTheDecodedBlocks) {
+  Random random(1);
+  auto backend = Make(GetParam(), 2);
+  for (QuantType type : AllQuantTypes()) {
+    const int64_t block = TraitsOf(type).elements;
+    const int64_t shapes[][3] = {{1, 1, 1},
+                                 {1, 16, 1},
+                                 {2, 17, 2},
+                                 {70, 33, 1},
+                                 {3, 100, 3},
+                                 {random.Int(4, 69), random.Int(1, 90), random.Int(1, 5)},
+                                 {random.Int(1, 9), random.Int(30, 200), 4096 / block}};
+    for (const auto& s : shapes) {
+      const int64_t k = s[2] * block;
+      const BlockMatrix m = RandomBlocks(type, s[1], k, random);
+      const auto w = PrepareOne(*backend, m);
+      const std::vector<float> x = random.Normals(s[0] * k), bias = random.Normals(s[1]);
+      const std::vector<float> values = m.Decoded();
+      for (const float* b : {static_cast<const float*>(nullptr), bias.data()}) {
+        EXPECT_LT(ProductError(Multiply(*backend, x, *w, b), x, values, b, k), kTypical)
+            << NameOf(type) << " " << s[0] << " x " << s[1] << " x " << k;
+      }
+    }
+  }
+}
+
+// A row with one 1 in it picks a column of weights out: each must be the decoded one.
+TEST_P(BlocksOnEveryBackend, EveryWeightKeepsItsValue) {
+  Random random(2);
+  auto backend = Make(GetParam(), 2);
+  for (QuantType type : AllQuantTypes()) {
+    const int64_t k = 2 * TraitsOf(type).elements, n = 19;
+    const BlockMatrix m = RandomBlocks(type, n, k, random);
+    const auto w = PrepareOne(*backend, m);
+    std::vector<float> x(static_cast<size_t>(k * k));
+    for (int64_t i = 0; i < k; ++i) x[static_cast<size_t>(i * k + i)] = 1;
+    const std::vector<float> out = Multiply(*backend, x, *w), values = m.Decoded();
+    for (int64_t j = 0; j < n; ++j) {
+      const auto row = values.begin() + j * k;
+      float largest = 0;
+      for (int64_t i = 0; i < k; ++i) largest = std::max(largest, std::fabs(row[i]));
+      for (int64_t i = 0; i < k; ++i) {
+        ASSERT_NEAR(out[static_cast<size_t>(i * n + j)], row[i], 5e-7f * largest)
+            << NameOf(type) << " row " << j << " weight " << i;
+      }
+    }
+  }
+}
+
+// All codes, sub-scales and mins at their largest or smallest, under scales at the ends of f16.
+TEST_P(BlocksOnEveryBackend, ExtremeBlocksAgreeWithTheDecodedOnes) {
+  Random random(3);
+  auto backend = Make(GetParam(), 1);
+  const uint16_t halves[] = {0x03ff, 0x83ff, 0x0001, 0x7bff, 0xfbff, 0x0000, 0x8000, 0x3c00};
+  for (QuantType type : AllQuantTypes()) {
+    const int64_t k = 512, n = 32;
+    const auto [d, d_min] = HalvesOf(type);
+    for (int fill : {0x00, 0xff, 0x7f, 0x80}) {
+      BlockMatrix m = RandomBlocks(type, n, k, random);
+      std::fill(m.bytes.begin(), m.bytes.end(), static_cast<std::byte>(fill));
+      for (int64_t b = 0; b < m.blocks(); ++b) {
+        m.SetHalf(b, d, halves[b * n / m.blocks() % 8]);
+        m.SetHalf(b, d_min, halves[b * n / m.blocks() / 4]);
+        // Of MXFP4 the fill is the exponent: its smallest are subnormal, its largest value
+        // infinite.
+        if (type == QuantType::kMXFP4 && fill == 0xff) {
+          m.bytes[static_cast<size_t>(b * TraitsOf(type).bytes)] = std::byte{0xf0};
+        }
+      }
+      const auto w = PrepareOne(*backend, m);
+      const std::vector<float> x = random.Normals(5 * k);
+      // A min that cancels its scale leaves float rounding of what was there before.
+      EXPECT_LT(ProductError(Multiply(*backend, x, *w), x, m.Decoded(), nullptr, k), kWorst)
+          << NameOf(type) << " filled with " << fill;
+    }
+  }
+}
+
+TEST_P(BlocksOnEveryBackend, OutliersZerosAndTinyActivationsAgree) {
+  Random random(4);
+  auto backend = Make(GetParam(), 2);
+  for (QuantType type : AllQuantTypes()) {
+    const int64_t k = 1024, n = 40, rows = 7;
+    const BlockMatrix m = RandomBlocks(type, n, k, random);
+    const auto w = PrepareOne(*backend, m);
+    std::vector<float> x = random.Normals(rows * k);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* row = x.data() + r * k;
+      if (r == 1) std::fill(row, row + k, 0.0f);
+      if (r == 2) std::fill(row, row + k, 1e-38f);
+      if (r == 3) std::fill(row + 32, row + k, 0.0f);
+      if (r >= 4) row[random.Int(0, 1023)] *= r == 5 ? -1e4f : 1e4f;
+      if (r == 6) std::for_each(row, row + k, [](float& v) { v *= 1e-12f; });
+    }
+    const std::vector<float> out = Multiply(*backend, x, *w), values = m.Decoded();
+    // Groups below 1e-30 count as zero.
+    std::fill(x.begin() + 2 * k, x.begin() + 3 * k, 0.0f);
+    if (GetParam().format == WeightFormat::kF32) continue;
+    EXPECT_LT(ProductError(out, x, values, nullptr, k), kWorst) << NameOf(type);
+  }
+}
+
+TEST_P(BlocksOnEveryBackend, RowsDoNotDependOnBatchOrThreads) {
+  Random random(5);
+  auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
+  for (QuantType type : AllQuantTypes()) {
+    const int64_t k = 1280, n = 150, rows = 23;
+    const BlockMatrix m = RandomBlocks(type, n, k, random);
+    const auto w1 = PrepareOne(*one, m), w3 = PrepareOne(*three, m);
+    const std::vector<float> x = random.Normals(rows * k);
+    const std::vector<float> all = Multiply(*one, x, *w1);
+    EXPECT_EQ(all, Multiply(*three, x, *w3)) << NameOf(type);
+    for (int64_t count : {1, 2, 3, 4, 5, 7, 8, 9, 13}) {
+      for (int64_t first : {0, 3, 10}) {
+        const std::vector<float> part(x.begin() + first * k, x.begin() + (first + count) * k);
+        const std::vector<float> expected(all.begin() + first * n,
+                                          all.begin() + (first + count) * n);
+        EXPECT_EQ(Multiply(*three, part, *w3), expected) << NameOf(type) << " " << count;
+      }
+    }
+  }
+}
+
+TEST_P(BlocksOnEveryBackend, NansShowInTheirOwnRowsAndColumnsOnly) {
+  Random random(6);
+  auto backend = Make(GetParam(), 1);
+  for (QuantType type : AllQuantTypes()) {
+    const int64_t k = 512, n = 20;
+    BlockMatrix m = RandomBlocks(type, n, k, random);
+    const auto w = PrepareOne(*backend, m);
+    std::vector<float> x = random.Normals(3 * k);
+    x[static_cast<size_t>(k + 77)] = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<float> out = Multiply(*backend, x, *w);
+    for (size_t j = 0; j < 20; ++j) {
+      EXPECT_TRUE(std::isnan(out[20 + j])) << NameOf(type);
+      EXPECT_TRUE(std::isfinite(out[j]) && std::isfinite(out[40 + j])) << NameOf(type);
+    }
+    const int d = HalvesOf(type).first;
+    if (d < 0) continue;
+    m.SetHalf(6 * m.blocks() / n, d, 0x7e00);
+    const auto bad = PrepareOne(*backend, m);
+    const std::vector<float> columns = Multiply(*backend, random.Normals(2 * k), *bad);
+    for (size_t j = 0; j < 40; ++j) EXPECT_EQ(std::isnan(columns[j]), j % 20 == 6) << NameOf(type);
+  }
+}
+
+TEST_P(BlocksOnEveryBackend, EmbeddingRowsAreTheDecodedOnes) {
+  Random random(7);
+  auto backend = Make(GetParam(), 2);
+  for (QuantType type : AllQuantTypes()) {
+    const BlockMatrix m = RandomBlocks(type, 50, 768, random);
+    auto table = backend->PrepareEmbedding(m.Source());
+    ASSERT_TRUE(table.has_value());
+    const std::vector<TokenId> ids = {49, 0, 7, 7, 31};
+    std::vector<float> out = Poison(5 * 768), expected;
+    backend->Embed(**table, ids, View(out, {5, 768}));
+    const std::vector<float> values = m.Decoded();
+    for (TokenId id : ids) {
+      expected.insert(expected.end(), values.begin() + id * 768, values.begin() + (id + 1) * 768);
+    }
+    EXPECT_EQ(out, expected) << NameOf(type);
+    if (GetParam().format != WeightFormat::kF32) EXPECT_EQ((*table)->bytes(), m.bytes.size());
+  }
+}
+
+TEST_P(BlocksOnEveryBackend, ResidentBytesFollowTheType) {
+  Random random(8);
+  auto backend = Make(GetParam(), 1);
+  const std::map<QuantType, double> expected = {
+      {QuantType::kQ4_0, 0.5625},      {QuantType::kQ4_1, 0.625},
+      {QuantType::kQ5_0, 0.6875},      {QuantType::kQ5_1, 0.75},
+      {QuantType::kQ8_0, 1.0625},      {QuantType::kQ2_K, 84.0 / 256},
+      {QuantType::kQ3_K, 114.0 / 256}, {QuantType::kQ4_K, 148.0 / 256},
+      {QuantType::kQ5_K, 180.0 / 256}, {QuantType::kQ6_K, 210.0 / 256},
+      {QuantType::kIQ4_NL, 0.5625},    {QuantType::kIQ4_XS, 138.0 / 256},
+      {QuantType::kMXFP4, 0.5625},     {QuantType::kU4Z, 19.0 / 32}};
+  for (QuantType type : AllQuantTypes()) {
+    const BlockMatrix m = RandomBlocks(type, 64, 512, random);
+    const double per_weight = static_cast<double>(PrepareOne(*backend, m)->bytes()) / (64 * 512);
+    const bool decoded = GetParam().format == WeightFormat::kF32;
+    EXPECT_DOUBLE_EQ(per_weight, decoded ? 4 : expected.at(type)) << NameOf(type);
+  }
+}
+
+TEST_P(BlocksOnEveryBackend, BlocksAreDecodedWhenFloat32IsAskedForOrTheStackIsMixed) {
+  Random random(9);
+  auto backend = Make(GetParam(), 1);
+  const BlockMatrix a = RandomBlocks(QuantType::kQ4_K, 32, 256, random);
+  const BlockMatrix b = RandomBlocks(QuantType::kQ6_K, 32, 256, random);
+  auto kept = backend->PrepareOne(a.Source(), true);
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_EQ((*kept)->bytes(), 32u * 256 * 4);
+  const WeightSource mixed[] = {a.Source(), b.Source()};
+  auto stack = backend->Prepare(mixed, false);
+  ASSERT_TRUE(stack.has_value());
+  const double per_weight[] = {4, 2, 1.0625};
+  EXPECT_EQ(static_cast<double>((*stack)->bytes()),
+            2 * 32 * 256 * per_weight[static_cast<int>(GetParam().format)]);
+}
+
+TEST_P(BlocksOnEveryBackend, RefusesStacksOfDifferentShapes) {
+  Random random(10);
+  auto backend = Make(GetParam(), 1);
+  const BlockMatrix a = RandomBlocks(QuantType::kQ8_0, 32, 256, random);
+  const BlockMatrix b = RandomBlocks(QuantType::kQ8_0, 32, 288, random);
+  const WeightSource sources[] = {a.Source(), b.Source()};
+  EXPECT_FALSE(backend->Prepare(sources, false).has_value());
+}
+
+std::vector<Config> ConfigsOfBlocks() {
+  std::vector<Config> configs = {Config{}};
+  for (Isa isa : SupportedIsas()) {
+    if (isa != Isa::kRef) configs.push_back({isa, WeightFormat::kBf16, DType::kBf16});
+  }
+  configs.push_back({BestIsa(), WeightFormat::kInt8, DType::kBf16});
+  configs.push_back({BestIsa(), WeightFormat::kF32, DType::kBf16});
+  return configs;
+}
+
+INSTANTIATE_TEST_SUITE_P(Blocks, BlocksOnEveryBackend, testing::ValuesIn(ConfigsOfBlocks()),
+                         ConfigName);
+
+}  // namespace
+}  // namespace hadal::kernels_test

@@ -1,0 +1,209 @@
+// Repacks rows of blocks into the panels of block_format.h: the codes of 16 rows are unpacked to
+// bytes, transposed by quads and folded into planes. One small reader per type knows its bytes
+// (the layouts are those of quant/codec.h's types).
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "core/dtype.h"
+#include "kernels/cpu/cpu_weight.h"
+#include "kernels/cpu/kernel_table.h"
+
+namespace hadal::cpu {
+namespace {
+
+static_assert(kBlockFormatCount == kQuantTypes);
+// The formats are in the order of the types: spot checks of all that a swap could hide.
+constexpr const BlockFormat& FormatOf(QuantType t) { return kBlockFormats[static_cast<int>(t)]; }
+static_assert(FormatOf(QuantType::kQ8_0).low_bits == 8);
+static_assert(FormatOf(QuantType::kQ2_K).scales == Scales::kSuperMinNibbles);
+static_assert(FormatOf(QuantType::kQ6_K).high_bits == 2);
+static_assert(FormatOf(QuantType::kMXFP4).table == ValueTable::kMxfp4);
+static_assert(FormatOf(QuantType::kU4Z).scales == Scales::kHalfZero);
+
+uint8_t Byte(int v) { return static_cast<uint8_t>(v); }
+// The 16-bit number at `from` becomes number `index` of the array at `to`.
+void CopyU16(const uint8_t* from, uint8_t* to, int index) { std::memcpy(to + 2 * index, from, 2); }
+
+void UnpackNibbles(const uint8_t* qs, uint8_t* codes) {
+  for (int i = 0; i < 16; ++i) {
+    codes[i] = qs[i] & 15;
+    codes[i + 16] = Byte(qs[i] >> 4);
+  }
+}
+void AddFifthBits(const uint8_t* bits, uint8_t* codes) {
+  for (int i = 0; i < 32; ++i) codes[i] = Byte(codes[i] | (bits[i / 8] >> (i % 8) & 1) << 4);
+}
+// codes[32 * i + ...] = `width` bits at bit i * width of bytes qs[0..31].
+void UnpackStrided(const uint8_t* qs, int width, uint8_t* codes) {
+  const int mask = (1 << width) - 1;
+  for (int i = 0; i < 8 / width; ++i) {
+    for (int l = 0; l < 32; ++l) codes[32 * i + l] = Byte(qs[l] >> (i * width) & mask);
+  }
+}
+
+// Six bits of scale and min each, for sub-blocks 0..7 in 12 bytes.
+void CopyScalesMins(const uint8_t* s, int column, uint8_t* scales) {
+  uint8_t* mins = scales + 8 * kPanel;
+  for (int j = 0; j < 4; ++j) {
+    scales[j * kPanel + column] = s[j] & 63;
+    mins[j * kPanel + column] = s[j + 4] & 63;
+    scales[(j + 4) * kPanel + column] = Byte((s[j + 8] & 15) | (s[j] >> 6) << 4);
+    mins[(j + 4) * kPanel + column] = Byte(s[j + 8] >> 4 | (s[j + 4] >> 6) << 4);
+  }
+}
+
+// ---- one block of a row each: its codes, and its scales at the column's places in `to`.
+void ReadQ4_0(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  UnpackNibbles(b + 2, codes);
+}
+void ReadQ4_1(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  CopyU16(b + 2, to, kPanel + column);
+  UnpackNibbles(b + 4, codes);
+}
+void ReadQ5_0(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  UnpackNibbles(b + 6, codes);
+  AddFifthBits(b + 2, codes);
+}
+void ReadQ5_1(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  CopyU16(b + 2, to, kPanel + column);
+  UnpackNibbles(b + 8, codes);
+  AddFifthBits(b + 4, codes);
+}
+void ReadQ8_0(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  for (int i = 0; i < 32; ++i) codes[i] = b[2 + i] ^ 0x80;
+}
+void ReadQ2_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b + 80, to, column);
+  CopyU16(b + 82, to, kPanel + column);
+  for (int i = 0; i < 16; ++i) to[64 + i * kPanel + column] = b[i];
+  for (int half = 0; half < 2; ++half) UnpackStrided(b + 16 + 32 * half, 2, codes + 128 * half);
+}
+void ReadQ3_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b + 108, to, column);
+  const uint8_t* s = b + 96;
+  for (int i = 0; i < 16; ++i) {
+    const int low = s[i % 8] >> (i / 8 * 4) & 15, high = s[8 + i % 4] >> (i / 4 * 2) & 3;
+    to[32 + i * kPanel + column] =
+        std::bit_cast<uint8_t>(static_cast<int8_t>((low | high << 4) - 32));
+  }
+  for (int half = 0; half < 2; ++half) UnpackStrided(b + 32 + 32 * half, 2, codes + 128 * half);
+  for (int g = 0; g < 8; ++g) {
+    for (int l = 0; l < 32; ++l) codes[32 * g + l] |= Byte((b[l] >> g & 1) << 2);
+  }
+}
+void ReadQ4_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  CopyU16(b + 2, to, kPanel + column);
+  CopyScalesMins(b + 4, column, to + 64);
+  for (int i = 0; i < 4; ++i) UnpackStrided(b + 16 + 32 * i, 4, codes + 64 * i);
+}
+void ReadQ5_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  CopyU16(b + 2, to, kPanel + column);
+  CopyScalesMins(b + 4, column, to + 64);
+  for (int i = 0; i < 4; ++i) UnpackStrided(b + 48 + 32 * i, 4, codes + 64 * i);
+  for (int g = 0; g < 8; ++g) {
+    for (int l = 0; l < 32; ++l) codes[32 * g + l] |= Byte((b[16 + l] >> g & 1) << 4);
+  }
+}
+void ReadQ6_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b + 208, to, column);
+  for (int i = 0; i < 16; ++i) to[32 + i * kPanel + column] = b[192 + i];
+  for (int half = 0; half < 2; ++half) {
+    const uint8_t *low = b + 64 * half, *high = b + 128 + 32 * half;
+    uint8_t* out = codes + 128 * half;
+    for (int l = 0; l < 32; ++l) {
+      out[l] = Byte((low[l] & 15) | (high[l] & 3) << 4);
+      out[32 + l] = Byte((low[32 + l] & 15) | (high[l] >> 2 & 3) << 4);
+      out[64 + l] = Byte(low[l] >> 4 | (high[l] >> 4 & 3) << 4);
+      out[96 + l] = Byte(low[32 + l] >> 4 | (high[l] >> 6) << 4);
+    }
+  }
+}
+void ReadIQ4_XS(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  for (int g = 0; g < 8; ++g) {
+    const int low = b[4 + g / 2] >> (g % 2 * 4) & 15, high = b[2 + g / 4] >> (g % 4 * 2) & 3;
+    to[32 + g * kPanel + column] =
+        std::bit_cast<uint8_t>(static_cast<int8_t>((low | high << 4) - 32));
+    UnpackNibbles(b + 8 + 16 * g, codes + 32 * g);
+  }
+}
+// The scale 2^(e - 128), two of them subnormal, is exact in bf16.
+void ReadMXFP4(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  const int e = b[0];
+  const auto scale = static_cast<uint16_t>(e < 2 ? 0x20 << e : (e - 1) << 7);
+  std::memcpy(to + 2 * column, &scale, 2);
+  UnpackNibbles(b + 1, codes);
+}
+void ReadU4Z(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+  CopyU16(b, to, column);
+  to[32 + column] = b[2];
+  UnpackNibbles(b + 3, codes);
+}
+
+using ReadFn = void (*)(const uint8_t* block, int column, uint8_t* codes, uint8_t* to);
+constexpr ReadFn kReaders[kQuantTypes] = {ReadQ4_0, ReadQ4_1,   ReadQ5_0,  ReadQ5_1, ReadQ8_0,
+                                          ReadQ2_K, ReadQ3_K,   ReadQ4_K,  ReadQ5_K, ReadQ6_K,
+                                          ReadQ4_0, ReadIQ4_XS, ReadMXFP4, ReadU4Z};
+
+// Bits [from, from + width) of the codes of a group's quads into a plane.
+template <int kWidth>
+void WritePlane(const uint8_t (&quads)[kQuads][kQuadBytes], int from, uint8_t* plane) {
+  constexpr int kPerByte = 8 / kWidth, kMask = (1 << kWidth) - 1;
+  for (int row = 0; row < kQuads / kPerByte; ++row) {
+    uint8_t* out = plane + row * kQuadBytes;
+    for (int i = 0; i < kQuadBytes; ++i) out[i] = quads[row * kPerByte][i] >> from & kMask;
+    for (int q = 1; q < kPerByte; ++q) {
+      const uint8_t* in = quads[row * kPerByte + q];
+      for (int i = 0; i < kQuadBytes; ++i) out[i] |= Byte((in[i] >> from & kMask) << (q * kWidth));
+    }
+  }
+}
+
+void WritePlanes(int width, const uint8_t (&quads)[kQuads][kQuadBytes], int from, uint8_t* plane) {
+  if (width == 1) WritePlane<1>(quads, from, plane);
+  if (width == 2) WritePlane<2>(quads, from, plane);
+  if (width == 4) WritePlane<4>(quads, from, plane);
+  if (width == 8) WritePlane<8>(quads, from, plane);
+}
+
+}  // namespace
+
+void PackPanelBlocks(QuantType type, const std::byte* rows, int64_t n, int64_t cols,
+                     std::byte* panel) {
+  const BlockFormat& f = FormatOf(type);
+  const int block_bytes = TraitsOf(type).bytes, block_k = BlockK(f);
+  const ReadFn read = kReaders[static_cast<int>(type)];
+  const auto* in = reinterpret_cast<const uint8_t*>(rows);
+  auto* out = reinterpret_cast<uint8_t*>(panel);
+  const int64_t blocks = cols / block_k, row_bytes = blocks * block_bytes;
+  uint8_t codes[kPanel][256] = {};
+  uint8_t quads[kQuads][kQuadBytes];
+  for (int64_t b = 0; b < blocks; ++b, out += BlockBytes(f)) {
+    for (int c = 0; c < static_cast<int>(n); ++c) {
+      read(in + c * row_bytes + b * block_bytes, c, codes[c], out);
+    }
+    for (int g = 0; g < BlockGroups(f); ++g) {
+      for (int c = 0; c < kPanel; ++c) {
+        for (int j = 0; j < kQuads; ++j) {
+          std::memcpy(quads[j] + 4 * c, codes[c] + g * kGroup + 4 * j, 4);
+        }
+      }
+      WritePlanes(f.low_bits, quads, 0, out + LowAt(f, g));
+      if (f.high_bits != 0) WritePlanes(f.high_bits, quads, f.low_bits, out + HighAt(f, g));
+    }
+  }
+}
+
+int64_t PanelBytesOf(QuantType type, int64_t cols) {
+  return PanelBytesBlocks(FormatOf(type), cols);
+}
+
+}  // namespace hadal::cpu
