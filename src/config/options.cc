@@ -14,6 +14,12 @@ const std::array kOptions = {
     Option{"model.name", REF(model.name), 0, 0, "", false,
            "name that callers write into \"model\"; empty: the directory's name",
            "对外提供的模型名；留空则用目录名"},
+    Option{
+        "model.chat_template", REF(model.chat_template), 0, 0, "", false,
+        "'auto': the format Hadal knows for the model, else its template; 'checkpoint': its "
+        "template; or a Jinja file",
+        "'auto'：使用 Hadal 内置的对话格式，没有时用模型自带模板；'checkpoint'：模型自带模板；或 "
+        "Jinja 文件路径"},
     Option{"server.host", REF(server.host), 0, 0, "", false,
            "address to listen on; anything but loopback needs an API key",
            "监听地址；非本机回环地址必须配置 API key"},
