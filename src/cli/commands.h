@@ -53,6 +53,18 @@ struct BenchOptions {
   std::vector<int64_t> generate = {32};
   int64_t repeat = 5;
 };
+struct ConvertCommand {
+  std::string in, out, type;
+};
+struct SynthCommand {
+  std::string shape, type, out, format;
+  int64_t layers = 0;  // 0: all
+  uint64_t seed = 1;
+};
+struct InspectOptions {
+  std::string path;
+  bool deep = false;
+};
 
 int Serve(const Shared& shared);
 int Chat(const Shared& shared, const ChatOptions& options);
@@ -60,6 +72,11 @@ int Generate(const Shared& shared, const GenerateOptions& options);
 int Logits(const Shared& shared, const LogitsOptions& options);
 int Tokenize(const Shared& shared, const TokenizeOptions& options);
 int Bench(const Shared& shared, const BenchOptions& options);
+int Convert(const Shared& shared, const ConvertCommand& command);
+int Synth(const Shared& shared, const SynthCommand& command);
+int Inspect(const Shared& shared, const InspectOptions& options);
+std::string TypeNames();   // of --type, "f32, bf16, ..."
+std::string ShapeNames();  // of --shape
 int ConfigCheck(const Shared& shared, const std::string& path);
 int ConfigPrint(const Shared& shared);
 int PrintVersion(const Shared& shared);

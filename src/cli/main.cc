@@ -126,6 +126,7 @@ class CommandLine {
   void Build();
   void BuildServing();
   void BuildTools();
+  void BuildFiles();
   void BuildInfo();
 
   Shared shared_;
@@ -140,6 +141,9 @@ class CommandLine {
   LogitsOptions logits_;
   TokenizeOptions tokenize_;
   BenchOptions bench_;
+  ConvertCommand convert_;
+  SynthCommand synth_;
+  InspectOptions inspect_;
   std::string path_, shell_;
 };
 
@@ -167,6 +171,7 @@ void CommandLine::Build() {
       T("version, commit, compiler, instruction sets", "版本、提交、编译器与指令集"));
   BuildServing();
   BuildTools();
+  BuildFiles();
   BuildInfo();
 }
 
@@ -248,6 +253,42 @@ void CommandLine::BuildTools() {
   bench->add_option("--repeat", bench_.repeat, T("measurements per row", "每行测量次数"))
       ->check(CLI::Range(int64_t{1}, int64_t{1000}));
   On(bench, [this] { return Bench(shared_, bench_); });
+}
+
+void CommandLine::BuildFiles() {
+  CLI::App* inspect =
+      Sub("inspect", "what a model file is and what is wrong with it", "查看模型文件的内容与问题");
+  inspect->add_option("path", inspect_.path, T("model directory or file", "模型目录或文件"))
+      ->required();
+  inspect->add_flag("--deep", inspect_.deep,
+                    T("read every weight, look for NaN", "读取全部权重，检查 NaN"));
+  Shortcut(inspect, "--threads", "cpu.threads");
+  On(inspect, [this] { return Inspect(shared_, inspect_); });
+
+  CLI::App* convert = Sub("convert", "a model in another format or type (safetensors, GGUF)",
+                          "转换模型的格式或精度（safetensors、GGUF）");
+  convert->add_option("in", convert_.in, T("model to read", "要读取的模型"))->required();
+  convert
+      ->add_option("out", convert_.out,
+                   T("name.gguf, or a directory to make", "name.gguf，或要新建的目录"))
+      ->required();
+  convert->add_option("--type", convert_.type, T("one of: ", "可选：") + TypeNames())->required();
+  Shortcut(convert, "--threads", "cpu.threads");
+  On(convert, [this] { return Convert(shared_, convert_); });
+
+  CLI::App* synth = Sub("synth", "a model of a published shape with random weights",
+                        "按已发布模型的形状生成随机权重");
+  synth->add_option("--shape", synth_.shape, T("one of: ", "可选：") + ShapeNames())->required();
+  synth->add_option("--type", synth_.type, T("one of: ", "可选：") + TypeNames())->required();
+  synth->add_option("--out", synth_.out, T("file or directory to make", "要新建的文件或目录"))
+      ->required();
+  synth->add_option("--format", synth_.format, T("gguf or safetensors", "gguf 或 safetensors"))
+      ->check(CLI::IsMember({"gguf", "safetensors"}));
+  synth->add_option("--layers", synth_.layers, T("only the first so many", "只生成前若干层"))
+      ->check(CLI::Range(int64_t{1}, int64_t{1000}));
+  synth->add_option("--seed", synth_.seed, T("same seed, same bytes", "种子相同则字节相同"));
+  Shortcut(synth, "--threads", "cpu.threads");
+  On(synth, [this] { return Synth(shared_, synth_); });
 }
 
 void CommandLine::BuildInfo() {

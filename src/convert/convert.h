@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,7 +23,7 @@ struct ConvertOptions {
   TypeChoice type;
   // GGUF when the output ends in .gguf, otherwise a safetensors directory.
   int threads = 1;
-  std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress;  // of the output
+  std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress = {};  // of the output
   // Bytes kept in the file's metadata for PatchReport (text "hadal.loss"); 0: no such pair.
   size_t report_bytes = 0;
 };
@@ -37,6 +38,7 @@ class Converter {
   virtual ~Converter() = default;  // without Finish(): what was written is removed
   virtual const std::filesystem::path& temporary_path() const = 0;  // opens like any model
   virtual uint64_t file_bytes() const = 0;
+  virtual std::span<const std::string> notes() const = 0;  // what the user should know
   virtual Status PatchReport(
       std::string_view json) = 0;  // at most report_bytes, padded with spaces
   virtual Status Finish() = 0;     // the final name appears

@@ -35,7 +35,7 @@ struct SynthOptions {
   int64_t layers = 0;  // 0: as published; otherwise only the first so many
   uint64_t seed = 1;
   int threads = 1;
-  std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress;
+  std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress = {};
 };
 // Atomic as Converter: kill -9 leaves nothing under `out`.
 Status Synthesise(const PublishedShape& shape, const std::filesystem::path& out,

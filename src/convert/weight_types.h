@@ -17,11 +17,14 @@ enum class FileFormat { kSafetensors, kGguf };
 
 struct TypeChoice {
   std::string name;  // "q4_k_m"
+  TensorType base;   // of matrices that no rule lifts
   FileFormat only = FileFormat::kGguf;
   bool both_formats = false;   // f32, bf16, f16
   int32_t gguf_file_type = 0;  // general.file_type
   const char* en = "";
   const char* zh = "";
+
+  bool Allows(FileFormat format) const { return both_formats || only == format; }
 };
 // f32 bf16 f16 (both formats), fp8 (safetensors), q8_0 q4_0 q5_0 q4_k q5_k q6_k q4_k_m (GGUF).
 const std::vector<TypeChoice>& TypeChoices();
@@ -34,8 +37,10 @@ struct TensorFacts {
   int64_t n_layers = 0;
   bool vector = false, router = false;  // always F32
   bool grouped_query = false;           // fewer kv heads than heads
+  bool tied = false;                    // the model has no output.weight
 };
-// Source of the rule: llama.cpp's mix for Q4_K_M (facts in docs/QUANTISATION.md).
+// Source of the rule: llama.cpp's mix for Q4_K_M (facts in docs/QUANTISATION.md). With tied
+// embeddings token_embd.weight is treated as the output that it also is.
 TensorType TypeFor(const TypeChoice& choice, const TensorFacts& tensor);
 
 }  // namespace hadal

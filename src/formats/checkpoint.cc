@@ -179,6 +179,13 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& path,
   return checkpoint;
 }
 
+Result<std::unique_ptr<Checkpoint>> Checkpoint::OfShapes(std::vector<TensorEntry> entries) {
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
+  checkpoint->entries_ = std::move(entries);
+  HADAL_OK(checkpoint->FinishEntries());
+  return checkpoint;
+}
+
 Status Checkpoint::AddShard(const fs::path& file, const CheckpointOptions& options) {
   HADAL_TRY(auto shard, SafetensorsFile::Open(file, options.limits));
   if (shard->tensors().size() > options.max_tensors - entries_.size()) {

@@ -110,6 +110,9 @@ class Checkpoint {
   static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path,
                                                   const CheckpointOptions& options = {});
 
+  // Entries without bytes, for planning what a checkpoint of these shapes becomes; never decoded.
+  static Result<std::unique_ptr<Checkpoint>> OfShapes(std::vector<TensorEntry> entries);
+
   // `config` is ModelConfigOfGguf's of this file.
   static Result<std::unique_ptr<Checkpoint>> OfGguf(std::unique_ptr<GgufFile> file,
                                                     const ModelConfig& config);

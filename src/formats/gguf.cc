@@ -197,6 +197,12 @@ uint64_t GgufFile::total_bytes() const {
   return total;
 }
 
+uint64_t GgufFile::file_bytes() const {
+  uint64_t total = 0;
+  for (const Part& part : parts_) total += part.bytes.size();
+  return total;
+}
+
 bool GgufFile::damaged() const {
   return std::any_of(parts_.begin(), parts_.end(),
                      [](const Part& p) { return p.mapped && p.mapped->damaged(); });

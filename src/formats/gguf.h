@@ -138,6 +138,7 @@ class GgufFile {
   uint32_t version() const { return version_; }
   size_t parts() const { return parts_.size(); }
   uint64_t total_bytes() const;  // of tensor data
+  uint64_t file_bytes() const;   // of all parts
   bool damaged() const;          // a part shrank while mapped
 
  private:

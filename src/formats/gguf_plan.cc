@@ -231,7 +231,8 @@ Result<std::vector<GgufTensorPlan>> PlanGgufTensors(const ModelConfig& config,
 
 Result<std::vector<GgufTensorPlan>> PlanHubTensors(const ModelConfig& config,
                                                    const Checkpoint& checkpoint) {
-  constexpr std::string_view kK = "k_b_proj.weight", kV = "v_b_proj.weight";
+  // With the dot: "kv_b_proj.weight" is neither.
+  constexpr std::string_view kK = ".k_b_proj.weight", kV = ".v_b_proj.weight";
   std::vector<GgufTensorPlan> plan;
   for (const TensorEntry& entry : checkpoint.entries()) {
     if (!IsDecodable(entry) || entry.name.ends_with("_scale_inv")) continue;
@@ -242,7 +243,7 @@ Result<std::vector<GgufTensorPlan>> PlanHubTensors(const ModelConfig& config,
       continue;
     }
     const std::string prefix = entry.name.substr(0, entry.name.size() - kK.size());
-    const std::string name = prefix + "kv_b_proj.weight";
+    const std::string name = prefix + ".kv_b_proj.weight";
     if (checkpoint.Find(name) != nullptr) continue;
     const TensorEntry* v = checkpoint.Find(prefix + std::string(kV));
     const int64_t heads = config.num_attention_heads;

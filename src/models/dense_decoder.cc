@@ -30,9 +30,15 @@ Result<std::unique_ptr<Model>> LoadDenseDecoder(const ModelFiles& files, const D
   for (int64_t l = 0; l < c.num_hidden_layers; ++l) {
     const std::string layer = fmt::format("model.layers.{}.", l);
     const size_t k = d.AddStream("k", l, kv_dim), v = d.AddStream("v", l, kv_dim);
-    d.AddLayer(
-        layer, std::make_unique<GqaBlock>(gqa, d.load(), layer + "self_attn.", d.rope(), k, v),
-        std::make_unique<FfnBlock>(gqa.hidden, c.intermediate_size, d.load(), layer + "mlp."));
+    auto attention =
+        std::make_unique<GqaBlock>(gqa, d.load(), layer + "self_attn.", d.rope(), k, v);
+    std::unique_ptr<Block> ffn;
+    if (dense.moe && HasExperts(c, l)) {
+      ffn = std::make_unique<MoeBlock>(*dense.moe, d.load(), layer + "mlp.");
+    } else {
+      ffn = std::make_unique<FfnBlock>(gqa.hidden, c.intermediate_size, d.load(), layer + "mlp.");
+    }
+    d.AddLayer(layer, std::move(attention), std::move(ffn));
   }
   return d.Finish();
 }

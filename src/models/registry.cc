@@ -9,7 +9,7 @@ namespace hadal {
 
 using ModelFactory = Result<std::unique_ptr<Model>>(const ModelFiles& files, Backend& backend,
                                                     const LoadOptions& options);
-ModelFactory LoadLlama, LoadQwen2, LoadQwen3, LoadDeepseekV2, LoadDeepseekV3;
+ModelFactory LoadLlama, LoadQwen2, LoadQwen3, LoadDeepseekV2, LoadDeepseekV3, LoadDeepseek;
 
 namespace {
 
@@ -24,6 +24,7 @@ constexpr Family kFamilies[] = {
     {"qwen3", LoadQwen3},
     {"deepseek_v2", LoadDeepseekV2},
     {"deepseek_v3", LoadDeepseekV3},
+    {"deepseek", LoadDeepseek},
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include "formats/json_text.h"
 #include "tokenizer/json_writer.h"
-#include "tokenizer/split_rules.h"
+#include "tokenizer/pre_tokenizer_rules.h"
 #include "tokenizer/token_table.h"
 #include "tokenizer/utf8.h"
 #include "tokenizer/vocabulary_keys.h"

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "base/file.h"
-#include "tokenizer/split_rules.h"
+#include "tokenizer/pre_tokenizer_rules.h"
 #include "tokenizer/testing/tiny_tokenizer.h"
 #include "tokenizer/tokenizer_file.h"
 
@@ -161,7 +161,7 @@ TEST(GgufVocabulary, EveryKnownPreTokenizerIsReadBackAsItsRules) {
     tiny.pre_tokenizer = PreTokenizerJson(*rules);
     const auto file = ReadTokenizerJson(tiny.Json(), {});
     ASSERT_TRUE(file) << file.error().message;
-    const SplitRules* found = RecogniseSplitRules(file->pre_tokenizer);
+    const SplitRules* found = RecogniseSplitRules(file->pre_tokenizer, "");
     ASSERT_NE(found, nullptr) << name;
     EXPECT_EQ(found->patterns.data(), rules->patterns.data()) << name;
     const auto tokenizer =
@@ -196,6 +196,20 @@ TEST(GgufVocabulary, WithoutTypesTheNamedTokensAreStillControlTokens) {
   ASSERT_TRUE(tokenizer);
   EXPECT_TRUE(tokenizer->IsSpecial(kTinySize - 3));
   EXPECT_FALSE(tokenizer->IsAdded(kTinySize - 2));
+}
+
+TEST(GgufVocabulary, AFileIsLoadedByItsPath) {
+  const auto path =
+      std::filesystem::path(HADAL_SOURCE_DIR) / "tests/fuzz/corpus/vocabulary/deepseek";
+  const auto tokenizer = Tokenizer::Load(path);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  EXPECT_THAT((*tokenizer)->Encode("abab a<s>", Special::kRecognise), ElementsAre(257, 258, 259));
+  EXPECT_EQ((*tokenizer)->bos(), 259);
+  EXPECT_EQ((*tokenizer)->eos(), 260);
+  EXPECT_EQ((*tokenizer)->chat_template(), "{{ bos_token }}");
+  const auto refused = Tokenizer::Load(path, {.max_vocab = 10});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("vocabulary/deepseek: tokenizer.ggml.tokens has"));
 }
 
 TEST(GgufVocabulary, OtherModelsAndPreTokenizersAreRefusedByName) {

@@ -1,5 +1,5 @@
 #include "tokenizer/gguf_vocabulary.h"
-#include "tokenizer/split_rules.h"
+#include "tokenizer/pre_tokenizer_rules.h"
 #include "tokenizer/token_table.h"
 #include "tokenizer/tokenizer_file.h"
 #include "tokenizer/vocabulary_keys.h"
@@ -46,20 +46,16 @@ class Writer {
   }
 
   Status WriteRules() {
-    const SplitRules* rules = RecogniseSplitRules(file_.pre_tokenizer);
+    const SplitRules* rules =
+        RecogniseSplitRules(file_.pre_tokenizer, config_.bos_token.value_or(""));
     if (rules == nullptr) {
       return FailField(ErrorCode::kUnsupportedModel, "pre_tokenizer",
                        "the pre_tokenizer of tokenizer.json has no name in GGUF; those with one "
                        "are {}",
                        KnownSplitRules());
     }
-    std::string_view name = rules->name;
-    // The same rules under the name that DeepSeek's distilled models have.
-    if (name == "qwen2" && config_.bos_token == "<｜begin▁of▁sentence｜>") {
-      name = "deepseek-r1-qwen";
-    }
     HADAL_OK(Add(vocabulary::kModel, GgufValue::Text("gpt2")));
-    HADAL_OK(Add(vocabulary::kPre, GgufValue::Text(std::string(name))));
+    HADAL_OK(Add(vocabulary::kPre, GgufValue::Text(std::string(rules->name))));
     if (file_.nfc != rules->nfc) HADAL_OK(Add(vocabulary::kNfc, GgufValue::Bool(file_.nfc)));
     if (file_.ignore_merges == rules->ignore_merges) return {};
     return Add(vocabulary::kIgnoreMerges, GgufValue::Bool(file_.ignore_merges));

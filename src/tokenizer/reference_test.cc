@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "tokenizer/gguf_vocabulary.h"
-#include "tokenizer/split_rules.h"
+#include "tokenizer/pre_tokenizer_rules.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hadal {

@@ -20,7 +20,7 @@ using hadal::LittleEndian;
 std::string Bytes(float v) { return LittleEndian(v); }
 std::string Bytes(uint32_t v) { return LittleEndian(v); }
 
-// Adds tensors one behind the other, with zeros as data.
+// Adds tensors one behind the other, with ones as data.
 class Tensors {
  public:
   explicit Tensors(GgufBytes* file) : file_(file) {}
@@ -34,8 +34,8 @@ class Tensors {
   Tensors& Add(const std::string& name, const std::vector<uint64_t>& ne, uint32_t type,
                uint64_t bytes) {
     file_->Tensor(name, ne, type, file_->data.size());
-    file_->Data(
-        std::string((bytes + file_->alignment - 1) / file_->alignment * file_->alignment, '\0'));
+    const uint64_t padded = (bytes + file_->alignment - 1) / file_->alignment * file_->alignment;
+    for (uint64_t i = 0; i < padded; i += 4) file_->Data(LittleEndian(1.0f));
     return *this;
   }
 

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "gguf_draft.h"
 #include "malformed_case.h"
+#include "tiny_gguf.h"
 #include "tiny_models.h"
 #include "tokenizer/testing/tiny_tokenizer.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 // Mostly single bits, sometimes whole bytes, a cut or a doubled piece; in the first `reach` bytes.
 std::string Flipped(std::string bytes, size_t reach, unsigned seed) {
-  std::mt19937 random(seed);
+  std::mt19937 random(seed * 7919 + static_cast<unsigned>(reach));
   const auto below = [&](size_t n) { return n == 0 ? 0 : random() % n; };
   const size_t changes = 1 + below(4);
   for (size_t i = 0; i < changes && !bytes.empty(); ++i) {
@@ -77,6 +78,14 @@ Cases FlipCases() {
     Add(&all, "safetensors data of a " + kind + " model", Reader::kModel, "", files, 1, 1 << 20,
         10);
   }
+  for (const GgufDraft& d : {TinyDenseGguf(), TinyLatentGguf()}) {
+    const std::string kind = d.pairs[0].value.substr(8);
+    const Files files = {{"x.gguf", d.Build()}};
+    Add(&all, "gguf of " + kind, Reader::kModel, "x.gguf", files, 0, 9000, 60);
+    Add(&all, "gguf data of " + kind, Reader::kModel, "x.gguf", files, 0, 1 << 20, 20);
+  }
+  Add(&all, "gguf vocabulary", Reader::kTokenizer, "x.gguf", {{"x.gguf", TinyDenseGguf().Build()}},
+      0, 6000, 60);
   hadal::testing::TinyTokenizer tiny;
   tiny.merges = {{"a", "b"}, {"ab", "c"}};
   Add(&all, "tokenizer.json", Reader::kTokenizer, "", {{"tokenizer.json", tiny.Json()}}, 0, 6000,

@@ -36,6 +36,8 @@ using Cases = std::vector<Case>;
 
 Cases GgufContainerCases();
 Cases GgufSplitCases();
+Cases GgufModelCases();
+Cases VocabularyCases();
 Cases SafetensorsCases();
 Cases ConfigCases();
 Cases IndexCases();

@@ -15,6 +15,7 @@
 #include "malformed_case.h"
 #include "models/model.h"
 #include "models/testing_model.h"
+#include "tiny_gguf.h"
 #include "tiny_models.h"
 #include "tokenizer/tokenizer.h"
 
@@ -119,8 +120,8 @@ void Check(const Case& c, Backend& backend) {
 
 Cases All() {
   Cases all;
-  for (const auto make : {GgufContainerCases, GgufSplitCases, SafetensorsCases, IndexCases,
-                          ConfigCases, TokenizerCases, FlipCases}) {
+  for (const auto make : {GgufContainerCases, GgufSplitCases, GgufModelCases, VocabularyCases,
+                          SafetensorsCases, IndexCases, ConfigCases, TokenizerCases, FlipCases}) {
     for (Case& c : make()) all.push_back(std::move(c));
   }
   return all;
@@ -146,6 +147,8 @@ TEST(Malformed, ThereAreAtLeast500DifferentFiles) {
 
 TEST(Malformed, GgufContainersAreRefusedWithTheByte) { CheckAll(GgufContainerCases()); }
 TEST(Malformed, ContradictorySplitsOfGgufAreRefused) { CheckAll(GgufSplitCases()); }
+TEST(Malformed, SenselessModelsInGgufAreRefused) { CheckAll(GgufModelCases()); }
+TEST(Malformed, VocabulariesInGgufAreRefused) { CheckAll(VocabularyCases()); }
 TEST(Malformed, SafetensorsFilesAreRefused) { CheckAll(SafetensorsCases()); }
 TEST(Malformed, IndexesOfShardsAreRefused) { CheckAll(IndexCases()); }
 TEST(Malformed, SenselessConfigsAreRefused) { CheckAll(ConfigCases()); }
@@ -161,6 +164,32 @@ TEST(Malformed, TheFilesThatTheCasesDamageAreRight) {
     const Status status = ReadModel(directory.path(), *backend);
     EXPECT_TRUE(status.has_value()) << status.error().message;
   }
+  for (const GgufDraft& d : {TinyDenseGguf(), TinyLatentGguf()}) {
+    const TestDirectory directory;
+    const auto path = directory.Write("x.gguf", d.Build());
+    const Status status = ReadModel(path, *backend);
+    EXPECT_TRUE(status.has_value()) << status.error().message;
+    const auto tokenizer = Tokenizer::Load(path);
+    EXPECT_TRUE(tokenizer.has_value()) << tokenizer.error().message;
+  }
+}
+
+// The mapping loses its pages: the reader sees zeros, says so, and the process lives.
+TEST(Malformed, AFileThatShrinksWhileItIsMappedIsKnownToBeDamaged) {
+  const TestDirectory directory;
+  GgufDraft d = TinyDenseGguf();
+  d.tensors.push_back({"large.weight", {1 << 18}, 0, std::string(1 << 20, 'x')});
+  const auto path = directory.Write("x.gguf", d.Build());
+  const auto file = GgufFile::Open(path);
+  ASSERT_TRUE(file.has_value()) << file.error().message;
+  EXPECT_FALSE((*file)->damaged());
+  const GgufTensor* large = (*file)->Find("large.weight");
+  ASSERT_NE(large, nullptr);
+  std::filesystem::resize_file(path, 4096);
+  uint64_t sum = 0;
+  for (const std::byte b : (*file)->bytes(*large)) sum += static_cast<uint8_t>(b);
+  EXPECT_LT(sum, uint64_t{'x'} << 20);  // what is gone reads as zero
+  EXPECT_TRUE((*file)->damaged());
 }
 
 }  // namespace

@@ -25,8 +25,9 @@ struct SplitRules {
 
 // By name or alias; nullptr when it is none of the known ones.
 const SplitRules* FindSplitRules(std::string_view pre);
-// The rules that cut as `spec` does; nullptr when none does.
-const SplitRules* RecogniseSplitRules(const PreTokenizerSpec& spec);
+// The rules that cut as `spec` does; nullptr when none does. Two names stand for the same rules:
+// the beginning-of-sentence token tells which family it is.
+const SplitRules* RecogniseSplitRules(const PreTokenizerSpec& spec, std::string_view bos_token);
 // "deepseek-llm, deepseek-coder, ..." for messages.
 std::string KnownSplitRules();
 

@@ -1,4 +1,4 @@
-#include "tokenizer/split_rules.h"
+#include "tokenizer/pre_tokenizer_rules.h"
 
 #include <algorithm>
 #include <array>
@@ -71,10 +71,12 @@ const SplitRules* FindSplitRules(std::string_view pre) {
   return it == kRules.end() ? nullptr : &*it;
 }
 
-const SplitRules* RecogniseSplitRules(const PreTokenizerSpec& spec) {
+const SplitRules* RecogniseSplitRules(const PreTokenizerSpec& spec, std::string_view bos_token) {
   const auto it =
       std::find_if(kRules.begin(), kRules.end(), [&](const auto& r) { return SpecOf(r) == spec; });
-  return it == kRules.end() ? nullptr : &*it;
+  if (it == kRules.end()) return nullptr;
+  const bool distilled = it->name == "qwen2" && bos_token == "<｜begin▁of▁sentence｜>";
+  return distilled ? FindSplitRules("deepseek-r1-qwen") : &*it;
 }
 
 std::string KnownSplitRules() {

@@ -1,0 +1,53 @@
+// hadal convert: a model in another form or type.
+#include "convert/convert.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "cli/assemble.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
+
+namespace hadal::cli {
+namespace {
+
+Status Run(const Shared& shared, const ConvertCommand& command) {
+  hadal::ConvertOptions options;
+  HADAL_TRY(options.type, ParseTypeChoice(command.type));
+  options.threads = ThreadsOf(shared.config);
+  options.progress = ProgressBar(shared.T("converting", "转换中"));
+  const TimePoint start = Now();
+  HADAL_TRY(const auto made, Converter::Start(command.in, command.out, options));
+  const uint64_t bytes = made->file_bytes();
+  HADAL_OK(made->Finish());
+  for (const std::string& note : made->notes()) fmt::print(stderr, "hadal: {}\n", note);
+  const double seconds = Seconds(Now() - start);
+  if (shared.json) {
+    fmt::print("{}\n", nlohmann::json{{"path", command.out},
+                                      {"type", options.type.name},
+                                      {"file_bytes", bytes},
+                                      {"seconds", seconds}}
+                           .dump());
+  } else {
+    fmt::print("{}: {}, {:.2f} GB, {:.1f} s\n", command.out, options.type.name,
+               static_cast<double>(bytes) / 1e9, seconds);
+  }
+  return {};
+}
+
+}  // namespace
+
+int Convert(const Shared& shared, const ConvertCommand& command) {
+  const Status status = Run(shared, command);
+  return status ? 0 : PrintError(shared, status.error());
+}
+
+std::string TypeNames() {
+  std::string all;
+  for (const TypeChoice& c : TypeChoices()) all += (all.empty() ? "" : ", ") + c.name;
+  return all;
+}
+
+}  // namespace hadal::cli
