@@ -100,9 +100,10 @@ TEST(NativeFormats, DeepSeekCoderHasASystemSentenceOfItsOwn) {
   EXPECT_EQ(Render(*tokenizer, "llama", Talk()),
             "[<｜begin▁of▁sentence｜>]S### Instruction:\nq\n### Response:\na\n[<|EOT|>]\n"
             "### Instruction:\n<|im_end|><|eot_id|><|EOT|>\n### Response:\n");
-  EXPECT_THAT(Render(*tokenizer, "llama", {Of(Role::kUser, "q")}),
-              ::testing::AllOf(HasSubstr("]You are an AI programming assistant, utilizing"),
-                             HasSubstr("refuse to answer\n### Instruction:\nq\n### Response:\n")));
+  EXPECT_THAT(
+      Render(*tokenizer, "llama", {Of(Role::kUser, "q")}),
+      ::testing::AllOf(HasSubstr("]You are an AI programming assistant, utilizing"),
+                       HasSubstr("refuse to answer\n### Instruction:\nq\n### Response:\n")));
   EXPECT_THAT((*ResolveChatFormat(*tokenizer, "llama"))->stop_tokens(),
               ElementsAre(*tokenizer->IdOf("<|EOT|>"), *tokenizer->IdOf("<｜end▁of▁sentence｜>")));
 }
