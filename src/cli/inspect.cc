@@ -95,10 +95,12 @@ class Table {
 
  private:
   void Line(const char* en, const char* zh, std::string_view value) const {
-    const bool chinese = shared_.language == Language::kChinese;
-    const std::string_view label = chinese ? zh : en;
-    // A Chinese character is three bytes and two columns.
-    const size_t columns = chinese ? label.size() / 3 * 2 : label.size();
+    const std::string_view label = shared_.T(en, zh);
+    size_t columns = 0;  // a Chinese character begins with a byte from 0xe0 and is two wide
+    for (const char c : label) {
+      const auto byte = static_cast<unsigned char>(c);
+      columns += byte >= 0xe0 ? 2 : byte < 0x80 ? 1 : 0;
+    }
     fmt::print("{}{}{}\n", label, std::string(columns < 18 ? 18 - columns : 1, ' '),
                Printable(value));
   }
@@ -143,7 +145,7 @@ class Table {
                        shared_.T("active", "激活")));
     }
     if (i.kv_f32 > 0) {
-      Line("KV per token", "每 KV", fmt::format("{} B f32, {} B bf16", i.kv_f32, i.kv_bf16));
+      Line("KV per token", "每词元 KV", fmt::format("{} B f32, {} B bf16", i.kv_f32, i.kv_bf16));
     }
     if (i.types.empty()) return;
     Line("bits per weight", "每权重位数", fmt::format("{:.2f}", BitsPerWeight(i)));

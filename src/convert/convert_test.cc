@@ -99,6 +99,33 @@ TEST(Conversion, KeepsTheTokenizerOfTheBuiltInModelIdForId) {
   }
 }
 
+// The held-out answers, token by token, with the expected ones before: bf16 rounds what FP8 times a
+// scale is, which changes next to none.
+TEST(Conversion, GivesTheBuiltInModelsHeldOutAnswers) {
+  const ConvertDirectory dir;
+  ASSERT_TRUE(Converted(kDemo, dir / "demo.gguf", "bf16"));
+  std::ifstream answers(std::string(kGoldens) + "/demo/answers.jsonl");
+  constexpr size_t kAnswers = 4;
+  size_t tokens = 0, same = 0, n = 0;
+  for (std::string line; n < kAnswers && std::getline(answers, line); ++n) {
+    const auto j = nlohmann::json::parse(line);
+    std::vector<TokenId> ids = j["prompt_ids"];
+    const std::vector<TokenId> out = j["output_ids"];
+    const size_t prompt = ids.size();
+    ids.insert(ids.end(), out.begin(), out.end());
+    const std::vector<float> logits = LogitsOfIds(dir / "demo.gguf", ids);
+    const size_t vocab = logits.size() / ids.size();
+    for (size_t i = 0; i < out.size(); ++i, ++tokens) {
+      const auto row = logits.begin() + static_cast<ptrdiff_t>((prompt - 1 + i) * vocab);
+      const auto best = std::max_element(row, row + static_cast<ptrdiff_t>(vocab)) - row;
+      same += best == out[i];
+    }
+  }
+  ASSERT_EQ(n, kAnswers);
+  ASSERT_GT(tokens, 100u);
+  EXPECT_EQ(same, tokens);
+}
+
 TEST(Conversion, Fp8AsPublishedLosesAboutThreePercent) {
   const ConvertDirectory dir;
   const fs::path golden = fs::path(kGoldens) / "deepseek-v3";

@@ -1,4 +1,4 @@
-#include "kernels/backend_fixture.h"
+#include "kernels/blocks_fixture.h"
 
 namespace hadal::kernels_test {
 namespace {
@@ -269,6 +269,48 @@ TEST_P(MlaOnEveryBackend, BothFormsAgreeWithDouble) {
       EXPECT_LT(RelativeError(out, expected), GetParam().tolerance() * 2)
           << "form " << static_cast<int>(form) << ", lora " << p.lora;
     }
+  }
+}
+
+// Whole numbers times a power of two are the same in blocks along either side, so that all three
+// matrices can be in blocks and still belong together.
+BlockMatrix WholeNumberBlocks(const std::vector<float>& values, int64_t cols, float step) {
+  BlockMatrix m{QuantType::kQ8_0, static_cast<int64_t>(values.size()) / cols, cols, {}};
+  m.bytes.resize(static_cast<size_t>(m.rows * m.row_bytes()));
+  for (int64_t b = 0; b < m.blocks(); ++b) {
+    m.SetHalf(b, 0, FloatToF16(step));
+    for (int64_t i = 0; i < 32; ++i) {
+      const auto q = static_cast<int>(values[static_cast<size_t>(32 * b + i)] / step);
+      m.bytes[static_cast<size_t>(34 * b + 2 + i)] = static_cast<std::byte>(q);
+    }
+  }
+  return m;
+}
+
+TEST_P(MlaOnEveryBackend, BothFormsAgreeWithDoubleOnMatricesInBlocks) {
+  Random random(8);
+  auto backend = Make(GetParam(), 2);
+  MlaProblem p(random, 3, 32, 16, 64, 24);
+  constexpr float kStep = 1.0f / 256;
+  for (std::vector<float>* w : {&p.kv_b, &p.uk, &p.uv}) {
+    for (float& x : *w) x = std::nearbyint(std::clamp(x, -0.49f, 0.49f) / kStep) * kStep;
+  }
+  const BlockMatrix kv_b = WholeNumberBlocks(p.kv_b, p.lora, kStep);
+  ASSERT_EQ(kv_b.Decoded(), p.kv_b);
+  const BlockMatrix uk = WholeNumberBlocks(p.uk, p.nope, kStep);
+  const BlockMatrix uv = WholeNumberBlocks(p.uv, p.lora, kStep);
+  PreparedMla w(*backend, p);
+  w.uk = PrepareBlockStack(*backend, uk, p.heads);
+  w.uv = PrepareBlockStack(*backend, uv, p.heads);
+  w.kv_b = PrepareBlockStack(*backend, kv_b, 1);
+  const Sequences s = MakeSequences({0, 300, 63}, {70, 1, 9});
+  PagedCache cache(GetParam().kv, p.lora + p.rope, 16, s.lengths, random);
+  const std::vector<float> q = random.Normals(s.total * p.heads * (p.nope + p.rope));
+  const Config exact{GetParam().isa, WeightFormat::kF32, GetParam().kv};
+  const std::vector<double> expected = p.Expected(exact, s, q, cache);
+  for (MlaForm form : {MlaForm::kAbsorbed, MlaForm::kDecompressed}) {
+    const auto out = RunMla(*backend, p, w, q, cache, Chunks(s, cache), form);
+    EXPECT_LT(RelativeError(out, expected), 5e-5) << "form " << static_cast<int>(form);
   }
 }
 

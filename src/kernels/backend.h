@@ -29,6 +29,13 @@
 
 namespace hadal {
 
+// Rows of a matrix that are stored in blocks of one type.
+struct BlockRows {
+  int64_t rows = 0;
+  QuantType type = QuantType::kQ4_0;
+  bool operator==(const BlockRows&) const = default;
+};
+
 // One matrix to be prepared: [rows = out features, cols = in features].
 struct WeightSource {
   std::string name;  // checkpoint tensor name(s), for messages
@@ -40,6 +47,9 @@ struct WeightSource {
   // blocks' values exactly instead of decoding them to another format. read_blocks gives rows as
   // [n][RowBytes(*blocks, cols)]; called from several threads.
   std::optional<QuantType> blocks = std::nullopt;
+  // Instead of blocks, when a matrix made of several has them in different types: its parts from
+  // row 0 on. read_blocks is then asked for rows of one part at a time.
+  std::vector<BlockRows> mixed_blocks = {};
   std::function<void(int64_t row0, int64_t n, std::byte* out)> read_blocks = nullptr;
 };
 

@@ -226,6 +226,58 @@ TEST_P(BlocksOnEveryBackend, BlocksAreDecodedWhenFloat32IsAskedForOrTheStackIsMi
             2 * 32 * 256 * per_weight[static_cast<int>(GetParam().format)]);
 }
 
+// Matrices laid below one another, each in blocks of its own type, none a multiple of 16 rows.
+TEST_P(BlocksOnEveryBackend, AMatrixMayMixTypesAlongItsRows) {
+  Random random(11);
+  auto backend = Make(GetParam(), 3);
+  const int64_t k = 512, rows = 21;
+  const BlockMatrix parts[] = {RandomBlocks(QuantType::kQ4_K, 37, k, random),
+                               RandomBlocks(QuantType::kQ6_K, 5, k, random),
+                               RandomBlocks(QuantType::kQ8_0, 90, k, random)};
+  WeightSource source;
+  source.name = "a + b + c";
+  source.cols = k;
+  std::vector<float> values;
+  for (const BlockMatrix& part : parts) {
+    source.mixed_blocks.push_back({part.rows, part.type});
+    source.rows += part.rows;
+    const std::vector<float> decoded = part.Decoded();
+    values.insert(values.end(), decoded.begin(), decoded.end());
+  }
+  const auto read = [&](int64_t row0, int64_t n, auto&& from) {
+    for (const BlockMatrix& part : parts) {
+      if (row0 < part.rows) {
+        CHECK(row0 + n <= part.rows);  // of one part at a time
+        return from(part, row0);
+      }
+      row0 -= part.rows;
+    }
+  };
+  source.read_blocks = [&](int64_t row0, int64_t n, std::byte* out) {
+    read(row0, n,
+         [&](const BlockMatrix& part, int64_t row) { part.Source().read_blocks(row, n, out); });
+  };
+  source.decode = [&](int64_t row0, int64_t n, float* out) {
+    std::copy_n(values.begin() + row0 * k, n * k, out);
+  };
+  const auto w = backend->PrepareOne(source);
+  ASSERT_TRUE(w.has_value());
+  if (GetParam().format != WeightFormat::kF32) {
+    EXPECT_EQ((*w)->bytes(),
+              static_cast<size_t>(k * (48 * 148 / 256.0 + 16 * 210 / 256.0 + 96 * 34 / 32.0)));
+  }
+  const std::vector<float> x = random.Normals(rows * k), bias = random.Normals(132);
+  for (const float* b : {static_cast<const float*>(nullptr), bias.data()}) {
+    const std::vector<float> all = Multiply(*backend, x, **w, b);
+    EXPECT_LT(ProductError(all, x, values, b, k), kTypical);
+    for (int64_t r = 0; r < rows; ++r) {
+      const std::vector<float> row(x.begin() + r * k, x.begin() + (r + 1) * k);
+      const std::vector<float> expected(all.begin() + r * 132, all.begin() + (r + 1) * 132);
+      EXPECT_EQ(Multiply(*backend, row, **w, b), expected);
+    }
+  }
+}
+
 TEST_P(BlocksOnEveryBackend, RefusesStacksOfDifferentShapes) {
   Random random(10);
   auto backend = Make(GetParam(), 1);

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/backend_fixture.h"
+#include "kernels/blocks_fixture.h"
 
 namespace hadal::kernels_test {
 namespace {
@@ -268,6 +268,31 @@ TEST_P(MoeOnEveryBackend, NothingLeaksFromOneCallToTheNext) {
   poisoned.x = Poison(40 * 100);
   poisoned.Run(*backend, *gu, *dn, 0, 40);
   EXPECT_EQ(p.Run(*backend, *gu, *dn, 0, 9), p.Run(*fresh, *gu, *dn, 0, 9));
+}
+
+// Both stacks in blocks, of different types; and a token alone gives what it gives among others.
+TEST_P(MoeOnEveryBackend, ExpertsInBlocksAreTheDecodedOnes) {
+  Random random(5);
+  auto backend = Make(GetParam(), 3);
+  const QuantType types[][2] = {{QuantType::kQ4_K, QuantType::kQ8_0},
+                                {QuantType::kQ2_K, QuantType::kQ5_1},
+                                {QuantType::kIQ4_XS, QuantType::kU4Z},
+                                {QuantType::kQ6_K, QuantType::kMXFP4}};
+  for (const auto& [first, second] : types) {
+    MoeProblem p(random, 29, 5, 512, 96, 3);
+    const BlockMatrix gu = RandomBlocks(first, 5 * 192, 512, random);
+    const BlockMatrix dn = RandomBlocks(second, 5 * 512, 96, random);
+    p.gate_up = gu.Decoded();
+    p.down = dn.Decoded();
+    const auto gu_stack = PrepareBlockStack(*backend, gu, 5);
+    const auto dn_stack = PrepareBlockStack(*backend, dn, 5);
+    const std::vector<float> all = p.Run(*backend, *gu_stack, *dn_stack, 0, 29);
+    EXPECT_LT(RelativeError(all, p.Expected(Config{})), 1e-4) << NameOf(first);
+    for (int t = 0; t < 29; ++t) {
+      const std::vector<float> expected(all.begin() + t * 512, all.begin() + (t + 1) * 512);
+      EXPECT_EQ(p.Run(*backend, *gu_stack, *dn_stack, t, 1), expected) << "token " << t;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Experts, MoeOnEveryBackend, testing::ValuesIn(AllConfigs()), ConfigName);

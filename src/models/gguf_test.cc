@@ -41,6 +41,12 @@ class GgufGoldenTest : public testing::TestWithParam<fs::path> {
     if (!model) return {};
     return AllLogits(**model, *backend, golden_.ids, 16);
   }
+  size_t ResidentBytes(const fs::path& path, Isa isa) {
+    const auto backend = NewBackend(isa, MlaForm::kAuto, DType::kF32);
+    auto model = LoadModel(path, *backend, {});
+    EXPECT_TRUE(model.has_value()) << model.error().message;
+    return model ? (*model)->info().resident_bytes : 0;
+  }
   fs::path Written(TensorType type, const GgufChange& change = {}) {
     const fs::path path = directory_.path() / "model.gguf";
     fs::remove(path);
@@ -93,6 +99,31 @@ TEST_P(GgufGoldenTest, Q8BlocksGiveWhatTheirDecodedValuesGive) {
     }
   }));
   EXPECT_LE(MaxDifference(blocks, decoded), kTolerance);
+}
+
+// Matrices that a model fuses from tensors of different block types stay in blocks: the resident
+// size says so, and the logits are those of the decoded blocks.
+TEST_P(GgufGoldenTest, FusedMatricesOfMixedBlockTypesStayInBlocks) {
+  const auto files = OpenModelFiles(GetParam());
+  ASSERT_TRUE(files.has_value());
+  if (files->config.hidden_size % 32 != 0) GTEST_SKIP() << "its rows are no whole blocks";
+  const fs::path path = directory_.path() / "mixed.gguf";
+  WriteGguf(GetParam(), path, QuantType::kQ8_0, {}, QuantType::kQ5_0);
+  const auto decoded = Logits(path);
+  for (const Isa isa : SupportedIsas()) {
+    if (isa == Isa::kRef) continue;
+    SCOPED_TRACE(NameOf(isa));
+    const auto logits = Logits(path, isa);
+    ASSERT_EQ(logits.size(), decoded.size());
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < logits.size(); ++i) {
+      difference += std::pow(logits[i] - decoded[i], 2);
+      norm += std::pow(decoded[i], 2);
+    }
+    EXPECT_LT(std::sqrt(difference / norm), 2e-2);
+    const auto q8 = Written(QuantType::kQ8_0);
+    EXPECT_LT(ResidentBytes(path, isa), ResidentBytes(q8, isa));
+  }
 }
 
 // Files of before the newer layout: kv_b whole, the decompressed heads' sizes in key_length.

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,10 +48,17 @@ inline std::vector<std::byte> EncodeAs(TensorType type, const std::vector<float>
   return out;
 }
 
+// value_type: of the tensors that hold values or the way up in their names, when not `type`.
 inline void WritePlan(const std::filesystem::path& path, const std::vector<GgufTensorPlan>& plan,
-                      const GgufMetadata& metadata, TensorType type) {
+                      const GgufMetadata& metadata, TensorType type,
+                      std::optional<TensorType> value_type = std::nullopt) {
   std::vector<DeclaredTensor> declared;
-  for (const auto& t : plan) declared.push_back({t.name, TypeOfPlanned(t, type), t.shape});
+  for (const auto& t : plan) {
+    const bool value =
+        t.name.find("attn_v.") != std::string::npos || t.name.find("ffn_up") != std::string::npos;
+    declared.push_back(
+        {t.name, TypeOfPlanned(t, value ? value_type.value_or(type) : type), t.shape});
+  }
   auto out = NewGgufWriter(path, declared, metadata);
   ASSERT_TRUE(out.has_value()) << out.error().message;
   for (size_t i = 0; i < plan.size(); ++i) {
@@ -71,7 +79,8 @@ inline void WritePlan(const std::filesystem::path& path, const std::vector<GgufT
 
 // `from`: whatever OpenModelFiles opens.
 inline void WriteGguf(const std::filesystem::path& from, const std::filesystem::path& to,
-                      TensorType type, const GgufChange& change = {}) {
+                      TensorType type, const GgufChange& change = {},
+                      std::optional<TensorType> value_type = std::nullopt) {
   const auto files = OpenModelFiles(from);
   ASSERT_TRUE(files.has_value()) << files.error().message;
   auto metadata = GgufMetadataOf(files->config, files->generation, "test");
@@ -79,7 +88,7 @@ inline void WriteGguf(const std::filesystem::path& from, const std::filesystem::
   auto plan = PlanGgufTensors(files->config, *files->checkpoint);
   ASSERT_TRUE(plan.has_value()) << plan.error().message;
   if (change) change(*files, *plan, *metadata);
-  WritePlan(to, *plan, *metadata, type);
+  WritePlan(to, *plan, *metadata, type, value_type);
 }
 
 }  // namespace hadal

@@ -171,11 +171,16 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
   WeightSource source;
   source.cols = cols;
   source.blocks = parts.front().entry->quant;
+  bool plain = false;
   for (const Part& part : parts) {
+    const auto quant = part.entry->quant;
     source.name += (source.name.empty() ? "" : " + ") + part.entry->name;
     source.rows += part.rows;
-    if (part.entry->quant != source.blocks) source.blocks.reset();
+    if (quant) source.mixed_blocks.push_back({part.rows, *quant});
+    plain |= !quant;
+    if (quant != source.blocks) source.blocks.reset();
   }
+  if (source.blocks || plain) source.mixed_blocks.clear();
   source.decode = [this, parts, cols](int64_t row0, int64_t n, float* out) {
     ForParts(parts, row0, n, [&](const TensorEntry& entry, int64_t row, int64_t rows, int64_t at) {
       float* to = out + at * cols;
@@ -183,12 +188,11 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
       CheckFinite(entry, {to, static_cast<size_t>(rows * cols)});
     });
   };
-  if (!source.blocks) return source;
-  const int64_t row_bytes = RowBytes(*source.blocks, cols);
-  source.read_blocks = [this, parts = std::move(parts), cols, row_bytes](int64_t row0, int64_t n,
-                                                                         std::byte* out) {
+  if (!source.blocks && source.mixed_blocks.empty()) return source;
+  source.read_blocks = [this, parts = std::move(parts), cols](int64_t row0, int64_t n,
+                                                              std::byte* out) {
     ForParts(parts, row0, n, [&](const TensorEntry& entry, int64_t row, int64_t rows, int64_t at) {
-      std::byte* to = out + at * row_bytes;
+      std::byte* to = out + at * RowBytes(*entry.quant, cols);
       ReadBlockRows(entry, row, rows, to);
       if (!BlocksAreFinite(*entry.quant, to, rows * cols)) NoteNonFinite(entry);
     });

@@ -36,6 +36,13 @@ struct FloatRows {
   int64_t rows = 0, cols = 0;
 };
 
+// Where the rows of a product go.
+struct ProductRows {
+  float* data = nullptr;
+  int64_t ld = 0;
+  const float* bias = nullptr;  // [columns] or null
+};
+
 // Attention of n_kv_heads groups of `group` query heads, over keys and values in paged caches.
 struct FlashArgs {
   const float* q = nullptr;  // [rows][n_kv_heads][group][k_dim]
@@ -107,11 +114,13 @@ class CpuBackend final : public Backend {
   float* ReserveFloats(Scratch area, int64_t n) {
     return static_cast<float*>(Reserve(area, static_cast<size_t>(n) * sizeof(float)));
   }
-  Result<WeightPtr> PrepareStorage(std::span<const WeightSource> sources, Storage storage);
+  Result<WeightPtr> PrepareStorage(std::span<const WeightSource> sources, const Storage& storage);
   // Per-thread memory for `bytes` of every thread.
   Result<std::vector<Buffer>> ThreadBuffers(size_t bytes) const;
   Status FillDecoded(std::span<const WeightSource> sources, CpuWeight& weight);
   Status FillBlocks(std::span<const WeightSource> sources, CpuWeight& weight);
+  Status FillPanels(const WeightSource& source, const BlockRows& part, int64_t first,
+                    std::byte* panels);
   // fn(row) for rows [0, n), over the pool when rows * work is worth it (work ~ values per row).
   template <class F>
   void ForRows(int64_t rows, int64_t work, F&& fn);
@@ -119,9 +128,10 @@ class CpuBackend final : public Backend {
   // ---- matrices: queue tiles, then run them all in one parallel region
   Activations Convert(const FloatRows& x, Layout layout);
   Activations ConvertToBlocks(const FloatRows& x);
-  void QueueTile(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w, int64_t matrix);
-  MatMulTile& LastTile() { return queued_.back(); }
-  void RunQueued(const CpuWeight& weight);  // all tiles queued are of it, or of its storage
+  // out = rows [row0, row0 + m) of x by one matrix of w.
+  void Queue(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w, int64_t matrix,
+             const ProductRows& out);
+  void RunQueued(Layout layout);
 
   // ---- attention
   void Flash(const FlashArgs& args, std::span<const SeqChunk> chunks);

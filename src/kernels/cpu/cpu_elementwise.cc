@@ -27,8 +27,8 @@ void CpuBackend::Embed(const Weight& table, std::span<const TokenId> ids, Tensor
   ForRows(static_cast<int64_t>(ids.size()), cols, [&](int64_t t) {
     const int64_t at = ids[static_cast<size_t>(t)] * cols;
     if (w.layout() == Layout::kRowsBlocks) {
-      const std::byte* row = w.matrix(0) + RowBytes(w.blocks(), at);
-      DecodeBlocks(w.blocks(), row, cols, rows + t * cols);
+      const QuantType type = w.blocks()[0].type;
+      DecodeBlocks(type, w.matrix(0) + RowBytes(type, at), cols, rows + t * cols);
     } else if (w.layout() == Layout::kRowsF32) {
       std::memcpy(rows + t * cols, reinterpret_cast<const float*>(w.matrix(0)) + at,
                   static_cast<size_t>(cols) * sizeof(float));

@@ -96,39 +96,52 @@ Activations CpuBackend::Convert(const FloatRows& x, Layout layout) {
   return a;
 }
 
-void CpuBackend::QueueTile(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w,
-                           int64_t matrix) {
+void CpuBackend::Queue(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w,
+                       int64_t matrix, const ProductRows& out) {
   MatMulTile t = {};
   t.x = x.data + row0 * x.ld * x.element_bytes;
   t.ldx = x.ld;
   t.x_scale = x.scales ? x.scales + row0 * x.ld_scales : nullptr;
   t.ld_scale = x.ld_scales;
-  t.w = w.matrix(matrix);
+  t.bias = out.bias;
+  t.out = out.data;
+  t.ldo = out.ld;
   t.m = m;
-  t.n = w.rows();
   t.k = w.cols();
-  t.panel1 = (t.n + kPanel - 1) / kPanel;
-  queued_.push_back(t);
+  const std::byte* panels = w.matrix(matrix);
+  const auto queue = [&](int64_t rows) {
+    t.w = panels;
+    t.n = rows;
+    t.panel1 = (rows + kPanel - 1) / kPanel;
+    queued_.push_back(t);
+  };
+  if (w.layout() != Layout::kPanelBlocks) return queue(w.rows());
+  for (const BlockRows& part : w.blocks()) {
+    t.block_format = static_cast<int>(part.type);
+    queue(part.rows);
+    panels += BlockPanelsBytes(part, w.cols());
+    t.out += part.rows;
+    if (t.bias) t.bias += part.rows;
+  }
 }
 
-void CpuBackend::RunQueued(const CpuWeight& weight) {
-  const Layout layout = weight.layout();
-  auto* kernel = layout == Layout::kPanelF32    ? table_.matmul_f32
-                 : layout == Layout::kPanelBf16 ? table_.matmul_bf16
-                 : layout == Layout::kPanelBlocks
-                     ? table_.matmul_blocks[static_cast<int>(weight.blocks())]
-                     : table_.matmul_int8;
-  CHECK(kernel != nullptr);
+void CpuBackend::RunQueued(Layout layout) {
+  const auto run = [&](const MatMulTile& t) {
+    if (layout == Layout::kPanelBlocks) return table_.matmul_blocks[t.block_format](t);
+    if (layout == Layout::kPanelInt8) return table_.matmul_int8(t);
+    if (layout == Layout::kPanelBf16) return table_.matmul_bf16(t);
+    table_.matmul_f32(t);
+  };
   int64_t cost = 0;
   for (const MatMulTile& t : queued_) cost += GroupCost(t) * Groups(t);
   if (pool_.size() == 1 || cost < kWorthForking) {
-    for (const MatMulTile& t : queued_) kernel(t);
+    for (const MatMulTile& t : queued_) run(t);
   } else {
     const int64_t target = std::max(cost / (pool_.size() * 6), kWorthForking / 4);
     split_.clear();
     for (const MatMulTile& t : queued_) Split(t, target, ElementBytes(layout, table_), &split_);
     pool_.ForEach(static_cast<int>(split_.size()),
-                  [&](int i, int) { kernel(split_[static_cast<size_t>(i)]); });
+                  [&](int i, int) { run(split_[static_cast<size_t>(i)]); });
   }
   queued_.clear();
 }
@@ -140,11 +153,8 @@ void CpuBackend::MatMul(Tensor x, const Weight& w, const float* bias, Tensor out
   CHECK(rows * w.cols() == x.shape.elements() && rows * w.rows() == out.shape.elements());
   if (rows == 0) return;
   const Activations a = Convert({x.f32(), w.cols(), rows, w.cols()}, weight.layout());
-  QueueTile(a, 0, rows, weight, 0);
-  LastTile().bias = bias;
-  LastTile().out = out.f32();
-  LastTile().ldo = w.rows();
-  RunQueued(weight);
+  Queue(a, 0, rows, weight, 0, {out.f32(), w.rows(), bias});
+  RunQueued(weight.layout());
 }
 
 }  // namespace hadal::cpu

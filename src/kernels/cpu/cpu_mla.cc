@@ -156,11 +156,9 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
     Activations x = head_rows;
     x.data += h * nope.ld * nope.element_bytes;
     if (x.scales) x.scales += h * nope.ld_scales;
-    QueueTile(x, 0, rows, Cast(a.uk), h);
-    LastTile().out = absorbed + h * k_dim;
-    LastTile().ldo = heads * k_dim;
+    Queue(x, 0, rows, Cast(a.uk), h, {absorbed + h * k_dim, heads * k_dim, nullptr});
   }
-  RunQueued(Cast(a.uk));
+  RunQueued(Cast(a.uk).layout());
   for (int64_t i = 0; i < rows * heads; ++i) {
     std::memcpy(absorbed + i * k_dim + a.kv_lora, q + i * q_dim + a.nope,
                 static_cast<size_t>(a.rope) * sizeof(float));
@@ -187,11 +185,9 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
     if (x.scales) x.scales += h * o.ld_scales;
     x.ld = o.ld * heads;
     x.ld_scales = o.ld_scales * heads;
-    QueueTile(x, 0, rows, Cast(a.uv), h);
-    LastTile().out = out + h * a.v_dim;
-    LastTile().ldo = heads * a.v_dim;
+    Queue(x, 0, rows, Cast(a.uv), h, {out + h * a.v_dim, heads * a.v_dim, nullptr});
   }
-  RunQueued(Cast(a.uv));
+  RunQueued(Cast(a.uv).layout());
 }
 
 void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
@@ -210,10 +206,9 @@ void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
     e.n = std::min(kExpandKeys, keys - e.first);
     ForRows(e.n, a.kv_lora, [&](int64_t j) { e.CopyLatent(e.first + j, latents + j * a.kv_lora); });
     const Layout layout = Cast(a.kv_b).layout();
-    QueueTile(Convert({latents, a.kv_lora, e.n, a.kv_lora}, layout), 0, e.n, Cast(a.kv_b), 0);
-    LastTile().out = e.expanded;
-    LastTile().ldo = expanded_cols;
-    RunQueued(Cast(a.kv_b));
+    const Activations x = Convert({latents, a.kv_lora, e.n, a.kv_lora}, layout);
+    Queue(x, 0, e.n, Cast(a.kv_b), 0, {e.expanded, expanded_cols, nullptr});
+    RunQueued(layout);
     pool_.ForEach(static_cast<int>(heads * tiles), [&](int task, int thread) {
       const int64_t head = task % heads, vec0 = task / heads * kTaskVectors;
       const int64_t n_q = std::min(kTaskVectors, vectors - vec0);

@@ -55,11 +55,9 @@ void CpuBackend::MixTokens(const MoeArgs& args, int64_t first, int64_t n) {
       const int64_t begin = expert_start_[static_cast<size_t>(e)];
       const int64_t count = expert_start_[static_cast<size_t>(e) + 1] - begin;
       if (count == 0) continue;
-      QueueTile(a, begin, count, w, e);
-      LastTile().out = out + begin * w.rows();
-      LastTile().ldo = w.rows();
+      Queue(a, begin, count, w, e, {out + begin * w.rows(), w.rows(), nullptr});
     }
-    RunQueued(w);
+    RunQueued(w.layout());
   };
   multiply({input, hidden, assigned, hidden}, gate_up, both);
   ForRows(assigned, ffn * 4, [&](int64_t i) {

@@ -4,9 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/backend.h"
+#include "kernels/cpu/kernel_table.h"
 
 namespace hadal::cpu {
 
@@ -21,23 +24,23 @@ enum class Layout {
 };
 struct Storage {
   Layout layout = Layout::kPanelF32;
-  QuantType blocks = QuantType::kQ4_0;  // of the layouts in blocks
+  std::vector<BlockRows> blocks = {};  // of the layouts in blocks: all rows, part by part
 };
 
 // Bytes of one matrix, or -1 on overflow. cols is a whole number of blocks.
-int64_t MatrixBytes(Storage storage, int64_t rows, int64_t cols);
+int64_t MatrixBytes(const Storage& storage, int64_t rows, int64_t cols);
 
 class CpuWeight final : public Weight {
  public:
   CpuWeight(int64_t count, int64_t rows, int64_t cols, Storage storage, Buffer data)
       : Weight(count, rows, cols),
-        storage_(storage),
-        matrix_bytes_(MatrixBytes(storage, rows, cols)),
+        storage_(std::move(storage)),
+        matrix_bytes_(MatrixBytes(storage_, rows, cols)),
         data_(std::move(data)) {}
 
   size_t bytes() const override { return data_.size(); }
   Layout layout() const { return storage_.layout; }
-  QuantType blocks() const { return storage_.blocks; }
+  const std::vector<BlockRows>& blocks() const { return storage_.blocks; }
   std::byte* matrix(int64_t i) const {
     return static_cast<std::byte*>(data_.data()) + i * matrix_bytes_;
   }
@@ -57,5 +60,9 @@ void PackRows(Layout layout, const float* rows, int64_t row0, int64_t n, int64_t
 void PackPanelBlocks(QuantType type, const std::byte* rows, int64_t n, int64_t cols,
                      std::byte* panel);
 int64_t PanelBytesOf(QuantType type, int64_t cols);
+// A part begins with a panel of its own.
+inline int64_t BlockPanelsBytes(const BlockRows& part, int64_t cols) {
+  return (part.rows + kPanel - 1) / kPanel * PanelBytesOf(part.type, cols);
+}
 
 }  // namespace hadal::cpu

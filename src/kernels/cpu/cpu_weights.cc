@@ -24,15 +24,22 @@ Status CheckSources(std::span<const WeightSource> sources) {
   return {};
 }
 
-// The type in whose blocks every source comes, if there is one.
-std::optional<QuantType> BlocksOf(std::span<const WeightSource> sources) {
-  const std::optional<QuantType> type = sources[0].blocks;
+// The parts in whose blocks every source comes; empty when there are none.
+std::vector<BlockRows> BlocksOf(std::span<const WeightSource> sources) {
+  const auto parts_of = [](const WeightSource& s) {
+    return s.blocks ? std::vector<BlockRows>{{s.rows, *s.blocks}} : s.mixed_blocks;
+  };
+  const std::vector<BlockRows> parts = parts_of(sources[0]);
   for (const WeightSource& s : sources) {
-    if (!type || s.blocks != type || !s.read_blocks || s.cols % TraitsOf(*type).elements != 0) {
-      return std::nullopt;
-    }
+    if (!s.read_blocks || parts_of(s) != parts) return {};
   }
-  return type;
+  int64_t rows = 0;
+  for (const BlockRows& part : parts) {
+    CHECK(part.rows > 0 && sources[0].cols % TraitsOf(part.type).elements == 0);
+    rows += part.rows;
+  }
+  CHECK(parts.empty() || rows == sources[0].rows);
+  return parts;
 }
 
 // Rows of a slice of whole panels, of about `bytes` when a row has row_bytes.
@@ -48,8 +55,8 @@ Result<WeightPtr> CpuBackend::Prepare(std::span<const WeightSource> sources, boo
     return PrepareStorage(sources, {Layout::kPanelF32});
   }
   HADAL_OK(CheckSources(sources));
-  if (const auto blocks = BlocksOf(sources)) {
-    return PrepareStorage(sources, {Layout::kPanelBlocks, *blocks});
+  if (auto blocks = BlocksOf(sources); !blocks.empty()) {
+    return PrepareStorage(sources, {Layout::kPanelBlocks, std::move(blocks)});
   }
   const bool bf16 = format_ == WeightFormat::kBf16;
   return PrepareStorage(sources, {bf16 ? Layout::kPanelBf16 : Layout::kPanelInt8});
@@ -58,12 +65,15 @@ Result<WeightPtr> CpuBackend::Prepare(std::span<const WeightSource> sources, boo
 Result<WeightPtr> CpuBackend::PrepareEmbedding(const WeightSource& source) {
   const std::span<const WeightSource> one(&source, 1);
   if (format_ == WeightFormat::kF32) return PrepareStorage(one, {Layout::kRowsF32});
-  if (const auto blocks = BlocksOf(one)) return PrepareStorage(one, {Layout::kRowsBlocks, *blocks});
+  HADAL_OK(CheckSources(one));
+  if (auto blocks = BlocksOf(one); blocks.size() == 1) {
+    return PrepareStorage(one, {Layout::kRowsBlocks, std::move(blocks)});
+  }
   return PrepareStorage(one, {Layout::kRowsBf16});
 }
 
 Result<WeightPtr> CpuBackend::PrepareStorage(std::span<const WeightSource> sources,
-                                             Storage storage) {
+                                             const Storage& storage) {
   HADAL_OK(CheckSources(sources));
   const int64_t rows = sources[0].rows, cols = sources[0].cols;
   const auto count = static_cast<int64_t>(sources.size());
@@ -112,31 +122,42 @@ Status CpuBackend::FillDecoded(std::span<const WeightSource> sources, CpuWeight&
   return {};
 }
 
-// As above with the blocks themselves, a panel or at most about 256 KiB at a time; rows that stay
-// as they are need no place to wait.
+// As above with the blocks themselves, a panel or at most about 256 KiB at a time.
 Status CpuBackend::FillBlocks(std::span<const WeightSource> sources, CpuWeight& weight) {
-  const int64_t rows = weight.rows(), cols = weight.cols();
-  const int64_t row_bytes = RowBytes(weight.blocks(), cols);
-  const int64_t slice_rows = SliceRows(rows, row_bytes, 1 << 18);
-  const int64_t slices = (rows + slice_rows - 1) / slice_rows;
-  const bool panels = weight.layout() == Layout::kPanelBlocks;
-  const int64_t waiting = panels ? slice_rows * row_bytes : 0;
-  HADAL_TRY(const auto buffers, ThreadBuffers(static_cast<size_t>(waiting)));
-  const int64_t panel_bytes = PanelBytesOf(weight.blocks(), cols);
-  CHECK(slices < (int64_t{1} << 31));
   for (size_t m = 0; m < sources.size(); ++m) {
-    std::byte* matrix = weight.matrix(static_cast<int64_t>(m));
-    pool_.ForEach(static_cast<int>(slices), [&](int slice, int thread) {
-      const int64_t row0 = slice * slice_rows, n = std::min(slice_rows, rows - row0);
-      if (!panels) return sources[m].read_blocks(row0, n, matrix + row0 * row_bytes);
-      auto* blocks = static_cast<std::byte*>(buffers[static_cast<size_t>(thread)].data());
-      sources[m].read_blocks(row0, n, blocks);
-      for (int64_t r = 0; r < n; r += kPanel) {
-        PackPanelBlocks(weight.blocks(), blocks + r * row_bytes, std::min<int64_t>(kPanel, n - r),
-                        cols, matrix + (row0 + r) / kPanel * panel_bytes);
-      }
-    });
+    std::byte* to = weight.matrix(static_cast<int64_t>(m));
+    if (weight.layout() == Layout::kRowsBlocks) {
+      sources[m].read_blocks(0, weight.rows(), to);
+      continue;
+    }
+    int64_t first = 0;
+    for (const BlockRows& part : weight.blocks()) {
+      HADAL_OK(FillPanels(sources[m], part, first, to));
+      first += part.rows;
+      to += BlockPanelsBytes(part, weight.cols());
+    }
   }
+  return {};
+}
+
+// Rows [first, first + part.rows) of the source.
+Status CpuBackend::FillPanels(const WeightSource& source, const BlockRows& part, int64_t first,
+                              std::byte* panels) {
+  const int64_t row_bytes = RowBytes(part.type, source.cols);
+  const int64_t panel_bytes = PanelBytesOf(part.type, source.cols);
+  const int64_t slice_rows = SliceRows(part.rows, row_bytes, 1 << 18);
+  const int64_t slices = (part.rows + slice_rows - 1) / slice_rows;
+  HADAL_TRY(const auto buffers, ThreadBuffers(static_cast<size_t>(slice_rows * row_bytes)));
+  CHECK(slices < (int64_t{1} << 31));
+  pool_.ForEach(static_cast<int>(slices), [&](int slice, int thread) {
+    const int64_t row0 = slice * slice_rows, n = std::min(slice_rows, part.rows - row0);
+    auto* blocks = static_cast<std::byte*>(buffers[static_cast<size_t>(thread)].data());
+    source.read_blocks(first + row0, n, blocks);
+    for (int64_t r = 0; r < n; r += kPanel) {
+      PackPanelBlocks(part.type, blocks + r * row_bytes, std::min<int64_t>(kPanel, n - r),
+                      source.cols, panels + (row0 + r) / kPanel * panel_bytes);
+    }
+  });
   return {};
 }
 

@@ -54,6 +54,7 @@ struct MatMulTile {
   const float* x_scale;  // int8: [m][ld_scale], one per 128 values of k
   int64_t ld_scale;
   const void* w;      // panels of the matrix, from panel 0
+  int block_format;   // blocks: place in kBlockFormats
   const float* bias;  // [n] or null
   float* out;         // [m][ldo]
   int64_t ldo;

@@ -68,10 +68,11 @@ void PackPanelInt8(const float* rows, int64_t columns, int64_t k_size, Int8Block
 
 }  // namespace
 
-int64_t MatrixBytes(Storage storage, int64_t rows, int64_t cols) {
+int64_t MatrixBytes(const Storage& storage, int64_t rows, int64_t cols) {
   constexpr int64_t kMost = int64_t{1} << 40;  // bounds the arithmetic below
   if (rows <= 0 || cols <= 0 || rows > kMost / 64 / cols) return -1;
   const int64_t panels = (rows + kPanel - 1) / kPanel;
+  int64_t bytes = 0;
   switch (storage.layout) {
     case Layout::kPanelF32:
       return panels * PanelBytesF32(cols);
@@ -80,13 +81,15 @@ int64_t MatrixBytes(Storage storage, int64_t rows, int64_t cols) {
     case Layout::kPanelInt8:
       return panels * PanelBytesInt8(cols);
     case Layout::kPanelBlocks:
-      return panels * PanelBytesOf(storage.blocks, cols);
+      for (const BlockRows& part : storage.blocks) bytes += BlockPanelsBytes(part, cols);
+      return bytes;
     case Layout::kRowsF32:
       return rows * cols * 4;
     case Layout::kRowsBf16:
       return rows * cols * 2;
     case Layout::kRowsBlocks:
-      return rows * RowBytes(storage.blocks, cols);
+      for (const BlockRows& part : storage.blocks) bytes += part.rows * RowBytes(part.type, cols);
+      return bytes;
   }
   return -1;
 }

@@ -25,17 +25,25 @@ uint8_t Byte(int v) { return static_cast<uint8_t>(v); }
 // The 16-bit number at `from` becomes number `index` of the array at `to`.
 void CopyU16(const uint8_t* from, uint8_t* to, int index) { std::memcpy(to + 2 * index, from, 2); }
 
-void UnpackNibbles(const uint8_t* qs, uint8_t* codes) {
+void UnpackNibbles(const uint8_t* qs, uint8_t* __restrict codes) {
   for (int i = 0; i < 16; ++i) {
     codes[i] = qs[i] & 15;
     codes[i + 16] = Byte(qs[i] >> 4);
   }
 }
-void AddFifthBits(const uint8_t* bits, uint8_t* codes) {
-  for (int i = 0; i < 32; ++i) codes[i] = Byte(codes[i] | (bits[i / 8] >> (i % 8) & 1) << 4);
+// Bit i of 4 bytes becomes bit 4 of code i.
+void AddFifthBits(const uint8_t* bits, uint8_t* __restrict codes) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  for (int i = 0; i < 4; ++i) {
+    uint64_t eight, picked = bits[i] * kOnes & 0x8040201008040201;  // bit b in byte b
+    picked = (picked + 0x7f * kOnes) >> 7 & kOnes;                  // 0 or 1 in each
+    std::memcpy(&eight, codes + 8 * i, 8);
+    eight |= picked << 4;
+    std::memcpy(codes + 8 * i, &eight, 8);
+  }
 }
 // codes[32 * i + ...] = `width` bits at bit i * width of bytes qs[0..31].
-void UnpackStrided(const uint8_t* qs, int width, uint8_t* codes) {
+void UnpackStrided(const uint8_t* qs, int width, uint8_t* __restrict codes) {
   const int mask = (1 << width) - 1;
   for (int i = 0; i < 8 / width; ++i) {
     for (int l = 0; l < 32; ++l) codes[32 * i + l] = Byte(qs[l] >> (i * width) & mask);
@@ -54,37 +62,37 @@ void CopyScalesMins(const uint8_t* s, int column, uint8_t* scales) {
 }
 
 // ---- one block of a row each: its codes, and its scales at the column's places in `to`.
-void ReadQ4_0(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ4_0(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   UnpackNibbles(b + 2, codes);
 }
-void ReadQ4_1(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ4_1(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   CopyU16(b + 2, to, kPanel + column);
   UnpackNibbles(b + 4, codes);
 }
-void ReadQ5_0(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ5_0(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   UnpackNibbles(b + 6, codes);
   AddFifthBits(b + 2, codes);
 }
-void ReadQ5_1(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ5_1(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   CopyU16(b + 2, to, kPanel + column);
   UnpackNibbles(b + 8, codes);
   AddFifthBits(b + 4, codes);
 }
-void ReadQ8_0(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ8_0(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   for (int i = 0; i < 32; ++i) codes[i] = b[2 + i] ^ 0x80;
 }
-void ReadQ2_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ2_K(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b + 80, to, column);
   CopyU16(b + 82, to, kPanel + column);
   for (int i = 0; i < 16; ++i) to[64 + i * kPanel + column] = b[i];
   for (int half = 0; half < 2; ++half) UnpackStrided(b + 16 + 32 * half, 2, codes + 128 * half);
 }
-void ReadQ3_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ3_K(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b + 108, to, column);
   const uint8_t* s = b + 96;
   for (int i = 0; i < 16; ++i) {
@@ -97,13 +105,13 @@ void ReadQ3_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
     for (int l = 0; l < 32; ++l) codes[32 * g + l] |= Byte((b[l] >> g & 1) << 2);
   }
 }
-void ReadQ4_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ4_K(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   CopyU16(b + 2, to, kPanel + column);
   CopyScalesMins(b + 4, column, to + 64);
   for (int i = 0; i < 4; ++i) UnpackStrided(b + 16 + 32 * i, 4, codes + 64 * i);
 }
-void ReadQ5_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ5_K(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   CopyU16(b + 2, to, kPanel + column);
   CopyScalesMins(b + 4, column, to + 64);
@@ -112,7 +120,7 @@ void ReadQ5_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
     for (int l = 0; l < 32; ++l) codes[32 * g + l] |= Byte((b[16 + l] >> g & 1) << 4);
   }
 }
-void ReadQ6_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadQ6_K(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b + 208, to, column);
   for (int i = 0; i < 16; ++i) to[32 + i * kPanel + column] = b[192 + i];
   for (int half = 0; half < 2; ++half) {
@@ -126,7 +134,7 @@ void ReadQ6_K(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
     }
   }
 }
-void ReadIQ4_XS(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadIQ4_XS(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   for (int g = 0; g < 8; ++g) {
     const int low = b[4 + g / 2] >> (g % 2 * 4) & 15, high = b[2 + g / 4] >> (g % 4 * 2) & 3;
@@ -136,26 +144,26 @@ void ReadIQ4_XS(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
   }
 }
 // The scale 2^(e - 128), two of them subnormal, is exact in bf16.
-void ReadMXFP4(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadMXFP4(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   const int e = b[0];
   const auto scale = static_cast<uint16_t>(e < 2 ? 0x20 << e : (e - 1) << 7);
   std::memcpy(to + 2 * column, &scale, 2);
   UnpackNibbles(b + 1, codes);
 }
-void ReadU4Z(const uint8_t* b, int column, uint8_t* codes, uint8_t* to) {
+void ReadU4Z(const uint8_t* b, int column, uint8_t* __restrict codes, uint8_t* to) {
   CopyU16(b, to, column);
   to[32 + column] = b[2];
   UnpackNibbles(b + 3, codes);
 }
 
-using ReadFn = void (*)(const uint8_t* block, int column, uint8_t* codes, uint8_t* to);
+using ReadFn = void (*)(const uint8_t* block, int column, uint8_t* __restrict codes, uint8_t* to);
 constexpr ReadFn kReaders[kQuantTypes] = {ReadQ4_0, ReadQ4_1,   ReadQ5_0,  ReadQ5_1, ReadQ8_0,
                                           ReadQ2_K, ReadQ3_K,   ReadQ4_K,  ReadQ5_K, ReadQ6_K,
                                           ReadQ4_0, ReadIQ4_XS, ReadMXFP4, ReadU4Z};
 
 // Bits [from, from + width) of the codes of a group's quads into a plane.
 template <int kWidth>
-void WritePlane(const uint8_t (&quads)[kQuads][kQuadBytes], int from, uint8_t* plane) {
+void WritePlane(const uint8_t (&quads)[kQuads][kQuadBytes], int from, uint8_t* __restrict plane) {
   constexpr int kPerByte = 8 / kWidth, kMask = (1 << kWidth) - 1;
   for (int row = 0; row < kQuads / kPerByte; ++row) {
     uint8_t* out = plane + row * kQuadBytes;
@@ -167,7 +175,8 @@ void WritePlane(const uint8_t (&quads)[kQuads][kQuadBytes], int from, uint8_t* p
   }
 }
 
-void WritePlanes(int width, const uint8_t (&quads)[kQuads][kQuadBytes], int from, uint8_t* plane) {
+void WritePlanes(int width, const uint8_t (&quads)[kQuads][kQuadBytes], int from,
+                 uint8_t* __restrict plane) {
   if (width == 1) WritePlane<1>(quads, from, plane);
   if (width == 2) WritePlane<2>(quads, from, plane);
   if (width == 4) WritePlane<4>(quads, from, plane);

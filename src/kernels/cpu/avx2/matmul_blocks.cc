@@ -8,6 +8,9 @@
 namespace hadal::cpu {
 namespace {
 
+// How far ahead of a group few rows ask for the weights; the hardware stops at the end of a page.
+constexpr int64_t kPrefetchBytes = 4096;
+
 HADAL_AVX2_INLINE __m256i Load256(const uint8_t* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
@@ -130,6 +133,16 @@ HADAL_AVX2_INLINE void AddPart(const uint8_t* block, int column, int group, int 
   }
 }
 
+// Asks for the bytes that lie kPrefetchBytes after those of a group.
+template <int kFormat>
+HADAL_AVX2_INLINE void Prefetch(const uint8_t* block, int group) {
+  constexpr BlockFormat kF = kBlockFormats[kFormat];
+  constexpr int64_t kGroupBytes = BlockBytes(kF) / BlockGroups(kF), kLine = 64;
+  const auto* at = reinterpret_cast<const char*>(block) + group * kGroupBytes + kPrefetchBytes;
+  HADAL_UNROLL
+  for (int64_t i = 0; i < kGroupBytes; i += kLine) _mm_prefetch(at + i, _MM_HINT_T0);
+}
+
 template <int kFormat, int R, int H>
 void Block(const MatMulTile& t, int64_t row, int64_t panel, int first_column) {
   constexpr BlockFormat kF = kBlockFormats[kFormat];
@@ -145,6 +158,7 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel, int first_column) {
   }
   for (int64_t b = 0; b < blocks; ++b, w += BlockBytes(kF)) {
     for (int g = 0; g < BlockGroups(kF); ++g, ++x) {
+      if constexpr (R <= 2) Prefetch<kFormat>(w, g);
       HADAL_UNROLL
       for (int h = 0; h < H; ++h) {
         HADAL_UNROLL

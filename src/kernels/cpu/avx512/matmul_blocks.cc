@@ -6,6 +6,9 @@
 namespace hadal::cpu {
 namespace {
 
+// How far ahead of a group few rows ask for the weights; the hardware stops at the end of a page.
+constexpr int64_t kPrefetchBytes = 4096;
+
 HADAL_AVX512_INLINE __m512 LoadHalf(const uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -137,6 +140,16 @@ HADAL_AVX512_INLINE void AddPart(const uint8_t* block, const Common& common, int
   }
 }
 
+// Asks for the bytes that lie kPrefetchBytes after those of a group.
+template <int kFormat>
+HADAL_AVX512_INLINE void Prefetch(const uint8_t* block, int group) {
+  constexpr BlockFormat kF = kBlockFormats[kFormat];
+  constexpr int64_t kGroupBytes = BlockBytes(kF) / BlockGroups(kF), kLine = 64;
+  const auto* at = reinterpret_cast<const char*>(block) + group * kGroupBytes + kPrefetchBytes;
+  HADAL_UNROLL
+  for (int64_t i = 0; i < kGroupBytes; i += kLine) _mm_prefetch(at + i, _MM_HINT_T0);
+}
+
 template <int kFormat, int R, int P>
 void Block(const MatMulTile& t, int64_t row, int64_t panel) {
   constexpr BlockFormat kF = kBlockFormats[kFormat];
@@ -157,6 +170,7 @@ void Block(const MatMulTile& t, int64_t row, int64_t panel) {
     for (int g = 0; g < BlockGroups(kF); ++g, ++x) {
       HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
+        if constexpr (R <= 4) Prefetch<kFormat>(w + p * panel_bytes, g);
         HADAL_UNROLL
         for (int i = 0; i < kParts; ++i) {
           AddPart<kFormat, R>(w + p * panel_bytes, common[p], g, g * kParts + i, x, t.ldx,
