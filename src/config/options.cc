@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "config/config.h"
@@ -7,7 +8,8 @@ namespace {
 
 #define REF(member) [](Config& c) -> Option::Ref { return &c.member; }
 
-const std::array kOptions = {
+// The model and how it is reached.
+constexpr std::array kServing = {
     Option{"model.path", REF(model.path), 0, 0, "", false,
            "directory of a safetensors checkpoint; empty: the built-in model",
            "safetensors 模型目录；留空则使用内置模型"},
@@ -64,6 +66,10 @@ const std::array kOptions = {
     Option{"server.access_log", REF(server.access_log), 0, 0, "", false,
            "file for the JSON access log, 'stderr' or 'off'",
            "JSON 访问日志文件、'stderr' 或 'off'"},
+};
+
+// How it is computed.
+constexpr std::array kComputing = {
     Option{"engine.max_sequences", REF(engine.max_sequences), 1, 1024, "", false,
            "answers generated at the same time", "同时生成的回答数"},
     Option{"engine.max_queued", REF(engine.max_queued), 1, 100000, "", false,
@@ -94,6 +100,16 @@ const std::array kOptions = {
            "element type of the KV cache", "KV 缓存的元素类型"},
 };
 #undef REF
+
+template <size_t a, size_t b>
+constexpr std::array<Option, a + b> Join(const std::array<Option, a>& first,
+                                         const std::array<Option, b>& second) {
+  std::array<Option, a + b> all = {};
+  std::copy(first.begin(), first.end(), all.begin());
+  std::copy(second.begin(), second.end(), all.begin() + a);
+  return all;
+}
+constexpr auto kOptions = Join(kServing, kComputing);
 
 }  // namespace
 
