@@ -2,11 +2,27 @@
 
 #include "chat/deepseek_formats.h"
 #include "chat/deepseek_tokens.h"
+#include "chat/native_formats.h"
+#include "chat/template_format.h"
 
 namespace hadal {
 
-Result<std::unique_ptr<ChatFormat>> ResolveChatFormat(const Tokenizer& tokenizer,
-                                                      std::string_view architecture) {
+namespace {
+
+bool HasDeepSeekTurns(const Tokenizer& tokenizer) {
+  return tokenizer.IdOf("<｜User｜>") && tokenizer.IdOf("<｜Assistant｜>");
+}
+
+// Coder-V2 has the tokens of V2.5 but speaks as V2 does; only its template tells.
+bool SpeaksAsLlm(const Tokenizer& tokenizer, std::string_view architecture) {
+  if (architecture != "deepseek" && architecture != "deepseek_v2") return false;
+  const std::string_view text = tokenizer.chat_template();
+  return !HasDeepSeekTurns(tokenizer) ||
+         (!text.empty() && text.find("<｜User｜>") == std::string_view::npos);
+}
+
+Result<std::unique_ptr<ChatFormat>> ResolveDeepSeek(const Tokenizer& tokenizer,
+                                                    std::string_view architecture) {
   HADAL_TRY(DeepSeekTokens tokens, FindDeepSeekTokens(tokenizer));
   // These write system texts, efforts and tool results in ways of their own; a prompt in an older
   // format would be answered, but worse.
@@ -22,6 +38,48 @@ Result<std::unique_ptr<ChatFormat>> ResolveChatFormat(const Tokenizer& tokenizer
     return MakeDeepSeekV31(tokenizer, std::move(tokens));
   }
   return MakeDeepSeekR1(tokenizer, std::move(tokens));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ChatFormat>> ResolveChatFormat(const Tokenizer& tokenizer,
+                                                      std::string_view architecture) {
+  HADAL_TRY(const OutputTokens output, FindOutputTokens(tokenizer));
+  const bool as_llm = SpeaksAsLlm(tokenizer, architecture);
+  if (as_llm) {
+    if (auto format = MakeDeepSeekLlm(tokenizer, output)) return format;
+  }
+  if (!HasDeepSeekTurns(tokenizer)) {
+    if (auto format = MakeChatMl(tokenizer, output, architecture)) return format;
+    if (auto format = MakeLlama3(tokenizer, output)) return format;
+    if (auto format = MakeDeepSeekCoder(tokenizer, output)) return format;
+  }
+  return ResolveDeepSeek(tokenizer, architecture);
+}
+
+Result<std::unique_ptr<ChatFormat>> ChooseChatFormat(const Tokenizer& tokenizer,
+                                                     std::string_view architecture,
+                                                     const FormatSource& source) {
+  const auto from_template = [&](std::string_view text,
+                                 std::string_view what) -> Result<std::unique_ptr<ChatFormat>> {
+    auto format = MakeTemplateFormat(text, tokenizer);
+    if (!format) return tl::make_unexpected(format.error().In(what));
+    return format;
+  };
+  const std::string_view own = tokenizer.chat_template();
+  if (source.kind == FormatSource::Kind::kTemplate) {
+    return from_template(source.text, "the chat template");
+  }
+  if (source.kind == FormatSource::Kind::kCheckpoint) {
+    if (!own.empty()) return from_template(own, "the checkpoint's chat template");
+    return Fail(ErrorCode::kNotFound, "the checkpoint has no chat template");
+  }
+  auto known = ResolveChatFormat(tokenizer, architecture);
+  if (known || own.empty()) return known;
+  auto format = from_template(own, "the checkpoint's chat template");
+  if (format) return format;
+  return Fail(ErrorCode::kUnsupportedModel, "{}; {}", known.error().message,
+              format.error().message);
 }
 
 std::vector<TokenId> EncodePieces(const Tokenizer& tokenizer, std::span<const Piece> pieces) {

@@ -50,7 +50,7 @@ class OutputParser {
 class ChatFormat {
  public:
   virtual ~ChatFormat() = default;
-  virtual std::string_view name() const = 0;  // "deepseek-v3", "deepseek-r1", "deepseek-v3.1"
+  virtual std::string_view name() const = 0;  // "deepseek-v3", "chatml", "template", ...
   // kInvalidArgument names messages[i].field for roles or orders that the format cannot express.
   virtual Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                         const RenderOptions& options) const = 0;
@@ -59,9 +59,25 @@ class ChatFormat {
   virtual bool thinking_by_default() const = 0;
 };
 
-// architecture: model_type of config.json. kUnsupportedModel lists the token strings looked for.
+// The format that Hadal knows by itself. architecture: model_type of config.json.
+// kUnsupportedModel lists the token strings looked for.
 Result<std::unique_ptr<ChatFormat>> ResolveChatFormat(const Tokenizer& tokenizer,
                                                       std::string_view architecture);
+
+// Where the format comes from.
+struct FormatSource {
+  enum class Kind {
+    kAuto,        // one that Hadal knows; when none fits, the checkpoint's template
+    kCheckpoint,  // the checkpoint's template
+    kTemplate,    // this template
+  };
+  Kind kind = Kind::kAuto;
+  std::string text;  // kTemplate: the template
+};
+// kBadFile: the template is refused, with line, column and reason; kNotFound: there is none.
+Result<std::unique_ptr<ChatFormat>> ChooseChatFormat(const Tokenizer& tokenizer,
+                                                     std::string_view architecture,
+                                                     const FormatSource& source);
 
 // Encodes the pieces; BOS is written once, whatever the pieces and the tokenizer's settings say.
 std::vector<TokenId> EncodePieces(const Tokenizer& tokenizer, std::span<const Piece> pieces);

@@ -54,4 +54,10 @@ Result<Conversation> ReadConversation(std::span<const api::Message> messages) {
   return conversation;
 }
 
+Status RefuseThinking(const RenderOptions& options) {
+  if (!options.thinking.value_or(false)) return {};
+  return FailField(ErrorCode::kInvalidArgument, "thinking",
+                   "thinking is enabled, but this model has no reasoning mode");
+}
+
 }  // namespace hadal

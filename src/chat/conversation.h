@@ -10,6 +10,7 @@
 
 #include "api/types.h"
 #include "base/error.h"
+#include "chat/chat_format.h"
 
 namespace hadal {
 
@@ -32,5 +33,8 @@ struct Conversation {
 
 // kInvalidArgument names messages or messages[i].field.
 Result<Conversation> ReadConversation(std::span<const api::Message> messages);
+
+// kInvalidArgument when a request asks a model for reasoning that it does not have.
+Status RefuseThinking(const RenderOptions& options);
 
 }  // namespace hadal

@@ -13,23 +13,6 @@ constexpr std::string_view kUser = "<｜User｜>";
 constexpr std::string_view kAssistant = "<｜Assistant｜>";
 constexpr std::string_view kSystem = "<｜System｜>";
 constexpr std::string_view kSearch = "<｜search▁begin｜>";
-constexpr std::string_view kThink = "<think>";
-constexpr std::string_view kEndOfThink = "</think>";
-
-bool IsWrittenAsControl(std::string_view token) {
-  return (token.starts_with("<｜") && token.ends_with("｜>")) ||
-         (token.starts_with("<|") && token.ends_with("|>"));
-}
-
-std::vector<bool> FindHidden(const Tokenizer& tokenizer) {
-  std::vector<bool> hidden(static_cast<size_t>(tokenizer.vocab_size()));
-  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
-    hidden[static_cast<size_t>(id)] =
-        tokenizer.IsAdded(id) &&
-        (tokenizer.IsSpecial(id) || IsWrittenAsControl(tokenizer.BytesOf(id)));
-  }
-  return hidden;
-}
 
 }  // namespace
 
@@ -49,22 +32,15 @@ Result<DeepSeekTokens> FindDeepSeekTokens(const Tokenizer& tokenizer) {
                 "token such as {})",
                 missing, kUser, kAssistant, kEos);
   }
+  HADAL_TRY(OutputTokens output, FindOutputTokens(tokenizer));
   DeepSeekTokens tokens;
+  static_cast<OutputTokens&>(tokens) = std::move(output);
   tokens.bos = tokenizer.bos() ? tokenizer.bos() : tokenizer.IdOf(kBos);
   tokens.eos = *eos;
   tokens.user = *user;
   tokens.assistant = *assistant;
-  const auto think = tokenizer.IdOf(kThink), end_of_think = tokenizer.IdOf(kEndOfThink);
-  if (think.has_value() != end_of_think.has_value()) {
-    return Fail(ErrorCode::kUnsupportedModel,
-                "no chat format fits this tokenizer: it has {} but lacks {}",
-                think ? kThink : kEndOfThink, think ? kEndOfThink : kThink);
-  }
-  tokens.think_begin = think;
-  tokens.think_end = end_of_think;
   tokens.has_search = tokenizer.IdOf(kSearch).has_value();
   tokens.has_system = tokenizer.IdOf(kSystem).has_value();
-  tokens.hidden = FindHidden(tokenizer);
   return tokens;
 }
 

@@ -7,19 +7,16 @@
 #include <vector>
 
 #include "base/error.h"
+#include "chat/output_tokens.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hadal {
 
-struct DeepSeekTokens {
+struct DeepSeekTokens : OutputTokens {
   std::optional<TokenId> bos;
   TokenId eos = 0, user = 0, assistant = 0;
-  std::optional<TokenId> think_begin, think_end;  // both or neither
-  bool has_search = false;                        // <｜search▁begin｜>, first seen in V3.1
-  bool has_system = false;                        // <｜System｜>, first seen in V4.1
-  // Tokens that are never shown as text, by id: those flagged special and those written as control
-  // tokens (<｜…｜>, <|…|>) whatever their flag says.
-  std::vector<bool> hidden;
+  bool has_search = false;  // <｜search▁begin｜>, first seen in V3.1
+  bool has_system = false;  // <｜System｜>, first seen in V4.1
 };
 
 // kUnsupportedModel names the strings that are missing.

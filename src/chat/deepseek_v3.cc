@@ -17,10 +17,7 @@ class DeepSeekV3 final : public DeepSeekFormat {
 
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
-    if (options.thinking.value_or(false)) {
-      return FailField(ErrorCode::kInvalidArgument, "thinking",
-                       "thinking is enabled, but this model has no reasoning mode");
-    }
+    HADAL_OK(RefuseThinking(options));
     HADAL_TRY(const Conversation conversation, ReadConversation(messages));
     PromptWriter prompt;
     prompt.Token(tokens_.bos).Text(conversation.system);

@@ -19,7 +19,7 @@ size_t PartialTagLength(std::string_view text, std::string_view tag) {
 
 }  // namespace
 
-ReasoningParser::ReasoningParser(const Tokenizer& tokenizer, const DeepSeekTokens& tokens,
+ReasoningParser::ReasoningParser(const Tokenizer& tokenizer, const OutputTokens& tokens,
                                  bool starts_in_reasoning)
     : tokens_(tokens),
       detokenizer_(tokenizer),

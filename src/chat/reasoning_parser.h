@@ -15,15 +15,14 @@
 #include <string>
 
 #include "chat/chat_format.h"
-#include "chat/deepseek_tokens.h"
+#include "chat/output_tokens.h"
 
 namespace hadal {
 
 class ReasoningParser final : public OutputParser {
  public:
   // Both must outlive the parser. Without think tokens in `tokens` everything is content.
-  ReasoningParser(const Tokenizer& tokenizer, const DeepSeekTokens& tokens,
-                  bool starts_in_reasoning);
+  ReasoningParser(const Tokenizer& tokenizer, const OutputTokens& tokens, bool starts_in_reasoning);
 
   Text Push(TokenId id) override;
   Text Finish() override;
@@ -36,7 +35,7 @@ class ReasoningParser final : public OutputParser {
   void EndReasoning(Text& out);
   void EmitContent(Text& out);
 
-  const DeepSeekTokens& tokens_;
+  const OutputTokens& tokens_;
   StreamingDetokenizer detokenizer_;
   std::string held_;  // decoded, not yet emitted
   bool in_reasoning_;

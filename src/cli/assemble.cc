@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "base/file.h"
+#include "chat/chat_format.h"
 #include "cli/terminal.h"
 #include "engine/engine.h"
 #include "engine/model_runner.h"
@@ -34,6 +36,18 @@ EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
   options.context = plan.context;
   options.prefix_cache = config.engine.prefix_cache;
   return options;
+}
+
+Result<FormatSource> ChatFormatOf(const Config& config) {
+  constexpr size_t kMaxTemplateBytes = 1 << 20;
+  FormatSource source;
+  if (NamesTemplateFile(config)) {
+    source.kind = FormatSource::Kind::kTemplate;
+    HADAL_TRY(source.text, ReadFile(config.model.chat_template, kMaxTemplateBytes));
+  } else if (config.model.chat_template == "checkpoint") {
+    source.kind = FormatSource::Kind::kCheckpoint;
+  }
+  return source;
 }
 
 }  // namespace
@@ -96,6 +110,7 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {
   HADAL_OK(CheckFiles(config));
   HADAL_TRY(auto tokenizer, Tokenizer::Load(TokenizerPath(config)));
+  HADAL_TRY(FormatSource chat_format, ChatFormatOf(config));
   auto assembly = std::make_unique<Assembly>();
   LoadOptions load;
   load.max_step_tokens = config.engine.max_step_tokens;
@@ -119,6 +134,7 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   options.context = plan.context;
   options.vocab = model.info().vocab;
   options.stop_tokens = model.info().eos_ids;
+  options.chat_format = std::move(chat_format);
   HADAL_TRY(assembly->service,
             LocalChatService::Create(std::move(options), std::move(tokenizer), start_engine));
   return assembly;

@@ -13,9 +13,9 @@
 namespace hadal::cli {
 namespace {
 
-Status Run(const Shared& shared, const ConvertCommand& command) {
+Status Run(const Shared& shared, const ConvertCommand& command, const TypeChoice& type) {
   hadal::ConvertOptions options;
-  HADAL_TRY(options.type, ParseTypeChoice(command.type));
+  options.type = type;
   options.threads = ThreadsOf(shared.config);
   options.progress = ProgressBar(shared.T("converting", "转换中"));
   const TimePoint start = Now();
@@ -40,7 +40,12 @@ Status Run(const Shared& shared, const ConvertCommand& command) {
 }  // namespace
 
 int Convert(const Shared& shared, const ConvertCommand& command) {
-  const Status status = Run(shared, command);
+  const auto type = ParseTypeChoice(command.type);
+  if (!type) {
+    PrintError(shared, type.error());
+    return 2;  // the command line itself is wrong
+  }
+  const Status status = Run(shared, command, *type);
   return status ? 0 : PrintError(shared, status.error());
 }
 

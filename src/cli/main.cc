@@ -182,12 +182,14 @@ void CommandLine::BuildServing() {
   CLI::App* serve =
       Sub("serve", "serve a model over HTTP (OpenAI API)", "通过 HTTP 提供模型服务（OpenAI 接口）");
   ModelOptions(serve);
+  Shortcut(serve, "--chat-template", "model.chat_template");
   Shortcut(serve, "--host", "server.host");
   Shortcut(serve, "--port", "server.port");
   On(serve, [this] { return Serve(shared_); });
 
   CLI::App* chat = Sub("chat", "chat in the terminal", "在终端中对话");
   ModelOptions(chat);
+  Shortcut(chat, "--chat-template", "model.chat_template");
   chat->add_option("--system", chat_.system, T("system message", "系统消息"));
   chat->add_flag_callback(
       "--no-thinking", [this] { chat_.thinking = false; },
@@ -198,6 +200,7 @@ void CommandLine::BuildServing() {
 
   CLI::App* generate = Sub("generate", "answer once", "回答一次");
   ModelOptions(generate);
+  Shortcut(generate, "--chat-template", "model.chat_template");
   generate
       ->add_option("prompt", generate_.prompt,
                    T("the question; - reads stdin", "问题；- 表示从标准输入读取"))

@@ -60,7 +60,11 @@ Status Run(const Shared& shared, const SynthCommand& command) {
 
 int Synth(const Shared& shared, const SynthCommand& command) {
   const Status status = Run(shared, command);
-  return status ? 0 : PrintError(shared, status.error());
+  if (status) return 0;
+  PrintError(shared, status.error());
+  const std::string& field = status.error().field;
+  const bool usage = status.error().code == ErrorCode::kInvalidArgument && field != "out";
+  return usage ? 2 : 1;  // of shape, type, format and layers
 }
 
 std::string ShapeNames() {

@@ -274,11 +274,17 @@ Status Validate(Config& config) {
   return {};
 }
 
+bool NamesTemplateFile(const Config& config) {
+  return config.model.chat_template != "auto" && config.model.chat_template != "checkpoint";
+}
+
 Status CheckFiles(const Config& config) {
+  const std::string none;
   const std::pair<const char*, const std::string&> files[] = {
       {"server.tls_cert", config.server.tls_cert},
       {"server.tls_key", config.server.tls_key},
       {"model.path", config.model.path},
+      {"model.chat_template", NamesTemplateFile(config) ? config.model.chat_template : none},
   };
   for (const auto& [key, path] : files) {
     std::error_code ignored;

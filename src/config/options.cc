@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "config/config.h"
@@ -7,13 +8,20 @@ namespace {
 
 #define REF(member) [](Config& c) -> Option::Ref { return &c.member; }
 
-const std::array kOptions = {
+// The model and how it is reached.
+constexpr std::array kServing = {
     Option{"model.path", REF(model.path), 0, 0, "", false,
            "directory of a safetensors checkpoint; empty: the built-in model",
            "safetensors 模型目录；留空则使用内置模型"},
     Option{"model.name", REF(model.name), 0, 0, "", false,
            "name that callers write into \"model\"; empty: the directory's name",
            "对外提供的模型名；留空则用目录名"},
+    Option{
+        "model.chat_template", REF(model.chat_template), 0, 0, "", false,
+        "'auto': the format Hadal knows for the model, else its template; 'checkpoint': its "
+        "template; or a Jinja file",
+        "'auto'：使用 Hadal 内置的对话格式，没有时用模型自带模板；'checkpoint'：模型自带模板；或 "
+        "Jinja 文件路径"},
     Option{"server.host", REF(server.host), 0, 0, "", false,
            "address to listen on; anything but loopback needs an API key",
            "监听地址；非本机回环地址必须配置 API key"},
@@ -58,6 +66,10 @@ const std::array kOptions = {
     Option{"server.access_log", REF(server.access_log), 0, 0, "", false,
            "file for the JSON access log, 'stderr' or 'off'",
            "JSON 访问日志文件、'stderr' 或 'off'"},
+};
+
+// How it is computed.
+constexpr std::array kComputing = {
     Option{"engine.max_sequences", REF(engine.max_sequences), 1, 1024, "", false,
            "answers generated at the same time", "同时生成的回答数"},
     Option{"engine.max_queued", REF(engine.max_queued), 1, 100000, "", false,
@@ -88,6 +100,16 @@ const std::array kOptions = {
            "element type of the KV cache", "KV 缓存的元素类型"},
 };
 #undef REF
+
+template <size_t a, size_t b>
+constexpr std::array<Option, a + b> Join(const std::array<Option, a>& first,
+                                         const std::array<Option, b>& second) {
+  std::array<Option, a + b> all = {};
+  std::copy(first.begin(), first.end(), all.begin());
+  std::copy(second.begin(), second.end(), all.begin() + a);
+  return all;
+}
+constexpr auto kOptions = Join(kServing, kComputing);
 
 }  // namespace
 

@@ -71,11 +71,11 @@ class Model {
 };
 
 // Opens the checkpoint (a directory, a .safetensors file beside its config.json, or a .gguf file),
-// resolves the family by model_type, binds and prepares the weights. Everything is copied into the backend's
-// memory: the files are not needed afterwards, and changing or cutting them changes nothing.
-// kUnsupportedModel lists the supported architectures; kBadFile lists all missing, extra and
-// misshapen tensors at once, or the tensors that hold NaN or infinity, or a file cut while it is
-// read.
+// resolves the family by model_type, binds and prepares the weights. Everything is copied into the
+// backend's memory: the files are not needed afterwards, and changing or cutting them changes
+// nothing. kUnsupportedModel lists the supported architectures; kBadFile lists all missing, extra
+// and misshapen tensors at once, or the tensors that hold NaN or infinity, or a file cut while it
+// is read.
 Result<std::unique_ptr<Model>> LoadModel(const std::filesystem::path& path, Backend& backend,
                                          const LoadOptions& options);
 

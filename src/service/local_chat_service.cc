@@ -69,7 +69,7 @@ LocalChatService::LocalChatService(LocalServiceOptions options,
   for (TokenId id = 0; id < tokenizer_->vocab_size(); ++id) {
     max_token_bytes_ = std::max(max_token_bytes_, tokenizer_->BytesOf(id).size());
   }
-  auto format = ResolveChatFormat(*tokenizer_, options_.architecture);
+  auto format = ChooseChatFormat(*tokenizer_, options_.architecture, options_.chat_format);
   if (format) {
     format_ = std::move(*format);
   } else {
@@ -83,6 +83,11 @@ Result<std::unique_ptr<LocalChatService>> LocalChatService::Create(
   CHECK(tokenizer != nullptr && options.context > 0);
   std::unique_ptr<LocalChatService> service(
       new LocalChatService(std::move(options), std::move(tokenizer)));
+  // A format that was asked for must be there; without any a model still continues texts.
+  const bool chosen = service->options_.chat_format.kind != FormatSource::Kind::kAuto;
+  if (chosen && service->format_ == nullptr) {
+    return tl::make_unexpected(std::move(service->no_format_));
+  }
   HADAL_TRY(service->engine_, start_engine(*service));
   service->text_thread_ = std::thread([raw = service.get()] { raw->RunTextThread(); });
   return service;

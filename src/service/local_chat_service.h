@@ -32,6 +32,7 @@ struct LocalServiceOptions {
   int64_t vocab = 0;                 // rows of the embedding table; 0: the tokenizer's
   std::vector<TokenId> stop_tokens;  // further ends of text, of generation_config.json
   bool special_tokens_in_prompts = false;
+  FormatSource chat_format = {};
 };
 
 class LocalChatService final : public ChatService, private EventSink {

@@ -52,9 +52,10 @@ test('nothing is overwritten, and wrong names are answered with the right ones',
   assert.equal(again.code, 1);
   assert.match(again.stderr, /exists already/);
   const type = await run(['convert', demo, at('x.gguf'), '--type', 'q4km']);
-  assert.equal(type.code, 1);
+  assert.equal(type.code, 2);
   assert.match(type.stderr, /q4_k_m/);
   const shape = await run(['synth', '--shape', 'v2-lit', '--type', 'q4_0', '--out', at('x.gguf')]);
+  assert.equal(shape.code, 2);
   assert.match(shape.stderr, /did you mean 'v2-lite'/);
   assert.equal((await run(['convert', demo])).code, 2);
   assert.equal((await run(['synth', '--shape', 'v3'])).code, 2);
