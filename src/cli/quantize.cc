@@ -100,7 +100,11 @@ void Print(const Shared& shared, const Job& job, const Outcome& outcome) {
 
 int Quantize(const Shared& shared, const QuantizeOptions& options) {
   auto job = Prepare(shared, options);
-  if (!job) return PrintError(shared, job.error());
+  if (!job) {
+    PrintError(shared, job.error());
+    // A type, budget or option that cannot be is wrong usage; a file that is wrong is not.
+    return job.error().code == ErrorCode::kInvalidArgument ? 2 : 1;
+  }
   auto outcome = Run(shared, *job);
   if (!outcome) return PrintError(shared, outcome.error());
   Print(shared, *job, *outcome);
