@@ -9,6 +9,7 @@
 #include "cli/assemble.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "tokenizer/utf8.h"
 
 namespace hadal::cli {
 namespace {
@@ -25,7 +26,7 @@ Status Run(const Shared& shared, const ConvertCommand& command, const TypeChoice
   for (const std::string& note : made->notes()) fmt::print(stderr, "hadal: {}\n", note);
   const double seconds = Seconds(Now() - start);
   if (shared.json) {
-    fmt::print("{}\n", nlohmann::json{{"path", command.out},
+    fmt::print("{}\n", nlohmann::json{{"path", RepairUtf8(command.out)},
                                       {"type", options.type.name},
                                       {"file_bytes", bytes},
                                       {"seconds", seconds}}

@@ -6,10 +6,14 @@
 #include "cli/assemble.h"
 #include "cli/commands.h"
 #include "cli/inspection.h"
+#include "cli/terminal.h"
+#include "formats/json_text.h"
 #include "tokenizer/utf8.h"
 
 namespace hadal::cli {
 namespace {
+
+constexpr size_t kMaxReportBytes = 4u << 20;
 
 std::string Gigabytes(uint64_t bytes) {
   if (bytes < 1'000'000) return fmt::format("{} B", bytes);
@@ -21,22 +25,6 @@ std::string Count(int64_t n) {
   if (n < 1'000'000) return fmt::format("{}", n);
   if (n < 1'000'000'000) return fmt::format("{:.1f} M", static_cast<double>(n) / 1e6);
   return fmt::format("{:.2f} B", static_cast<double>(n) / 1e9);
-}
-
-// What a file says is printed without its control characters.
-std::string Printable(std::string_view text) {
-  std::string out;
-  for (const char c : RepairUtf8(text)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      out += c;
-    } else if (c == '\n') {
-      out += "\n    ";
-    } else {
-      out += fmt::format("\\x{:02x}", byte);
-    }
-  }
-  return out;
 }
 
 const char* NameOfRope(RopeType type) {
@@ -102,7 +90,7 @@ class Table {
       columns += byte >= 0xe0 ? 2 : byte < 0x80 ? 1 : 0;
     }
     fmt::print("{}{}{}\n", label, std::string(columns < 18 ? 18 - columns : 1, ' '),
-               Printable(value));
+               Printable(value, "\n    "));
   }
 
   void PrintFile(const Inspection& i) const {
@@ -243,8 +231,8 @@ nlohmann::json Json(const Inspection& i) {
     j["chat"] = {{"format", i.chat_format}, {"template", i.has_template}};
   }
   if (!i.loss_json.empty()) {
-    j["loss"] = nlohmann::json::parse(i.loss_json, nullptr, false);
-    if (j["loss"].is_discarded()) j["loss"] = RepairUtf8(i.loss_json);
+    const auto report = ParseJson(i.loss_json, {.max_bytes = kMaxReportBytes, .max_depth = 16});
+    j["loss"] = report ? *report : nlohmann::json(RepairUtf8(i.loss_json));
   }
   return j;
 }

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "convert/convert.h"
+#include "tokenizer/utf8.h"
 
 namespace hadal::cli {
 namespace {
@@ -43,7 +44,7 @@ Status Run(const Shared& shared, const SynthCommand& command) {
   HADAL_OK(Synthesise(shape, command.out, options));
   const double seconds = Seconds(Now() - start);
   if (shared.json) {
-    fmt::print("{}\n", nlohmann::json{{"path", command.out},
+    fmt::print("{}\n", nlohmann::json{{"path", RepairUtf8(command.out)},
                                       {"shape", shape.name},
                                       {"type", options.type.name},
                                       {"tensor_bytes", bytes},

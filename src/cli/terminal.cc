@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "tokenizer/utf8.h"
 
 namespace hadal::cli {
 namespace {
@@ -55,6 +56,21 @@ class Bar {
 };
 
 }  // namespace
+
+std::string Printable(std::string_view text, std::string_view newline) {
+  std::string out;
+  for (const char c : RepairUtf8(text)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      out += c;
+    } else if (c == '\n') {
+      out += newline;
+    } else {
+      out += fmt::format("\\x{:02x}", byte);
+    }
+  }
+  return out;
+}
 
 Result<Answer> Ask(ChatService& service, const api::Request& request,
                    const std::function<void(const api::Delta&)>& on_delta,

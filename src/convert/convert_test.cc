@@ -222,6 +222,23 @@ TEST(Conversion, ListsWhatACheckpointLacks) {
       << made.error().message;
 }
 
+// A list of what is missing would take gigabytes.
+TEST(Conversion, RefusesMoreExpertsThanTheFileCanHaveBeforeListingThem) {
+  const ConvertDirectory dir;
+  fs::copy(fs::path(kGoldens) / "deepseek-v2-lite", dir / "in", fs::copy_options::recursive);
+  const fs::path config = dir / "in" / "config.json";
+  nlohmann::json j = nlohmann::json::parse(std::ifstream(config));
+  j["num_hidden_layers"] = j["n_routed_experts"] = 16384;
+  std::ofstream(config) << j;
+  for (const char* out : {"x.gguf", "x"}) {
+    const auto made = Converter::Start(dir / "in", dir / out, {.type = *ParseTypeChoice("f32")});
+    ASSERT_FALSE(made.has_value());
+    EXPECT_EQ(made.error().field, "n_routed_experts");
+    EXPECT_NE(made.error().message.find("16384 layers of 16384 experts"), std::string::npos)
+        << made.error().message;
+  }
+}
+
 // ---- names
 
 TEST(Conversion, WithoutFinishLeavesNothing) {

@@ -34,6 +34,7 @@ class Streamer {
   Streamer(WeightWriter& writer, ThreadPool& pool) : writer_(writer), pool_(pool) {}
 
   Status Write(const StreamedTensor& tensor, const std::function<void(uint64_t)>& wrote) {
+    if (tensor.bytes() == 0) return {};  // of 2^62 rows, maybe
     const int64_t rows = tensor.rows(), cols = std::max<int64_t>(tensor.cols(), 1);
     const int64_t row_bytes = rows == 0 ? 0 : tensor.bytes() / rows;
     const int64_t steps = std::max<int64_t>(1, kSliceWeights / (cols * tensor.row_step));

@@ -1,10 +1,11 @@
 // Model files as a person handles them: synth, inspect, convert.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { root, run } from './hadal.mjs';
+import { binary, root, run } from './hadal.mjs';
 
 const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'hadal-files-'));
 const demo = path.join(root, 'models/demo');
@@ -60,6 +61,83 @@ test('nothing is overwritten, and wrong names are answered with the right ones',
   assert.equal((await run(['convert', demo])).code, 2);
   assert.equal((await run(['synth', '--shape', 'v3'])).code, 2);
   assert.deepEqual(fs.readdirSync(tmp).filter((n) => n.startsWith('.') || n.startsWith('x')), []);
+});
+
+// Printing or destroying what a reader took in may recurse as deep as it is nested.
+test('JSON nested a million deep is refused by every command that reads some', async () => {
+  const deep = '['.repeat(1e6) + ']'.repeat(1e6);
+  fs.writeFileSync(at('ids.json'), deep);
+  const logits = await run(['logits', '--ids', at('ids.json'), '--out', at('logits')]);
+  assert.equal(logits.code, 1);
+  assert.match(logits.stderr, /nested deeper/);
+  for (const more of [[], ['--jsonl']]) {
+    const decoded = await run(['tokenize', '--decode', ...more], { input: deep });
+    assert.equal(decoded.code, 1);
+    assert.match(decoded.stderr, /nested deeper/);
+  }
+});
+
+test('a report in a file may be anything', async () => {
+  fs.cpSync(demo, at('report'), { recursive: true });
+  const bytes = fs.readFileSync(path.join(demo, 'model.safetensors'));
+  const length = Number(bytes.readBigUInt64LE());
+  const table = JSON.parse(bytes.subarray(8, 8 + length));
+  table.__metadata__ = { 'hadal.loss': '['.repeat(1e6) + ']'.repeat(1e6) };
+  const text = Buffer.from(JSON.stringify(table));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  fs.writeFileSync(at('report/model.safetensors'), Buffer.concat([size, text, bytes.subarray(8 + length)]));
+  const inspected = await run(['inspect', at('report'), '--json']);
+  assert.equal(inspected.code, 0, inspected.stderr);
+  assert.equal(typeof JSON.parse(inspected.stdout).loss, 'string');
+});
+
+test('a tensor without elements costs nothing, whatever its other dimension', async () => {
+  const bytes = fs.readFileSync(path.join(demo, 'model.safetensors'));
+  const length = Number(bytes.readBigUInt64LE());
+  const end = bytes.length - 8 - length;
+  for (const [name, shape] of [['rows', '[4611686018427387904,0]'], ['cols', '[0,4611686018427387904]']]) {
+    fs.cpSync(demo, at(name), { recursive: true });
+    const text = bytes.subarray(8, 8 + length).toString().trimEnd().replace(/\}$/,
+      `,"none":{"dtype":"F32","shape":${shape},"data_offsets":[${end},${end}]}}`);
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
+    fs.writeFileSync(path.join(at(name), 'model.safetensors'),
+      Buffer.concat([size, Buffer.from(text), bytes.subarray(8 + length)]));
+    const inspected = await run(['inspect', at(name), '--deep']);
+    assert.equal(inspected.code, 1, inspected.stderr);
+    assert.match(inspected.stdout, /unexpected: 'none'/);
+    const made = await run(['convert', at(name), at(`${name}-out`), '--type', 'bf16']);
+    assert.equal(made.signal, null);
+  }
+});
+
+test('what a file says never reaches the terminal as a control character', async () => {
+  fs.writeFileSync(at('template'), "{{ raise_exception('\x1b[2J gone') }}");
+  const refused = await run(['generate', '--chat-template', at('template'), 'hi']);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /\\x1b\[2J gone/);
+  assert.ok(!refused.stderr.includes('\x1b'));
+});
+
+test('a limit of the size of a file is an error, not the end of the process', async () => {
+  const limited = (command) =>
+    new Promise((resolve) =>
+      execFile('sh', ['-c', `ulimit -f 1; exec "$0" ${command}`, binary, demo, at('limited')],
+        (error, stdout, stderr) => resolve({ code: error?.code, signal: error?.signal, stderr })));
+  const made = await limited('convert "$1" "$2" --type bf16');
+  assert.equal(made.signal, null);
+  assert.equal(made.code, 1);
+  assert.match(made.stderr, /File too large|ulimit -f/);
+  assert.equal(fs.existsSync(at('limited')), false);
+});
+
+test('output that cannot be written is an error', async () => {
+  const full = await new Promise((resolve) =>
+    execFile('sh', ['-c', '"$0" version > /dev/full', binary],
+      (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stderr })));
+  assert.equal(full.code, 1);
+  assert.match(full.stderr, /writing the output failed/);
 });
 
 test('completion and help know the commands', async () => {
