@@ -56,6 +56,15 @@ class Bar {
 
 }  // namespace
 
+Status CheckChats(const ChatService& service) {
+  const auto models = service.models();
+  if (models.empty() || models.front().chat) return {};
+  return Fail(ErrorCode::kUnsupportedModel,
+              "no chat format is known for {}; --chat-template FILE gives it one, `hadal generate "
+              "--raw` continues a text without, `hadal inspect` says what is missing",
+              models.front().name);
+}
+
 Result<Answer> Ask(ChatService& service, const api::Request& request,
                    const std::function<void(const api::Delta&)>& on_delta,
                    const std::atomic<bool>* interrupt) {
