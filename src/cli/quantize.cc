@@ -37,7 +37,7 @@ Result<Job> Prepare(const Shared& shared, const QuantizeOptions& options) {
   HADAL_TRY(job.convert.type, ParseTypeChoice(options.type));
   job.convert.threads = ThreadsOf(shared.config);
   job.convert.report_bytes = kReportBytes;
-  if (const auto bar = ProgressBar("converting")) {
+  if (const auto bar = ProgressBar(shared.T("converting", "转换中"))) {
     job.convert.progress = [bar](uint64_t done, uint64_t all) { bar(done, all); };
   }
   if (!options.budget.empty()) {
@@ -50,7 +50,7 @@ Result<Job> Prepare(const Shared& shared, const QuantizeOptions& options) {
   HADAL_OK(CheckBudget(job.budget, job.data));
   HADAL_TRY(job.measure.backend, BackendOptionsOf(shared.config));
   job.measure.max_positions = options.positions;
-  job.measure.progress = FractionBar("measuring");
+  job.measure.progress = FractionBar(shared.T("measuring", "测量中"));
   return job;
 }
 
@@ -109,6 +109,8 @@ int Quantize(const Shared& shared, const QuantizeOptions& options) {
   job->convert.stop = job->measure.stop = &signals.stopped();
   job->measure.answer = AnswersOf(shared.config, options.answer_tokens, &signals.stopped());
   auto outcome = Run(shared, *job);
+  job->convert.progress = nullptr;  // what follows stands on a line of its own
+  job->measure.progress = nullptr;
   if (!outcome) return signals.Report(shared, outcome.error());
   Print(shared, *job, *outcome);
   std::fflush(stdout);
