@@ -167,7 +167,8 @@ struct MoeArgs {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string description() const = 0;  // "cpu avx512, 2 threads, bf16 weights"
+  virtual std::string description()
+      const = 0;  // "cpu avx512, 2 threads, bf16 weights (blocks as stored)"
 
   // ---- memory and weights (at load)
   virtual Result<std::unique_ptr<Memory>> Allocate(size_t bytes) = 0;

@@ -139,11 +139,17 @@ void WeightLoader::Latent(LatentUp* out, const std::string& prefix, const Latent
 
 Result<WeightTotals> WeightLoader::Load() {
   HADAL_OK(binder_.Finish());
-  size_t done = 0, all = 0;
+  // Memory holds the prepared weights and this much of the files, not all of both.
+  constexpr size_t kDropEvery = size_t{256} << 20;
+  size_t done = 0, dropped = 0, all = 0;
   for (const Job& job : jobs_) all += job.bytes;
   for (Job& job : jobs_) {
     HADAL_OK(job.run());
     done += job.bytes;
+    if (done - dropped >= kDropEvery) {
+      checkpoint_.DropPages();
+      dropped = done;
+    }
     if (progress_) progress_(done, all);
   }
   jobs_.clear();
