@@ -82,12 +82,17 @@ int ThreadsOf(const Config& config) {
   return config.cpu.threads > 0 ? static_cast<int>(config.cpu.threads) : UsableCpus();
 }
 
-Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
+Result<CpuBackendOptions> BackendOptionsOf(const Config& config) {
   CpuBackendOptions options;
   HADAL_TRY(options.isa, IsaOf(config));
   HADAL_TRY(options.weights, ParseWeightFormat(config.cpu.weights));
   options.threads = ThreadsOf(config);
   options.kv_dtype = config.cpu.kv_dtype == "f32" ? DType::kF32 : DType::kBf16;
+  return options;
+}
+
+Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
+  HADAL_TRY(const CpuBackendOptions options, BackendOptionsOf(config));
   return NewCpuBackend(options);
 }
 

@@ -24,6 +24,7 @@ std::string ModelName(const Config& config);  // model.name, "hadal-demo", or th
 
 Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved
 int ThreadsOf(const Config& config);      // cpu.threads, with 0 resolved
+Result<CpuBackendOptions> BackendOptionsOf(const Config& config);
 Result<std::unique_ptr<Backend>> MakeBackend(const Config& config);
 
 // A model being loaded: where its bytes are, how far the load is.

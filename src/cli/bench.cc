@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "cli/load_cost.h"
 #include "cli/machine_limits.h"
 
 namespace hadal::cli {
@@ -132,21 +133,47 @@ class Measurement {
   double kv_bytes_ = 0, flops_per_token_ = 0;
 };
 
+// What it took to have the model in memory.
+struct Load {
+  bool cold = false;  // the files were dropped from the page cache first
+  double seconds = 0;
+  ProcessMemory memory;  // when it was loaded
+  size_t kv_bytes = 0;   // of the cache of this run
+};
+
 struct Report {
-  std::string backend;
+  std::string path, backend;
   ModelInfo model;
+  Load load;
+  uint64_t peak_resident = 0;  // of the whole run
   MachineLimits limits;
   std::vector<Row> rows;
 };
+
+struct Loaded {
+  LoadedModel parts;
+  Load cost;
+};
+Result<Loaded> LoadTimed(const Shared& shared, const BenchOptions& options, int64_t max_batch) {
+  LoadOptions load;
+  load.max_step_tokens = std::max(kChunk, max_batch);
+  load.max_logit_rows = max_batch;
+  Loaded loaded;
+  loaded.cost.cold = options.cold;
+  if (options.cold) HADAL_OK(DropFromPageCache(ModelDirectory(shared.config)));
+  const TimePoint start = Now();
+  HADAL_TRY(loaded.parts, LoadConfiguredModel(shared.config, load, true));
+  loaded.cost.seconds = Seconds(Now() - start);
+  HADAL_TRY(loaded.cost.memory, MemoryOfThisProcess());
+  return loaded;
+}
 
 Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   const int64_t max_batch = *std::max_element(options.batches.begin(), options.batches.end());
   const int64_t longest = *std::max_element(options.prompts.begin(), options.prompts.end()) +
                           *std::max_element(options.generate.begin(), options.generate.end());
-  LoadOptions load;
-  load.max_step_tokens = std::max(kChunk, max_batch);
-  load.max_logit_rows = max_batch;
-  HADAL_TRY(const LoadedModel loaded, LoadConfiguredModel(shared.config, load, true));
+  HADAL_TRY(const Loaded timed, LoadTimed(shared, options, max_batch));
+  const LoadedModel& loaded = timed.parts;
   if (longest > loaded.model->info().context) {
     return Fail(ErrorCode::kContextLengthExceeded, "{} tokens are asked for; the context is {}",
                 longest, loaded.model->info().context);
@@ -154,11 +181,14 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   const int64_t n_blocks = max_batch * ((longest + kBlockTokens - 1) / kBlockTokens);
   HADAL_TRY(auto kv, KvStorage::Allocate(*loaded.backend, loaded.model->kv_layout(),
                                          static_cast<int32_t>(n_blocks), kBlockTokens));
-  HADAL_TRY(const Isa isa, IsaOf(shared.config));
-  HADAL_TRY(const WeightFormat format, ParseWeightFormat(shared.config.cpu.weights));
-  Report report{loaded.backend->description(), loaded.model->info(), {}, {}};
-  HADAL_TRY(report.limits, MeasureLimits(isa, isa == Isa::kRef ? WeightFormat::kF32 : format,
-                                         ThreadsOf(shared.config)));
+  Report report{ModelDirectory(shared.config).filename().string(),
+                loaded.backend->description(),
+                loaded.model->info(),
+                timed.cost,
+                0,
+                {},
+                {}};
+  report.load.kv_bytes = kv->bytes();
   Measurement measurement(loaded, *kv, options);
   for (int64_t prompt : options.prompts) {
     for (int64_t generate : options.generate) {
@@ -167,6 +197,13 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
       }
     }
   }
+  HADAL_TRY(const ProcessMemory memory, MemoryOfThisProcess());
+  report.peak_resident = memory.peak_resident;
+  // Last, because it allocates far more than a small model.
+  HADAL_TRY(const Isa isa, IsaOf(shared.config));
+  HADAL_TRY(const WeightFormat format, ParseWeightFormat(shared.config.cpu.weights));
+  HADAL_TRY(report.limits, MeasureLimits(isa, isa == Isa::kRef ? WeightFormat::kF32 : format,
+                                         ThreadsOf(shared.config)));
   return report;
 }
 
@@ -177,10 +214,22 @@ double PeakShare(const Report& r, const Row& row) {
   return row.tokens_per_second.median * row.flops_per_token / r.limits.flops_per_second;
 }
 
+void PrintLoad(const Shared& shared, const Report& r) {
+  const auto mb = [](uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  fmt::print("{}: {:.2f} s ({}), {:.1f} MB -> {:.1f} MB; {} {:.1f} MB, {} {:.1f} MB\n",
+             shared.T("load", "加载"), r.load.seconds,
+             r.load.cold ? shared.T("from disk", "从磁盘")
+                         : shared.T("page cache as found", "页缓存保持原状"),
+             mb(r.model.checkpoint_bytes), mb(r.model.resident_bytes),
+             shared.T("peak RSS of loading", "加载峰值内存"), mb(r.load.memory.peak_resident),
+             shared.T("of the run", "全程峰值内存"), mb(r.peak_resident));
+}
+
 void PrintTable(const Shared& shared, const Report& r) {
   fmt::print("{}, {} layers, {:.1f} M parameters ({:.1f} M active); {}\n", r.model.architecture,
              r.model.n_layers, static_cast<double>(r.model.parameters) / 1e6,
              static_cast<double>(r.model.active_parameters) / 1e6, r.backend);
+  PrintLoad(shared, r);
   fmt::print("{}: {:.1f} GB/s, {:.0f} GFLOP/s\n\n", shared.T("limits measured now", "本次实测上限"),
              r.limits.read_bytes_per_second / 1e9, r.limits.flops_per_second / 1e9);
   fmt::print("{:<7} {:>6} {:>8} {:>5} {:>10} {:>22} {:>9} {:>8} {:>12} {:>8}\n", "", "prompt",
@@ -218,7 +267,19 @@ void PrintJson(const Report& r) {
                     {"flops_per_token", row.flops_per_token},
                     {"share_of_peak", PeakShare(r, row)}});
   }
-  const nlohmann::json j = {{"backend", r.backend},
+  const nlohmann::json j = {{"model", r.path},
+                            {"backend", r.backend},
+                            {"layers", r.model.n_layers},
+                            {"context", r.model.context},
+                            {"checkpoint_bytes", r.model.checkpoint_bytes},
+                            {"resident_bytes", r.model.resident_bytes},
+                            {"load",
+                             {{"cold", r.load.cold},
+                              {"seconds", r.load.seconds},
+                              {"peak_rss_bytes", r.load.memory.peak_resident},
+                              {"anonymous_bytes", r.load.memory.anonymous}}},
+                            {"peak_rss_bytes", r.peak_resident},
+                            {"kv_bytes", r.load.kv_bytes},
                             {"architecture", r.model.architecture},
                             {"parameters", r.model.parameters},
                             {"active_parameters", r.model.active_parameters},

@@ -52,6 +52,14 @@ struct BenchOptions {
   std::vector<int64_t> batches = {1, 8};
   std::vector<int64_t> generate = {32};
   int64_t repeat = 5;
+  bool cold = false;  // drop the model's files from the page cache before loading
+};
+struct QuantizeOptions {
+  std::string in, out, type;
+  std::string budget;  // "kl=0.02,p99=0.3"; "" accepts any loss
+  std::string data;    // JSON Lines; "" measures on the built-in text
+  int64_t positions = 2048;
+  int64_t answer_tokens = 1024;
 };
 struct ConvertCommand {
   std::string in, out, type;
@@ -72,6 +80,7 @@ int Generate(const Shared& shared, const GenerateOptions& options);
 int Logits(const Shared& shared, const LogitsOptions& options);
 int Tokenize(const Shared& shared, const TokenizeOptions& options);
 int Bench(const Shared& shared, const BenchOptions& options);
+int Quantize(const Shared& shared, const QuantizeOptions& options);
 int Convert(const Shared& shared, const ConvertCommand& command);
 int Synth(const Shared& shared, const SynthCommand& command);
 int Inspect(const Shared& shared, const InspectOptions& options);

@@ -39,22 +39,8 @@ std::string Printable(std::string_view text) {
   return out;
 }
 
-const char* NameOfRope(RopeType type) {
-  switch (type) {
-    case RopeType::kDefault:
-      return "default";
-    case RopeType::kLinear:
-      return "linear";
-    case RopeType::kLlama3:
-      return "llama3";
-    case RopeType::kYarn:
-      return "yarn";
-  }
-  return "";
-}
-
 std::string RopeText(const RopeConfig& rope) {
-  std::string out = fmt::format("theta {:g}, {}", rope.theta, NameOfRope(rope.type));
+  std::string out = fmt::format("theta {:g}, {}", rope.theta, NameOf(rope.type));
   if (!rope.frequency_divisors.empty()) out += ", frequency table";
   if (rope.type == RopeType::kDefault) return out;
   out += fmt::format(" x {:g}", rope.factor);
@@ -184,7 +170,7 @@ nlohmann::json ConfigJson(const ModelConfig& c) {
       {"kv_heads", c.num_key_value_heads},
       {"context", c.max_position_embeddings},
       {"rope",
-       {{"type", NameOfRope(c.rope.type)}, {"theta", c.rope.theta}, {"factor", c.rope.factor}}}};
+       {{"type", NameOf(c.rope.type)}, {"theta", c.rope.theta}, {"factor", c.rope.factor}}}};
   if (c.is_mla()) j["kv_lora_rank"] = c.kv_lora_rank;
   if (!c.is_mla()) j["head_dim"] = c.head_dim;
   if (c.is_moe()) {

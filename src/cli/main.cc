@@ -126,6 +126,7 @@ class CommandLine {
   void Build();
   void BuildServing();
   void BuildTools();
+  void BuildQuantize();
   void BuildFiles();
   void BuildInfo();
 
@@ -141,6 +142,7 @@ class CommandLine {
   LogitsOptions logits_;
   TokenizeOptions tokenize_;
   BenchOptions bench_;
+  QuantizeOptions quantize_;
   ConvertCommand convert_;
   SynthCommand synth_;
   InspectOptions inspect_;
@@ -171,6 +173,7 @@ void CommandLine::Build() {
       T("version, commit, compiler, instruction sets", "版本、提交、编译器与指令集"));
   BuildServing();
   BuildTools();
+  BuildQuantize();
   BuildFiles();
   BuildInfo();
 }
@@ -252,7 +255,41 @@ void CommandLine::BuildTools() {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   bench->add_option("--repeat", bench_.repeat, T("measurements per row", "每行测量次数"))
       ->check(CLI::Range(int64_t{1}, int64_t{1000}));
+  bench->add_flag(
+      "--cold", bench_.cold,
+      T("drop the model's files from the page cache before loading", "加载前将模型文件移出页缓存"));
   On(bench, [this] { return Bench(shared_, bench_); });
+}
+
+void CommandLine::BuildQuantize() {
+  CLI::App* quantize =
+      Sub("quantize", "convert a model and measure what that costs", "转换模型并测量损失");
+  quantize->add_option("in", quantize_.in, T("model to convert", "要转换的模型"))->required();
+  quantize
+      ->add_option(
+          "out", quantize_.out,
+          T("new .gguf file or safetensors directory", "新的 .gguf 文件或 safetensors 目录"))
+      ->required();
+  quantize->add_option("--type", quantize_.type, T("one of: ", "可选：") + TypeNames())->required();
+  quantize->add_option(
+      "--budget", quantize_.budget,
+      T("accepted loss: kl, p99, ppl, exact, f1 (at most), top1 (at least); nothing is kept over "
+        "it",
+        "可接受的损失：kl、p99、ppl、exact、f1 为上限，top1 为下限；超出则不保留输出"));
+  quantize->add_option("--data", quantize_.data,
+                       T("own texts and tasks, as JSON Lines", "自己的文本与任务（JSON Lines）"));
+  quantize
+      ->add_option("--positions", quantize_.positions,
+                   T("positions of text to measure", "测量的文本位置数"))
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 24));
+  quantize
+      ->add_option("--answer-tokens", quantize_.answer_tokens,
+                   T("longest answer to a task", "任务回答的最大 token 数"))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  Shortcut(quantize, "--isa", "cpu.isa");
+  Shortcut(quantize, "--threads", "cpu.threads");
+  Shortcut(quantize, "--weights", "cpu.weights");
+  On(quantize, [this] { return Quantize(shared_, quantize_); });
 }
 
 void CommandLine::BuildFiles() {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <cstdio>
 #include <memory>
 #include <mutex>
 
@@ -19,6 +20,38 @@ struct Waiting {
   bool done = false;
   Error error;
   bool failed = false;
+};
+
+// One line of a terminal, rewritten at most 10 times a second and cleared at the end.
+class Bar {
+ public:
+  explicit Bar(std::string label) : label_(std::move(label)) {}
+
+  // bytes: what was done so far, for the rate; 0 shows none.
+  void Show(double fraction, double bytes) {
+    const std::scoped_lock lock(mutex_);
+    const TimePoint now = Now();
+    const bool last = fraction >= 1;
+    if (last && shown_) {
+      fmt::print(stderr, "\r\033[K");
+      shown_ = false;
+    }
+    if (last || Seconds(now - last_) < 0.1) return;
+    last_ = now;
+    shown_ = true;
+    const double elapsed = Seconds(now - start_);
+    fmt::print(stderr, "\r\033[K{} {:.0f} %", label_, 100 * fraction);
+    if (bytes > 0) fmt::print(stderr, "  {:.2f} GB/s", bytes / elapsed / 1e9);
+    if (fraction > 0) fmt::print(stderr, ", {:.0f} s left", elapsed * (1 - fraction) / fraction);
+    std::fflush(stderr);
+  }
+
+ private:
+  const std::string label_;
+  std::mutex mutex_;
+  const TimePoint start_ = Now();
+  TimePoint last_ = start_;
+  bool shown_ = false;
 };
 
 }  // namespace
@@ -67,28 +100,16 @@ Result<Answer> Ask(ChatService& service, const api::Request& request,
 
 std::function<void(size_t, size_t)> ProgressBar(std::string label) {
   if (!isatty(STDERR_FILENO)) return {};
-  struct State {
-    std::mutex mutex;
-    TimePoint start = Now(), last = start;
-    bool shown = false;
+  auto bar = std::make_shared<Bar>(std::move(label));
+  return [bar](size_t done, size_t all) {
+    bar->Show(static_cast<double>(done) / static_cast<double>(all), static_cast<double>(done));
   };
-  auto state = std::make_shared<State>();
-  return [state, label = std::move(label)](size_t done, size_t all) {
-    const std::scoped_lock lock(state->mutex);
-    const TimePoint now = Now();
-    const bool last = done >= all;
-    if (last && state->shown) {
-      fmt::print(stderr, "\r\033[K");
-      state->shown = false;
-    }
-    if (last || Seconds(now - state->last) < 0.1) return;
-    state->last = now;
-    state->shown = true;
-    const double elapsed = Seconds(now - state->start), rate = static_cast<double>(done) / elapsed;
-    fmt::print(stderr, "\r\033[K{} {:.0f} %  {:.2f} GB/s, {:.0f} s left", label,
-               100.0 * static_cast<double>(done) / static_cast<double>(all), rate / 1e9,
-               static_cast<double>(all - done) / rate);
-  };
+}
+
+std::function<void(double)> FractionBar(std::string label) {
+  if (!isatty(STDERR_FILENO)) return {};
+  auto bar = std::make_shared<Bar>(std::move(label));
+  return [bar](double done) { bar->Show(done, 0); };
 }
 
 }  // namespace hadal::cli

@@ -59,6 +59,9 @@ TextLoss Summarise(std::span<const PositionLoss> positions) {
   }
   std::sort(kl.begin(), kl.end());
   const auto n = static_cast<double>(kl.size());
+  double squares = 0;  // of the distances from the mean
+  for (const double x : kl) squares += (x - out.kl_mean / n) * (x - out.kl_mean / n);
+  if (n > 1) out.kl_error = std::sqrt(squares / (n - 1) / n);
   out.positions = static_cast<int64_t>(kl.size());
   out.kl_mean /= n;
   out.kl_p99 = kl[static_cast<size_t>(std::ceil(0.99 * n)) - 1];

@@ -116,8 +116,13 @@ Status ReadLine(std::string_view text, int64_t number, const EvaluationLimits& l
   if (!line.is_object()) return Fail(ErrorCode::kBadFile, "must be a JSON object");
   HADAL_TRY(const std::string key, OnlyOneOf(line, {"text", "messages", "prompt", "question"}));
   if (key == "text") {
-    HADAL_TRY(std::string value, StringOf(line["text"], key));
-    data.texts.push_back(std::move(value));
+    EvaluationText out;
+    HADAL_TRY(out.text, StringOf(line["text"], key));
+    if (const auto special = line.find("special_tokens"); special != line.end()) {
+      if (!special->is_boolean()) return BadField("special_tokens", "true or false");
+      out.special_tokens = special->get<bool>();
+    }
+    data.texts.push_back(std::move(out));
     return {};
   }
   if (key.empty()) {

@@ -25,9 +25,14 @@ struct Task {
   std::vector<std::pair<std::string, std::string>> fields;  // expected fields, as JSON texts
 };
 
+struct EvaluationText {
+  std::string text;
+  bool special_tokens = false;  // strings of special tokens are those tokens, not text
+};
+
 struct EvaluationData {
-  std::string name;  // "built-in" or the file's name
-  std::vector<std::string> texts;
+  std::string name;  // "built-in text 1" or the file's name
+  std::vector<EvaluationText> texts;
   std::vector<Task> tasks;
 };
 
@@ -39,7 +44,8 @@ struct EvaluationLimits {
 };
 
 // JSON Lines. A line is
-//   {"text": "..."}                                  evaluation text, or a task:
+//   {"text": "..."}: evaluation text; with "special_tokens": true strings such as <think> are the
+//   vocabulary's special tokens (for conversations as a model reads them); or a task:
 //   {"messages": [{"role": "user", "content": "..."}], ...}  or {"prompt": "..."} (plain
 //   continuation) or {"question": "..."} (one user message), with
 //   "expected": "text" or {field: value}, or "key": "text that the answer must hold", and

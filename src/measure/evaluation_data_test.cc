@@ -22,7 +22,7 @@ std::string ErrorOf(std::string_view jsonl, const EvaluationLimits& limits = {})
 TEST(EvaluationDataTest, ReadsTextsAndEveryFormOfTask) {
   const auto data = ParseEvaluationData(
       "\xef\xbb\xbf{\"text\": \"once upon a time\"}\n"
-      "\n"
+      "{\"text\": \"<x>\", \"special_tokens\": true}\n"
       R"({"messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "?"}],)"
       R"( "expected": "42", "thinking": false, "id": [1, {"any": null}]})"
       "\r\n"
@@ -31,7 +31,10 @@ TEST(EvaluationDataTest, ReadsTextsAndEveryFormOfTask) {
       R"({"question": "which card?", "answer": "the H200", "key": "H200"})",
       "d.jsonl");
   ASSERT_TRUE(data.has_value()) << data.error().message;
-  EXPECT_THAT(data->texts, testing::ElementsAre("once upon a time"));
+  ASSERT_EQ(data->texts.size(), 2u);
+  EXPECT_EQ(data->texts[0].text, "once upon a time");
+  EXPECT_FALSE(data->texts[0].special_tokens);
+  EXPECT_TRUE(data->texts[1].special_tokens);
   ASSERT_EQ(data->tasks.size(), 3u);
   const Task &chat = data->tasks[0], &plain = data->tasks[1], &question = data->tasks[2];
   const auto& messages = std::get<api::ChatPrompt>(chat.request.prompt);
@@ -61,6 +64,7 @@ TEST(EvaluationDataTest, NamesLineAndFieldOfAMistake) {
       {"{\"id\": 1}", "none of the fields 'text', 'messages'"},
       {R"({"text": 5})", "'text' must be a string that is not empty"},
       {R"({"text": ""})", "'text' must be a string that is not empty"},
+      {R"({"text": "a", "special_tokens": 1})", "'special_tokens' must be true or false"},
       {R"({"text": "a", "text": "b"})", "the key 'text' twice"},
       {R"({"text": "a", "prompt": "b"})", "both 'text' and 'prompt'"},
       {R"({"prompt": "a"})", "no field 'expected'"},
@@ -122,9 +126,9 @@ TEST(EvaluationDataTest, TheHeldOutQuestionsOfTheBuiltInModelAreTasks) {
 TEST(EvaluationDataTest, TheBuiltInTextIsEnglishAndChineseAndOfTheStatedSize) {
   const EvaluationData data = BuiltInEvaluationData();
   size_t bytes = 0, wide = 0;
-  for (const std::string& text : data.texts) {
-    bytes += text.size();
-    for (const char c : text) wide += (c & 0x80) != 0;
+  for (const EvaluationText& text : data.texts) {
+    bytes += text.text.size();
+    for (const char c : text.text) wide += (c & 0x80) != 0;
   }
   EXPECT_GE(data.texts.size(), 6u);
   EXPECT_GT(bytes, 12'000u);

@@ -214,10 +214,12 @@ Assistant: The trip goes to Chengdu and lasts three days, with only the last aft
 }  // namespace
 
 EvaluationData BuiltInEvaluationData() {
-  return {"built-in text 1",
-          {kEnglishHarbour, kChineseProse, kCode, kMathematics, kEnglishScience, kChineseScience,
-           kJson, kDialogue},
-          {}};
+  EvaluationData data{"built-in text 1", {}, {}};
+  for (const char* text : {kEnglishHarbour, kChineseProse, kCode, kMathematics, kEnglishScience,
+                           kChineseScience, kJson, kDialogue}) {
+    data.texts.push_back({text, false});
+  }
+  return data;
 }
 
 }  // namespace hadal

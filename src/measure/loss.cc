@@ -151,7 +151,7 @@ class Measurement {
   int parts_ = 2;
   LossReport report_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::vector<std::string> texts_;
+  std::vector<EvaluationText> texts_;
   int64_t vocab_ = 0;
   std::vector<TextChunk> chunks_;
   std::unique_ptr<LogitStore> store_;

@@ -24,8 +24,9 @@ namespace hadal {
 // Over positions of the text, over the whole vocabulary, natural logarithms.
 struct TextLoss {
   int64_t positions = 0;
-  double kl_mean = 0;  // KL(original || other), nats
-  double kl_p99 = 0;   // nearest rank
+  double kl_mean = 0;   // KL(original || other), nats
+  double kl_error = 0;  // standard error of the mean, as if positions were independent
+  double kl_p99 = 0;    // nearest rank
   double kl_max = 0;
   double top1 = 0;      // share of positions where both prefer the same token; ties: the lowest id
   int64_t targets = 0;  // positions whose next token is in the same chunk

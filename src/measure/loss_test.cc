@@ -43,7 +43,7 @@ MeasureOptions Options(const fs::path& scratch) {
 
 EvaluationData OneText() {
   const EvaluationData all = BuiltInEvaluationData();
-  return {"one text", {all.texts[1].substr(0, 600)}, {}};
+  return {"one text", {{all.texts[1].text.substr(0, 600), false}}, {}};
 }
 
 // A copy of the built-in model whose output matrix (BF16) went through `change`.
@@ -104,7 +104,7 @@ std::vector<std::vector<float>> LogitsOf(const fs::path& path,
 std::vector<std::vector<TokenId>> ChunksOf(const EvaluationData& data, size_t context,
                                            size_t positions) {
   auto tokenizer = Tokenizer::Load(Demo());
-  const auto ids = (*tokenizer)->Encode(data.texts[0], Tokenizer::Special::kAsText);
+  const auto ids = (*tokenizer)->Encode(data.texts[0].text, Tokenizer::Special::kAsText);
   std::vector<std::vector<TokenId>> chunks;
   for (size_t at = 0; at < ids.size() && positions > 0;) {
     std::vector<TokenId> chunk;

@@ -54,6 +54,7 @@ TEST(DivergenceTest, SummaryHasTheNearestRankPercentileAndPerplexitiesOfTargetsO
   const TextLoss loss = Summarise(positions);
   EXPECT_EQ(loss.positions, 200);
   EXPECT_DOUBLE_EQ(loss.kl_mean, 100.5);
+  EXPECT_NEAR(loss.kl_error, std::sqrt(200.0 * 201 / 12 / 200), 1e-12);  // of 1 .. 200
   EXPECT_EQ(loss.kl_p99, 198);
   EXPECT_EQ(loss.kl_max, 200);
   EXPECT_EQ(loss.top1, 0.25);
@@ -225,9 +226,10 @@ TEST_F(TextPlanTest, SharesThePositionsAmongAllTexts) {
 }
 
 TEST_F(TextPlanTest, CutsOneTextIntoChunksThatFollowEachOther) {
-  const std::string text = BuiltInEvaluationData().texts[0];
+  const std::string text = BuiltInEvaluationData().texts[0].text;
   const std::vector<TokenId> ids = tokenizer_->Encode(text, Tokenizer::Special::kAsText);
-  const auto chunks = PlanText(*tokenizer_, {text}, {static_cast<int64_t>(ids.size()) + 99, 200});
+  const auto chunks =
+      PlanText(*tokenizer_, {{text, false}}, {static_cast<int64_t>(ids.size()) + 99, 200});
   ASSERT_TRUE(chunks.has_value());
   const size_t bos = tokenizer_->add_bos() ? 1 : 0;
   std::vector<TokenId> again;
@@ -241,19 +243,27 @@ TEST_F(TextPlanTest, CutsOneTextIntoChunksThatFollowEachOther) {
   EXPECT_GE(again.size() + 1, ids.size());  // a last chunk of one token is left out
 }
 
-TEST_F(TextPlanTest, SpecialTokensInATextStayText) {
-  const auto chunks = PlanText(*tokenizer_, {"<｜end▁of▁sentence｜> and on"}, {64, 64});
-  ASSERT_TRUE(chunks.has_value());
-  for (const TextChunk& chunk : *chunks) {
-    for (size_t i = 1; i < chunk.size(); ++i) EXPECT_FALSE(tokenizer_->IsSpecial(chunk[i]));
-  }
+TEST_F(TextPlanTest, SpecialTokensOfATextAreTextUnlessItSaysOtherwise) {
+  const std::string text = "<｜begin▁of▁sentence｜>on<｜end▁of▁sentence｜>";
+  const auto specials = [&](bool special_tokens) {
+    const auto chunks = PlanText(*tokenizer_, {{text, special_tokens}}, {64, 64});
+    EXPECT_TRUE(chunks.has_value());
+    int64_t n = 0;
+    for (const TextChunk& chunk : *chunks) {
+      for (const TokenId id : chunk) n += tokenizer_->IsSpecial(id);
+    }
+    return n;
+  };
+  const int64_t bos = tokenizer_->add_bos() ? 1 : 0;
+  EXPECT_EQ(specials(false), bos);
+  EXPECT_EQ(specials(true), 2);  // the beginning once, and the end
 }
 
 TEST_F(TextPlanTest, RefusesATextWithoutANextToken) {
   EXPECT_FALSE(PlanText(*tokenizer_, {}, {64, 64}).has_value());
-  EXPECT_FALSE(PlanText(*tokenizer_, {"text"}, {1, 64}).has_value());
-  EXPECT_FALSE(PlanText(*tokenizer_, {"text"}, {64, 1}).has_value());
-  EXPECT_FALSE(PlanText(*tokenizer_, {"text"}, {0, 0}).has_value());
+  EXPECT_FALSE(PlanText(*tokenizer_, {{"text", false}}, {1, 64}).has_value());
+  EXPECT_FALSE(PlanText(*tokenizer_, {{"text", false}}, {64, 1}).has_value());
+  EXPECT_FALSE(PlanText(*tokenizer_, {{"text", false}}, {0, 0}).has_value());
 }
 
 class LogitStoreTest : public testing::TestWithParam<size_t> {};

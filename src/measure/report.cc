@@ -75,6 +75,7 @@ std::string ReportJson(const LossReport& r, int indent) {
        {{"name", r.text_name},
         {"positions", t.positions},
         {"kl_mean_nats", t.kl_mean},
+        {"kl_mean_standard_error", t.kl_error},
         {"kl_p99_nats", t.kl_p99},
         {"kl_max_nats", t.kl_max},
         {"top1_agreement", t.top1}}}};
@@ -106,10 +107,10 @@ std::string ReportText(const LossReport& r, bool zh) {
                       : "\nText ({}, {} positions; another text gives other figures)\n"),
       r.text_name, t.positions);
   out += fmt::format(
-      fmt::runtime(
-          zh ? "  KL 散度：平均 {:.3g}，第 99 百分位 {:.3g}，最大 {:.3g} nat\n"
-             : "  KL divergence: mean {:.3g}, 99th percentile {:.3g}, largest {:.3g} nats\n"),
-      t.kl_mean, t.kl_p99, t.kl_max);
+      fmt::runtime(zh ? "  KL 散度：平均 {:.3g} ± {:.1g}，第 99 百分位 {:.3g}，最大 {:.3g} nat\n"
+                      : "  KL divergence: mean {:.3g} ± {:.1g}, 99th percentile {:.3g}, largest "
+                        "{:.3g} nats\n"),
+      t.kl_mean, t.kl_error, t.kl_p99, t.kl_max);
   out += fmt::format(
       fmt::runtime(zh ? "  首选 token 一致：{:.2f} %\n" : "  same most likely token: {:.2f} %\n"),
       100 * t.top1);

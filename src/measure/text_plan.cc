@@ -8,7 +8,7 @@ namespace hadal {
 namespace {
 
 // Chunks shorter than this say little about a model that looks back.
-constexpr int64_t kShortestShare = 128;
+constexpr int64_t kShortestShare = 256;
 
 std::string ShownBytes(std::string_view bytes) {
   std::string out;
@@ -22,12 +22,16 @@ std::string ShownBytes(std::string_view bytes) {
 }  // namespace
 
 Result<std::vector<TextChunk>> PlanText(const Tokenizer& tokenizer,
-                                        const std::vector<std::string>& texts,
+                                        const std::vector<EvaluationText>& texts,
                                         const TextPlanLimits& limits) {
   const std::optional<TokenId> bos = tokenizer.add_bos() ? tokenizer.bos() : std::nullopt;
   std::vector<std::vector<TokenId>> ids;
-  for (const std::string& text : texts) {
-    ids.push_back(tokenizer.Encode(text, Tokenizer::Special::kAsText));
+  for (const EvaluationText& text : texts) {
+    ids.push_back(tokenizer.Encode(text.text, text.special_tokens ? Tokenizer::Special::kRecognise
+                                                                  : Tokenizer::Special::kAsText));
+    // Written once, below, whatever the text says.
+    if (bos && !ids.back().empty() && ids.back().front() == *bos)
+      ids.back().erase(ids.back().begin());
   }
   const int64_t n_texts = std::max<int64_t>(1, static_cast<int64_t>(ids.size()));
   const int64_t share = std::max(limits.max_positions / n_texts, kShortestShare);

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "core/ids.h"
+#include "measure/evaluation_data.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hadal {
@@ -21,10 +22,10 @@ struct TextPlanLimits {
 };
 
 // Chunks take turns over the texts, so that many texts share the positions; with few texts a chunk
-// is as long as `context` allows. Chunks of a single token are left out. Special-token strings in a
-// text stay text. kInvalidArgument when no chunk of two tokens remains.
+// is as long as `context` allows. Chunks of a single token are left out. kInvalidArgument when no
+// chunk of two tokens remains.
 Result<std::vector<TextChunk>> PlanText(const Tokenizer& tokenizer,
-                                        const std::vector<std::string>& texts,
+                                        const std::vector<EvaluationText>& texts,
                                         const TextPlanLimits& limits);
 
 // kInvalidArgument when an id means different bytes in the two, with the id.

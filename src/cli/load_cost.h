@@ -1,0 +1,23 @@
+// Owns: what it takes to measure the cost of loading a model: its memory as the kernel counts it,
+// and a page cache without its files. Must not know models. Thread rule: free functions.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "base/error.h"
+
+namespace hadal::cli {
+
+struct ProcessMemory {
+  uint64_t peak_resident = 0;  // VmHWM: pages of mapped files are in it
+  uint64_t anonymous = 0;      // RssAnon, now: without them
+};
+// kIo when /proc cannot be read.
+Result<ProcessMemory> MemoryOfThisProcess();
+
+// Asks the kernel to forget the pages of a file, or of every file of a directory, so that the next
+// reader waits for the disk. Pages that some process has mapped stay. kIo names the file.
+Status DropFromPageCache(const std::filesystem::path& path);
+
+}  // namespace hadal::cli
