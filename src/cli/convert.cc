@@ -8,13 +8,16 @@
 #include "base/clock.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "cli/stop_signals.h"
 #include "cli/terminal.h"
 
 namespace hadal::cli {
 namespace {
 
-Status Run(const Shared& shared, const ConvertCommand& command, const TypeChoice& type) {
+Status Run(const Shared& shared, const ConvertCommand& command, const TypeChoice& type,
+           const StopSignals& signals) {
   hadal::ConvertOptions options;
+  options.stop = &signals.stopped();
   options.type = type;
   options.threads = ThreadsOf(shared.config);
   options.progress = ProgressBar(shared.T("converting", "转换中"));
@@ -45,8 +48,11 @@ int Convert(const Shared& shared, const ConvertCommand& command) {
     PrintError(shared, type.error());
     return 2;  // the command line itself is wrong
   }
-  const Status status = Run(shared, command, *type);
-  return status ? 0 : PrintError(shared, status.error());
+  const StopSignals signals;
+  const Status status = Run(shared, command, *type, signals);
+  if (status) return 0;
+  const int failed = signals.Report(shared, status.error());
+  return status.error().field == "type" ? 2 : failed;  // a type that the output cannot have
 }
 
 std::string TypeNames() {

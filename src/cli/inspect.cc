@@ -6,6 +6,7 @@
 #include "cli/assemble.h"
 #include "cli/commands.h"
 #include "cli/inspection.h"
+#include "formats/json_text.h"
 #include "tokenizer/utf8.h"
 
 namespace hadal::cli {
@@ -23,12 +24,18 @@ std::string Count(int64_t n) {
   return fmt::format("{:.2f} B", static_cast<double>(n) / 1e9);
 }
 
-// What a file says is printed without its control characters.
+// What a file says is printed without its control characters, U+0080 to U+009F among them.
 std::string Printable(std::string_view text) {
   std::string out;
-  for (const char c : RepairUtf8(text)) {
+  const std::string repaired = RepairUtf8(text);
+  for (size_t i = 0; i < repaired.size(); ++i) {
+    const char c = repaired[i];
     const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
+    const auto next = static_cast<unsigned char>(i + 1 < repaired.size() ? repaired[i + 1] : 0);
+    if (byte == 0xc2 && next < 0xa0) {
+      out += fmt::format("\\x{:02x}", next);
+      ++i;
+    } else if (byte >= 0x20 && byte != 0x7f) {
       out += c;
     } else if (c == '\n') {
       out += "\n    ";
@@ -63,6 +70,30 @@ double ShareOf(const TypeShare& t, const Inspection& i) {
   return all == 0 ? 0 : static_cast<double>(t.bytes) / static_cast<double>(all);
 }
 
+// The report of `hadal quantize`; null when the text is none. Any file can hold any text there.
+nlohmann::json LossReportOf(const std::string& text) {
+  const auto report = ParseJson(text, {.max_bytes = 1 << 16, .max_depth = 8});
+  return report && report->is_object() ? *report : nlohmann::json();
+}
+
+// One figure of the report, or "?".
+std::string Figure(const nlohmann::json& report, const char* pointer, double scale = 1) {
+  const nlohmann::json::json_pointer at(pointer);
+  if (!report.contains(at) || !report[at].is_number()) return "?";
+  return fmt::format("{:.4g}", scale * report[at].get<double>());
+}
+
+std::string LossText(const std::string& text) {
+  constexpr size_t kMost = 200;
+  const nlohmann::json report = LossReportOf(text);
+  if (report.is_null()) return text.size() > kMost ? text.substr(0, kMost) + "..." : text;
+  return fmt::format("KL {} nats, p99 {}, top-1 {} %, perplexity {} -> {}, {} positions",
+                     Figure(report, "/text/kl_mean_nats"), Figure(report, "/text/kl_p99_nats"),
+                     Figure(report, "/text/top1_agreement", 100),
+                     Figure(report, "/text/perplexity/before"),
+                     Figure(report, "/text/perplexity/after"), Figure(report, "/text/positions"));
+}
+
 class Table {
  public:
   explicit Table(const Shared& shared) : shared_(shared) {}
@@ -71,7 +102,7 @@ class Table {
     if (i.config) PrintConfig(*i.config);
     PrintSizes(i);
     PrintVocabulary(i);
-    if (!i.loss_json.empty()) Line("measured loss", "实测损失", i.loss_json);
+    if (!i.loss_json.empty()) Line("measured loss", "实测损失", LossText(i.loss_json));
     for (const std::string& note : i.notes) Line("note", "提示", note);
     for (const std::string& problem : i.problems) Line("PROBLEM", "问题", problem);
     Line(
@@ -184,7 +215,7 @@ nlohmann::json ConfigJson(const ModelConfig& c) {
 nlohmann::json TokenizerJson(const Inspection& i) {
   nlohmann::json tokens = nlohmann::json::object();
   for (const auto& [text, id] : i.tokens) tokens[text] = id;
-  return {{"size", i.vocabulary}, {"pre", i.pre_tokenizer}, {"tokens", tokens}};
+  return {{"size", i.vocabulary}, {"pre", RepairUtf8(i.pre_tokenizer)}, {"tokens", tokens}};
 }
 
 // Texts of files may be anything but UTF-8.
@@ -229,8 +260,8 @@ nlohmann::json Json(const Inspection& i) {
     j["chat"] = {{"format", i.chat_format}, {"template", i.has_template}};
   }
   if (!i.loss_json.empty()) {
-    j["loss"] = nlohmann::json::parse(i.loss_json, nullptr, false);
-    if (j["loss"].is_discarded()) j["loss"] = RepairUtf8(i.loss_json);
+    const nlohmann::json report = LossReportOf(i.loss_json);
+    j["loss"] = report.is_null() ? nlohmann::json(RepairUtf8(i.loss_json)) : report;
   }
   return j;
 }
@@ -241,7 +272,7 @@ int Inspect(const Shared& shared, const InspectOptions& options) {
   const Inspection found =
       InspectModel(options.path, {.deep = options.deep, .threads = ThreadsOf(shared.config)});
   if (shared.json) {
-    fmt::print("{}\n", Json(found).dump(2));
+    fmt::print("{}\n", Json(found).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     Table(shared).Print(found);
   }

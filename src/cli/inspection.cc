@@ -179,7 +179,7 @@ class Inspector {
     AddPreTokenizer(gguf, from);
     AddTokens(**tokenizer);
     const std::string architecture = found_.config ? found_.config->model_type : "";
-    const auto format = ResolveChatFormat(**tokenizer, architecture);
+    const auto format = ChooseChatFormat(**tokenizer, architecture, FormatSource{});
     if (format) {
       found_.chat_format = (*format)->name();
     } else {

@@ -19,6 +19,9 @@ struct Answer {
   bool interrupted = false;
 };
 
+// kUnsupportedModel: the model has no chat format; says what can be done.
+Status CheckChats(const ChatService& service);
+
 // Submits and waits. When *interrupt becomes true the request is cancelled and what came is
 // returned.
 Result<Answer> Ask(ChatService& service, const api::Request& request,

@@ -11,11 +11,11 @@ namespace {
 // The model and how it is reached.
 constexpr std::array kServing = {
     Option{"model.path", REF(model.path), 0, 0, "", false,
-           "directory of a safetensors checkpoint; empty: the built-in model",
-           "safetensors 模型目录；留空则使用内置模型"},
+           "a .gguf file or a directory of safetensors; empty: the built-in model",
+           "GGUF 文件或 safetensors 模型目录；留空则使用内置模型"},
     Option{"model.name", REF(model.name), 0, 0, "", false,
-           "name that callers write into \"model\"; empty: the directory's name",
-           "对外提供的模型名；留空则用目录名"},
+           "name that callers write into \"model\"; empty: the name of the file or directory",
+           "对外提供的模型名；留空则用文件或目录名"},
     Option{
         "model.chat_template", REF(model.chat_template), 0, 0, "", false,
         "'auto': the format Hadal knows for the model, else its template; 'checkpoint': its "

@@ -236,6 +236,37 @@ TEST(Conversion, WithoutFinishLeavesNothing) {
   EXPECT_TRUE(dir.Names().empty());
 }
 
+TEST(Conversion, StopsWhenAskedToAndLeavesNothing) {
+  const ConvertDirectory dir;
+  const fs::path golden = fs::path(kGoldens) / "qwen2";
+  for (const char* out : {"x.gguf", "x"}) {
+    std::atomic<bool> stop{false};
+    uint64_t written = 0, all = 0;
+    ConvertOptions options{.type = *ParseTypeChoice("bf16")};
+    options.stop = &stop;
+    options.progress = [&](uint64_t done_bytes, uint64_t all_bytes) {
+      written = done_bytes, all = all_bytes;
+      stop = true;
+    };
+    const auto made = Converter::Start(golden, dir / out, options);
+    ASSERT_FALSE(made.has_value());
+    EXPECT_EQ(made.error().code, ErrorCode::kCancelled);
+    EXPECT_GT(written, 0u);
+    EXPECT_LT(written, all);
+  }
+  EXPECT_TRUE(dir.Names().empty());
+}
+
+TEST(Conversion, RefusesANameThatSaysAnotherForm) {
+  const ConvertDirectory dir;
+  const fs::path golden = fs::path(kGoldens) / "qwen2";
+  const auto made =
+      Converter::Start(golden, dir / "x.safetensors", {.type = *ParseTypeChoice("bf16")});
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().field, "out");
+  EXPECT_TRUE(dir.Names().empty());
+}
+
 TEST(Conversion, KeepsAReportInTheFile) {
   const ConvertDirectory dir;
   const fs::path golden = fs::path(kGoldens) / "qwen2";
