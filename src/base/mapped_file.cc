@@ -121,4 +121,9 @@ bool MappedFile::damaged() const {
   return fstat(fd_, &st) != 0 || static_cast<size_t>(st.st_size) < size_;
 }
 
+void MappedFile::DropPages() const {
+  // A refusal costs memory, nothing else.
+  madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+}
+
 }  // namespace hadal

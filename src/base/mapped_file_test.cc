@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstring>
 #include <fstream>
 #include <numeric>
+
+#include "base/file.h"
 
 namespace hadal {
 namespace {
@@ -51,6 +55,20 @@ TEST(MappedFile, ACutInsideTheLastPageIsReportedToo) {
   std::filesystem::resize_file(path, 4990);
   EXPECT_TRUE((*file)->damaged());
   std::filesystem::remove(path);
+}
+
+TEST(MappedFile, DroppedPagesAreReadFromTheFileAgain) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_drop";
+  const std::string text(100'000, 'x');
+  ASSERT_TRUE(WriteFileAtomically(path, text));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file);
+  const auto same = [&] { return std::memcmp((*file)->bytes().data(), text.data(), text.size()); };
+  EXPECT_EQ(same(), 0);
+  (*file)->DropPages();
+  EXPECT_EQ(same(), 0);
+  EXPECT_FALSE((*file)->damaged());
+  unlink(path.c_str());
 }
 
 TEST(MappedFile, RefusesWhatIsNotARegularFile) {

@@ -95,7 +95,8 @@ constexpr std::array kComputing = {
            "threads; 0: what the affinity mask and the cgroup quota allow",
            "线程数；0 表示按亲和掩码与 cgroup 配额决定"},
     Option{"cpu.weights", REF(cpu.weights), 0, 0, "f32|bf16|int8", false,
-           "resident format of the weight matrices", "权重矩阵在内存中的格式"},
+           "resident format of the weight matrices; bf16 keeps F16 and quantised ones as stored",
+           "权重矩阵在内存中的格式；bf16 时 F16 与量化矩阵按原样保留"},
     Option{"cpu.kv_dtype", REF(cpu.kv_dtype), 0, 0, "f32|bf16", false,
            "element type of the KV cache", "KV 缓存的元素类型"},
 };
