@@ -5,6 +5,7 @@
 #include <regex>
 #include <string>
 
+#include "grammar/code_points.h"
 #include "grammar/pattern.h"
 #include "grammar/testing_vocabulary.h"
 
@@ -91,7 +92,7 @@ TEST(Pattern, EveryCodePointIsInASetOrItsComplement) {
 }
 
 TEST(Gbnf, TheNotationMeansWhatItsDescriptionSays) {
-  const char* grammar = R"(# arithmetic
+  const char* grammar = R"gbnf(# arithmetic
 root   ::= (expr "=" ws term "\n")+
 expr   ::= term ([-+*/] term)*   # left to right
 term   ::= ident | num |
@@ -99,8 +100,8 @@ term   ::= ident | num |
 ident  ::= [a-z] [a-z0-9_]* ws
 num    ::= [0-9]+ ws
 ws     ::= [ \t\n]*
-)";
-  EXPECT_TRUE(Gbnf(grammar, "a1 + (2*b) =3\n"));
+)gbnf";
+  EXPECT_TRUE(Gbnf(grammar, "a1 +(2*b) =3\n"));
   EXPECT_TRUE(Gbnf(grammar, "a=b\nc=d\n"));
   EXPECT_FALSE(Gbnf(grammar, "a+=b\n"));
   EXPECT_FALSE(Gbnf(grammar, "(a=b\n"));
