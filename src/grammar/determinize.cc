@@ -93,11 +93,13 @@ class Construction {
   }
 
   Result<uint32_t> StateOf(Set targets) {
+    HADAL_OK(budget_.Spend(targets.size()));
     std::sort(targets.begin(), targets.end());
     targets.erase(std::unique(targets.begin(), targets.end()), targets.end());
     // Keyed by the set before its closure: cheaper, and equal sets have equal closures.
     if (const auto it = ids_.find(targets); it != ids_.end()) return it->second;
     HADAL_TRY(Set closed, Closure(targets, false, false));
+    HADAL_OK(budget_.Spend(2 * closed.size()));
     if (const auto it = closed_ids_.find(closed); it != closed_ids_.end()) {
       ids_.emplace(std::move(targets), it->second);
       return it->second;

@@ -69,7 +69,7 @@ TEST(Hostile, Row79NestedRepetitionsAreRefused) {
   for (const char* pattern :
        {"((a{0,1000}){0,1000}){0,1000}", "((a{1,999}){1,999}){1,999}", "((){0,100000}){0,100000}",
         "(((a*)*)*){200000}", "(a|b)*a(a|b){30}"}) {
-    ExpectRefused(kRegex, pattern, "states");
+    ExpectRefused(kRegex, pattern, "needs more than");
   }
   ExpectUsable(kRegex, "(a*)*b");
   ExpectUsable(kRegex, "(((a?){30}){30})c");
