@@ -15,7 +15,7 @@ struct Limits {
   int max_depth = 128;                   // nesting of values, groups and chains of $ref
   uint32_t max_rules = 1u << 15;         // rules of one grammar
   uint32_t max_states = 1u << 18;        // states of the automaton, and of any one step towards it
-  uint64_t max_steps = 60'000'000;       // edges looked at while compiling; about a second
+  uint64_t max_steps = 15'000'000;       // edges looked at while compiling; under a second
   uint32_t max_alternatives = 1024;      // of one schema after anyOf and allOf are multiplied out
   uint32_t max_required = 1u << 16;      // minItems, minLength: more could never be generated
   uint32_t max_configurations = 1024;    // ways to read the output so far that are kept at once

@@ -47,11 +47,11 @@ class SchemaCompiler {
   // schema_objects.cc
   Status EmitObject(const Shape& shape, uint32_t origin, Nfa& nfa);
   Result<uint32_t> EmitProperties(const Shape& shape, uint32_t from, Nfa& nfa,
-                                  std::vector<uint32_t>& at, uint32_t origin);
+                                  std::vector<uint32_t>& at);
   Result<uint32_t> MembersRule(const Shape& shape, uint32_t origin, bool comma);
-  Result<std::vector<KeyClass>> AdditionalKeys(const Shape& shape, uint32_t origin);
-  Result<Dfa> FreeKeys(const Shape& shape, uint32_t origin);
-  Result<bool> NameAllowed(const Shape& shape, const std::string& name, uint32_t origin);
+  Result<std::vector<KeyClass>> AdditionalKeys(const Shape& shape);
+  Result<Dfa> FreeKeys(const Shape& shape);
+  Result<bool> NameAllowed(const Shape& shape, const std::string& name);
   Result<Dfa> KeysAllowedBy(uint32_t property_names);
   Result<Nodes> ValueOf(const Shape& shape, const std::string& name);
   bool IsClosed(const Shape& shape) const;

@@ -59,9 +59,7 @@ Result<Dfa> SchemaCompiler::KeysAllowedBy(uint32_t property_names) {
   return DeterminizeBytes(nfa, budget_);
 }
 
-Result<bool> SchemaCompiler::NameAllowed(const Shape& shape, const std::string& name,
-                                         uint32_t origin) {
-  (void)origin;
+Result<bool> SchemaCompiler::NameAllowed(const Shape& shape, const std::string& name) {
   for (const uint32_t node : shape.property_names) {
     HADAL_TRY(const Dfa keys, KeysAllowedBy(node));
     if (!keys.Matches(name)) return false;
@@ -70,8 +68,7 @@ Result<bool> SchemaCompiler::NameAllowed(const Shape& shape, const std::string& 
 }
 
 // Keys that no `properties` names and that `propertyNames` allows.
-Result<Dfa> SchemaCompiler::FreeKeys(const Shape& shape, uint32_t origin) {
-  (void)origin;
+Result<Dfa> SchemaCompiler::FreeKeys(const Shape& shape) {
   HADAL_TRY(Dfa keys, AnyText(budget_));
   Nfa nfa = builder_.NewNfa();
   LiteralTrie names(nfa, nfa.start(), nfa.accept());
@@ -88,10 +85,9 @@ Result<Dfa> SchemaCompiler::FreeKeys(const Shape& shape, uint32_t origin) {
   return keys;
 }
 
-Result<std::vector<SchemaCompiler::KeyClass>> SchemaCompiler::AdditionalKeys(const Shape& shape,
-                                                                             uint32_t origin) {
+Result<std::vector<SchemaCompiler::KeyClass>> SchemaCompiler::AdditionalKeys(const Shape& shape) {
   std::vector<KeyClass> classes;
-  HADAL_TRY(Dfa rest, FreeKeys(shape, origin));
+  HADAL_TRY(Dfa rest, FreeKeys(shape));
   struct Pattern {
     uint32_t key, schema;
     const ObjectPart* part;
@@ -138,7 +134,7 @@ Result<uint32_t> SchemaCompiler::MembersRule(const Shape& shape, uint32_t origin
   if (comma) {
     HADAL_TRY(from, json_.Space(nfa, nfa.Literal(from, ",")));
   }
-  HADAL_TRY(const std::vector<KeyClass> classes, AdditionalKeys(shape, origin));
+  HADAL_TRY(const std::vector<KeyClass> classes, AdditionalKeys(shape));
   bool any = false;
   for (const KeyClass& keys : classes) {
     const bool forbidden = std::any_of(keys.value.begin(), keys.value.end(), [&](uint32_t node) {
@@ -160,7 +156,7 @@ Result<uint32_t> SchemaCompiler::MembersRule(const Shape& shape, uint32_t origin
 
 // at[c]: c properties were written (at most the last index, which then stands for "or more").
 Result<uint32_t> SchemaCompiler::EmitProperties(const Shape& shape, uint32_t from, Nfa& nfa,
-                                                std::vector<uint32_t>& at, uint32_t origin) {
+                                                std::vector<uint32_t>& at) {
   std::vector<std::string> names;
   std::set<std::string_view> seen;
   for (const ObjectPart& part : shape.objects) {
@@ -178,7 +174,7 @@ Result<uint32_t> SchemaCompiler::EmitProperties(const Shape& shape, uint32_t fro
   for (const std::string& name : names) {
     HADAL_TRY(const Nodes value, ValueOf(shape, name));
     HADAL_TRY(const uint32_t rule, RuleOf(value));
-    HADAL_TRY(const bool allowed, NameAllowed(shape, name, origin));
+    HADAL_TRY(const bool allowed, NameAllowed(shape, name));
     std::vector<uint32_t> next(at.size()), key(at.size(), kNone);
     for (uint32_t& state : next) state = nfa.AddState();
     for (uint32_t c = 0; c <= last && !nfa.overflowed(); ++c) {
@@ -231,7 +227,7 @@ Status SchemaCompiler::EmitObject(const Shape& shape, uint32_t origin, Nfa& nfa)
   if (max != kNone && counted < max) capped.max_properties = kNone;
   std::vector<uint32_t> at(counted + 1);
   HADAL_TRY(const uint32_t open, json_.Space(nfa, nfa.Literal(nfa.start(), "{")));
-  HADAL_TRY(const uint32_t last, EmitProperties(capped, open, nfa, at, origin));
+  HADAL_TRY(const uint32_t last, EmitProperties(capped, open, nfa, at));
   const uint32_t done = nfa.AddState();
   for (uint32_t c = 0; c <= last && !nfa.overflowed(); ++c) {
     if (c >= min && c > 0) nfa.Epsilon(at[c], done);
