@@ -1,0 +1,95 @@
+#include "grammar/constraint_cache.h"
+
+#include "access/sha256.h"
+#include "grammar/gbnf.h"
+#include "grammar/pattern.h"
+
+namespace hadal::grammar {
+namespace {
+
+std::string KeyOf(const ConstraintSource& source) {
+  std::string text =
+      fmt::format("{} {} {} {} {}\n", static_cast<int>(source.kind),
+                  static_cast<int>(source.schema.space), source.schema.open_objects,
+                  source.schema.ignore_unknown_keywords, source.schema.ignore_unknown_formats);
+  if (source.kind != ConstraintKind::kJsonObject) text += source.text;
+  return Sha256Hex(text);
+}
+
+Result<std::shared_ptr<const Automaton>> CompileRegex(std::string_view pattern, Budget& budget) {
+  HADAL_TRY(const Dfa dfa, CompilePattern(pattern, PatternUse::kWhole, budget));
+  AutomatonBuilder builder(budget);
+  HADAL_TRY(const uint32_t rule, builder.Declare("the pattern"));
+  Nfa nfa = builder.NewNfa();
+  nfa.Epsilon(nfa.Embed(nfa.start(), dfa), nfa.accept());
+  builder.Define(rule, std::move(nfa));
+  return builder.Build(rule);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Automaton>> Compile(const ConstraintSource& source,
+                                                 const Limits& limits) {
+  Budget budget(limits);
+  switch (source.kind) {
+    case ConstraintKind::kJsonObject:
+      return CompileJsonObject(source.schema.space, budget);
+    case ConstraintKind::kJsonSchema:
+      return CompileSchema(source.text, source.schema, budget);
+    case ConstraintKind::kRegex:
+      return CompileRegex(source.text, budget);
+    case ConstraintKind::kGbnf:
+      return CompileGbnf(source.text, budget);
+  }
+  return Fail(ErrorCode::kInternal, "an unknown kind of constraint");
+}
+
+Result<std::shared_ptr<const Constraint>> ConstraintCache::Get(const ConstraintSource& source) {
+  const std::string key = KeyOf(source);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = by_key_.find(key); it != by_key_.end()) {
+      ++counts_.hits;
+      entries_.splice(entries_.begin(), entries_, it->second);
+      return it->second->constraint;
+    }
+  }
+  HADAL_TRY(auto automaton, Compile(source, options_.limits));
+  auto made = std::make_shared<const Constraint>(std::move(automaton), trie_, options_.limits);
+  const std::lock_guard lock(mutex_);
+  ++counts_.compiled;
+  if (const auto it = by_key_.find(key); it != by_key_.end()) return it->second->constraint;
+  entries_.push_front({key, made});
+  by_key_[key] = entries_.begin();
+  EvictLocked();
+  return made;
+}
+
+size_t ConstraintCache::BytesLocked() const {
+  size_t bytes = 0;
+  for (const Entry& entry : entries_) bytes += 256 + entry.constraint->bytes();
+  return bytes;
+}
+
+// The newest is kept even when it is alone too large. Masks grow after an entry was made, so the
+// sum is taken anew each time.
+void ConstraintCache::EvictLocked() {
+  size_t bytes = BytesLocked();
+  while (entries_.size() > 1 &&
+         (bytes > options_.max_bytes || entries_.size() > options_.max_entries)) {
+    bytes -= 256 + entries_.back().constraint->bytes();
+    by_key_.erase(entries_.back().key);
+    entries_.pop_back();
+    ++counts_.evicted;
+  }
+}
+
+ConstraintCache::Counts ConstraintCache::counts() const {
+  const std::lock_guard lock(mutex_);
+  Counts counts = counts_;
+  counts.entries = entries_.size();
+  counts.bytes = BytesLocked();
+  return counts;
+}
+
+}  // namespace hadal::grammar

@@ -1,0 +1,74 @@
+// Owns: turning sources into Constraints, each compiled once and kept while there is room: least
+// recently used first out, bounded by the bytes of automata and masks.
+// Knows nothing of requests. Thread rule: every method may be called from any thread; two threads
+// that ask for the same source at once may both compile it, and one result is kept.
+//
+//   ConstraintCache cache(trie, {});
+//   HADAL_TRY(auto constraint, cache.Get({ConstraintKind::kJsonSchema, text, options}));
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "grammar/constraint.h"
+#include "grammar/schema.h"
+
+namespace hadal::grammar {
+
+enum class ConstraintKind {
+  kJsonObject,  // any object; the source is not looked at
+  kJsonSchema,
+  kRegex,  // the whole output
+  kGbnf
+};
+
+struct ConstraintSource {
+  ConstraintKind kind = ConstraintKind::kJsonObject;
+  std::string_view text;
+  SchemaOptions schema;  // for the two JSON kinds
+};
+
+// Compiles without a cache. kInvalidArgument says what is wrong and where.
+Result<std::shared_ptr<const Automaton>> Compile(const ConstraintSource& source,
+                                                 const Limits& limits);
+
+class ConstraintCache {
+ public:
+  struct Options {
+    Limits limits;
+    size_t max_bytes = 256u << 20;
+    size_t max_entries = 1024;
+  };
+  ConstraintCache(std::shared_ptr<const TokenTrie> trie, Options options)
+      : trie_(std::move(trie)), options_(options) {}
+
+  Result<std::shared_ptr<const Constraint>> Get(const ConstraintSource& source);
+
+  struct Counts {
+    size_t entries = 0, bytes = 0;
+    uint64_t hits = 0, compiled = 0, evicted = 0;
+  };
+  Counts counts() const;
+
+ private:
+  struct Entry {
+    std::string key;
+    std::shared_ptr<const Constraint> constraint;
+  };
+  size_t BytesLocked() const;
+  void EvictLocked();
+
+  const std::shared_ptr<const TokenTrie> trie_;
+  const Options options_;
+  mutable std::mutex mutex_;
+  std::list<Entry> entries_;  // most recently used first
+  std::map<std::string, std::list<Entry>::iterator, std::less<>> by_key_;
+  Counts counts_;
+};
+
+}  // namespace hadal::grammar
