@@ -44,6 +44,7 @@ class TokenCallReader final : public CallReader {
   void HeaderText(char c);
   void AfterSeparator(char c);
   void NameText(char c);
+  void TextAfterName(char c);
   void FenceText(char c);
   void BeginCall(std::string_view name);
   void ArgumentText(char c);
@@ -111,7 +112,7 @@ void TokenCallReader::AfterSeparator(char c) {
   const bool named_before = c == '{' || (markup_ == ToolMarkup::kPlain && !is_type);
   if (named_before) {
     BeginCall(Trimmed(header_));
-    if (state_ == State::kFence) FenceText(c);
+    TextAfterName(c);
     return;
   }
   state_ = State::kName;
@@ -128,7 +129,13 @@ void TokenCallReader::NameText(char c) {
   }
   const std::string name(Trimmed(line_));
   BeginCall(name);
-  if (state_ == State::kFence && c != '\n') FenceText(c);
+  TextAfterName(c);
+}
+
+// The name began a call, or was none.
+void TokenCallReader::TextAfterName(char c) {
+  if (state_ == State::kFence) return FenceText(c);
+  TextInBlock(std::string_view(&c, 1));
 }
 
 void TokenCallReader::BeginCall(std::string_view name) {

@@ -215,6 +215,8 @@ TEST(ToolCallParser, BrokenMarkupIsNeverContent) {
   EXPECT_EQ(V31("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁call▁end｜>"
                 "<｜tool▁calls▁end｜>bye"),
             "~f~'bye'");
+  EXPECT_EQ(V31("<｜tool▁call▁begin｜><｜tool▁sep｜>é<｜tool▁call▁end｜>"),
+            "~é<｜tool▁call▁end｜>~");
   EXPECT_EQ(V31("a<｜tool▁call▁end｜>b"), "'a'~<｜tool▁call▁end｜>~'b'");
   EXPECT_EQ(V3("<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>made up<｜tool▁output▁end｜>"
                "<｜tool▁outputs▁end｜>so"),

@@ -27,8 +27,8 @@ enum class ToolPrompt { kV3, kR1, kV31, kV32, kV4 };
 struct ToolRenderOptions {
   bool thinking = false;  // V3 has none, R1 always
   std::span<const api::Tool> tools = {};
-  std::string_view response_schema =
-      {};  // V3.2, V4: JSON text that the answer must follow; "" = none
+  // V3.2, V4: JSON text that the answer must follow; "" = none.
+  std::string_view response_schema = {};
   // V4, while thinking: how much. The texts differ between releases.
   enum class Effort { kLow, kHigh, kMax };
   Effort effort = Effort::kLow;

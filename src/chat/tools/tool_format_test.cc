@@ -383,7 +383,7 @@ TEST(AnswerParser, MarkupInsideTheReasoningEndsIt) {
   EXPECT_EQ(Answer(ToolPrompt::kV4, true,
                    "so\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n</｜DSML｜invoke>\n"
                    "</｜DSML｜tool_calls>"),
-            "[so\n\n] f({})");
+            "[so\n] f({})");
   EXPECT_EQ(
       Answer(ToolPrompt::kR1, true,
              "so<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{}\n"
