@@ -13,13 +13,39 @@
 
 namespace hadal::api {
 
-enum class Role { kSystem, kUser, kAssistant, kTool };
+enum class Role { kSystem, kUser, kAssistant, kTool, kDeveloper };
+
+// A function that the model may call.
+struct Tool {
+  std::string name;  // [A-Za-z0-9_-], 1 to 128
+  std::optional<std::string> description;
+  std::string parameters;  // JSON Schema text of an object; "" = no parameters
+  bool strict = false;     // arguments must validate against parameters
+  // The function object as the caller wrote it; "" = built from the fields above. Formats that show
+  // the model the whole object show this one, so the order of its keys is the caller's.
+  std::string source_json = {};
+};
+
+struct ToolChoice {
+  enum class Mode { kNone, kAuto, kRequired, kNamed };
+  Mode mode = Mode::kAuto;
+  std::string name;  // kNamed
+};
+
+// A call that the model made.
+struct ToolCall {
+  std::string id;
+  std::string name;
+  std::string arguments;  // JSON text of an object, as the model wrote it
+};
 
 struct Message {
   Role role = Role::kUser;
   std::string content;
   std::optional<std::string> reasoning_content;  // assistant only; accepted and dropped or replayed
   bool prefix = false;                           // last assistant message to be continued
+  std::vector<ToolCall> tool_calls = {};         // assistant only
+  std::string tool_call_id = {};                 // tool only: the call whose result this is
 };
 
 // Limits that hold for every dialect; the validator names the field that breaks one.
@@ -31,6 +57,12 @@ struct Limits {
   static constexpr int kMaxLogitBias = 1024;
   static constexpr int kMaxMessages = 4096;
   static constexpr int kMaxModelNameBytes = 256;
+  static constexpr int kMaxTools = 128;
+  static constexpr int kMaxToolNameBytes = 128;
+  static constexpr int kMaxToolCalls = 128;  // of one message
+  static constexpr int kMaxToolCallIdBytes = 256;
+  static constexpr int kMaxToolTextBytes = 1 << 20;  // of all tools' texts, and of one call's
+  static constexpr int kMaxToolJsonDepth = 64;       // of a schema or of arguments
 };
 
 struct Sampling {
@@ -53,7 +85,10 @@ struct Sampling {
 // Exactly one of the prompt forms is used.
 struct ChatPrompt {
   std::vector<Message> messages;
-  std::optional<bool> thinking;  // unset: the format's default
+  std::optional<bool> thinking = {};  // unset: the format's default
+  std::vector<Tool> tools = {};
+  ToolChoice tool_choice = {};
+  bool parallel_tool_calls = true;
 };
 struct TextPrompt {
   std::string text;
@@ -74,7 +109,7 @@ struct Request {
   std::optional<double> deadline_seconds;
 };
 
-enum class FinishReason { kStop, kLength, kCancelled, kError };
+enum class FinishReason { kStop, kLength, kCancelled, kError, kToolCalls };
 
 struct TokenLogprob {
   int32_t id = 0;

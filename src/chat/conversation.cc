@@ -26,6 +26,7 @@ Result<Conversation> ReadConversation(std::span<const api::Message> messages) {
     }
     switch (message.role) {
       case api::Role::kSystem:
+      case api::Role::kDeveloper:  // of another rank in some formats only
         if (has_system) conversation.system += "\n\n";
         conversation.system += message.content;
         has_system = true;

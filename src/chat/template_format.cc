@@ -54,6 +54,8 @@ std::string_view NameOf(api::Role role) {
       return "assistant";
     case api::Role::kTool:
       return "tool";
+    case api::Role::kDeveloper:
+      return "developer";
     case api::Role::kUser:
       break;
   }

@@ -54,6 +54,8 @@ std::string_view FinishName(api::FinishReason reason) {
       return "stop";
     case api::FinishReason::kLength:
       return "length";
+    case api::FinishReason::kToolCalls:
+      return "tool_calls";
     case api::FinishReason::kCancelled:
       return "cancelled";
     case api::FinishReason::kError:

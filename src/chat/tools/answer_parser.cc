@@ -1,0 +1,69 @@
+#include "chat/tools/answer_parser.h"
+
+namespace hadal {
+namespace {
+
+constexpr std::string_view kDsmlToken = "｜DSML｜";
+constexpr std::string_view kTokenBegin = "<｜tool▁";
+
+}  // namespace
+
+ToolTokens::ToolTokens(const Tokenizer& tokenizer, ToolMarkup markup)
+    : is_markup(static_cast<size_t>(tokenizer.vocab_size())) {
+  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (!tokenizer.IsAdded(id)) continue;
+    const std::string_view bytes = tokenizer.BytesOf(id);
+    is_markup[static_cast<size_t>(id)] =
+        IsDsml(markup) ? bytes == kDsmlToken : bytes.starts_with(kTokenBegin);
+  }
+}
+
+AnswerParser::AnswerParser(const Shared& shared, bool starts_in_reasoning, std::string id_prefix)
+    : shared_(shared),
+      reasoning_(shared.tokenizer, shared.output, starts_in_reasoning),
+      calls_(shared.table, shared.markup, std::move(id_prefix)),
+      detokenizer_(shared.tokenizer) {}
+
+AnswerParser::Step AnswerParser::Push(TokenId id) {
+  Step step;
+  if (shared_.tools.Has(id)) {
+    if (!answering_) {
+      Take(reasoning_.Finish(), step);
+      // DSML's < came as text of the reasoning, two newlines before it.
+      if (IsDsml(shared_.markup) && step.reasoning.ends_with('<')) {
+        step.reasoning.pop_back();
+        while (step.reasoning.ends_with('\n')) step.reasoning.pop_back();
+      }
+      answering_ = true;
+    }
+    calls_.Push(detokenizer_.Finish(), step.events);
+    calls_.PushControl(shared_.tokenizer.BytesOf(id), step.events);
+    step.in_reasoning = false;
+    return step;
+  }
+  if (!answering_) {
+    Take(reasoning_.Push(id), step);
+    return step;
+  }
+  const bool hidden = id < 0 || static_cast<size_t>(id) >= shared_.output.hidden.size() ||
+                      shared_.output.hidden[static_cast<size_t>(id)];
+  const bool is_think = id == shared_.output.think_begin || id == shared_.output.think_end;
+  if (!hidden && !is_think) calls_.Push(detokenizer_.Push(id), step.events);
+  return step;
+}
+
+AnswerParser::Step AnswerParser::Finish() {
+  Step step;
+  if (!answering_) Take(reasoning_.Finish(), step);
+  calls_.Push(detokenizer_.Finish(), step.events);
+  outcome_ = calls_.Finish(step.events);
+  return step;
+}
+
+void AnswerParser::Take(const OutputParser::Text& text, Step& step) {
+  step.reasoning += text.reasoning;
+  step.in_reasoning = text.in_reasoning;
+  if (!text.content.empty()) calls_.Push(text.content, step.events);
+}
+
+}  // namespace hadal
