@@ -45,6 +45,9 @@ while read -r f; do
     src/models/llama*|src/models/qwen*|src/models/deepseek*|src/models/registry*|src/chat/*|src/tokenizer/pre_tokenizer*) continue ;;
     # Test data; and the name of a rope scaling, which a configuration file spells so.
     *_test.cc|src/models/tiny_checkpoints.h|src/formats/rope_config.cc) continue ;;
+    # What GGUF and config.json call things, the parameters of llama3 scaling, the published shapes.
+    src/formats/gguf_*|src/formats/config_json.cc|src/formats/llama3_rope*|src/models/rope.cc) continue ;;
+    src/convert/*) continue ;;
   esac
   sed 's://.*$::' "$root/$f" | grep -niE '"[^"]*(llama|qwen[23]|deepseek_v[0-9])[^"]*"|\b(Llama|Qwen|DeepSeekV|DeepseekV)[0-9A-Za-z]*\b' |
     grep -v 'en", \|runs the DeepSeek' | sed "s|^|check_repo: family name in $f:|"

@@ -21,7 +21,8 @@ struct Slot {
   std::atomic<uintptr_t> end{0};
   std::atomic<bool> damaged{false};
 };
-constexpr int kSlots = 1024;  // DeepSeek-V3 ships 163 shards
+constexpr uintptr_t kTaken = UINTPTR_MAX;  // as `begin`: no address is in it yet
+constexpr int kSlots = 1024;               // DeepSeek-V3 ships 163 shards
 Slot g_slots[kSlots];
 struct sigaction g_previous;
 
@@ -29,11 +30,13 @@ void OnSigbus(int signal, siginfo_t* info, void* context) {
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
   for (auto& slot : g_slots) {
     const uintptr_t begin = slot.begin.load(std::memory_order_acquire);
-    if (begin == 0 || address < begin || address >= slot.end.load(std::memory_order_acquire))
-      continue;
+    const uintptr_t end = slot.end.load(std::memory_order_acquire);
+    if (begin == 0 || address < begin || address >= end) continue;
     const uintptr_t page = address & ~uintptr_t{4095};
     slot.damaged.store(true, std::memory_order_release);
-    void* p = mmap(reinterpret_cast<void*>(page), 4096, PROT_READ,
+    // All that follows is cut off too. One mapping for it, because the system allows a process
+    // only some 65 000, and one page at a time could need more.
+    void* p = mmap(reinterpret_cast<void*>(page), end - page, PROT_READ,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (p != MAP_FAILED) return;
   }
@@ -59,7 +62,7 @@ int TakeSlot(const std::byte* data, size_t size) {
   const uintptr_t mapped = (size + 4095) & ~size_t{4095};
   for (int i = 0; i < kSlots; ++i) {
     uintptr_t free_slot = 0;
-    if (!g_slots[i].begin.compare_exchange_strong(free_slot, 1)) continue;
+    if (!g_slots[i].begin.compare_exchange_strong(free_slot, kTaken)) continue;
     g_slots[i].damaged.store(false);
     g_slots[i].end.store(begin + mapped);
     g_slots[i].begin.store(begin, std::memory_order_release);
@@ -103,8 +106,12 @@ Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::filesystem::path
 
 MappedFile::~MappedFile() {
   if (fd_ >= 0) close(fd_);
+  // The slot first: the addresses may be another file's as soon as they are unmapped.
+  if (slot_ >= 0) {
+    g_slots[slot_].end.store(0);
+    g_slots[slot_].begin.store(0, std::memory_order_release);
+  }
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
-  if (slot_ >= 0) g_slots[slot_].begin.store(0, std::memory_order_release);
 }
 
 // A cut inside the last page raises no signal: the kernel shows zeros there. The size tells.
@@ -112,6 +119,11 @@ bool MappedFile::damaged() const {
   if (slot_ >= 0 && g_slots[slot_].damaged.load(std::memory_order_acquire)) return true;
   struct stat st;
   return fstat(fd_, &st) != 0 || static_cast<size_t>(st.st_size) < size_;
+}
+
+void MappedFile::DropPages() const {
+  // A refusal costs memory, nothing else.
+  madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
 }
 
 }  // namespace hadal

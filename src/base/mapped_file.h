@@ -24,6 +24,9 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
   bool damaged() const;
+  // Gives the memory of the pages back; the bytes stay, and are read from the file again when they
+  // are looked at. For files that are read once, piece by piece.
+  void DropPages() const;
 
  private:
   MappedFile() = default;

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstring>
 #include <fstream>
 #include <numeric>
+
+#include "base/file.h"
 
 namespace hadal {
 namespace {
@@ -24,6 +28,24 @@ TEST(MappedFile, AFileThatShrinksReadsAsZerosAndIsReportedDamaged) {
   std::filesystem::remove(path);
 }
 
+// One page at a time would need more mappings than a process may have.
+TEST(MappedFile, EverySecondPageOfALargeFileThatShrankCanBeRead) {
+  constexpr size_t kPages = 150'000;
+  const auto path = std::filesystem::path(testing::TempDir()) / "hadal_mapped_large_test";
+  std::ofstream(path) << "x";
+  std::filesystem::resize_file(path, kPages * 4096);  // no blocks on disk
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.has_value()) << file.error().message;
+  std::filesystem::resize_file(path, 1);
+  int sum = 0;
+  for (size_t page = 1; page < kPages; page += 2) {
+    sum += static_cast<int>((*file)->bytes()[page * 4096]);
+  }
+  EXPECT_EQ(sum, 0);
+  EXPECT_TRUE((*file)->damaged());
+  std::filesystem::remove(path);
+}
+
 TEST(MappedFile, ACutInsideTheLastPageIsReportedToo) {
   const auto path = std::filesystem::path(testing::TempDir()) / "hadal_mapped_tail_test";
   std::ofstream(path) << std::string(5000, 'x');
@@ -33,6 +55,20 @@ TEST(MappedFile, ACutInsideTheLastPageIsReportedToo) {
   std::filesystem::resize_file(path, 4990);
   EXPECT_TRUE((*file)->damaged());
   std::filesystem::remove(path);
+}
+
+TEST(MappedFile, DroppedPagesAreReadFromTheFileAgain) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_drop";
+  const std::string text(100'000, 'x');
+  ASSERT_TRUE(WriteFileAtomically(path, text));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file);
+  const auto same = [&] { return std::memcmp((*file)->bytes().data(), text.data(), text.size()); };
+  EXPECT_EQ(same(), 0);
+  (*file)->DropPages();
+  EXPECT_EQ(same(), 0);
+  EXPECT_FALSE((*file)->damaged());
+  unlink(path.c_str());
 }
 
 TEST(MappedFile, RefusesWhatIsNotARegularFile) {

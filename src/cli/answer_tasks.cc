@@ -12,11 +12,12 @@ namespace {
 class Answering {
  public:
   Answering(ChatService& service, std::string model, std::span<const Task> tasks,
-            int64_t max_tokens)
+            int64_t max_tokens, const std::atomic<bool>* stop)
       : service_(service),
         model_(std::move(model)),
         tasks_(tasks),
         max_tokens_(max_tokens),
+        stop_(stop),
         answers_(tasks.size()),
         sessions_(tasks.size()) {}
   // Sessions go first: no event comes after that.
@@ -78,8 +79,13 @@ class Answering {
   Status WaitUntilRunning(size_t at_most, const Progress& progress) {
     std::unique_lock lock(mutex_);
     for (;;) {
-      changed_.wait(lock, [&] { return running_ <= at_most || !finished_.empty() || error_; });
+      // A signal handler cannot notify: the flag is looked at now and then.
+      changed_.wait_for(lock, std::chrono::milliseconds(50),
+                        [&] { return running_ <= at_most || !finished_.empty() || error_; });
       if (error_) return tl::make_unexpected(*error_);
+      if (stop_ != nullptr && *stop_) {
+        return Fail(ErrorCode::kCancelled, "stopped while tasks were answered");
+      }
       std::deque<size_t> finished;
       finished.swap(finished_);
       const bool enough = running_ <= at_most;
@@ -98,6 +104,7 @@ class Answering {
   const std::string model_;
   const std::span<const Task> tasks_;
   const int64_t max_tokens_;
+  const std::atomic<bool>* stop_;
   size_t done_ = 0;
 
   std::mutex mutex_;  // guards the five below
@@ -112,14 +119,14 @@ class Answering {
 
 }  // namespace
 
-AnswerTasks AnswersOf(const Config& config, int64_t max_tokens) {
-  return [config, max_tokens](const std::filesystem::path& model, std::span<const Task> tasks,
-                              const Progress& progress) -> Result<std::vector<TaskAnswer>> {
+AnswerTasks AnswersOf(const Config& config, int64_t max_tokens, const std::atomic<bool>* stop) {
+  return [config, max_tokens, stop](const std::filesystem::path& model, std::span<const Task> tasks,
+                                    const Progress& progress) -> Result<std::vector<TaskAnswer>> {
     Config one = config;
     one.model.path = model.string();
     one.model.name = "measured";
     HADAL_TRY(const auto assembly, Assemble(one, false));
-    Answering answering(*assembly->service, one.model.name, tasks, max_tokens);
+    Answering answering(*assembly->service, one.model.name, tasks, max_tokens, stop);
     return answering.Run(static_cast<size_t>(one.engine.max_sequences), progress);
   };
 }

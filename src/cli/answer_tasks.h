@@ -8,7 +8,8 @@
 namespace hadal::cli {
 
 // Greedy answers of at most max_tokens (fewer where the context ends), as many tasks at a time as
-// engine.max_sequences. Errors name the task's line.
-AnswerTasks AnswersOf(const Config& config, int64_t max_tokens);
+// engine.max_sequences. Errors name the task's line; kCancelled: *stop became true.
+AnswerTasks AnswersOf(const Config& config, int64_t max_tokens,
+                      const std::atomic<bool>* stop = nullptr);
 
 }  // namespace hadal::cli

@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "engine/model_runner.h"
 #include "formats/gguf.h"
+#include "formats/model_files.h"
 #include "service/local_chat_service.h"
 #include "tokenizer/tokenizer.h"
 
@@ -109,6 +110,7 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
 
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {
   HADAL_OK(CheckFiles(config));
+  HADAL_OK(CheckIsModel(ModelDirectory(config)));
   HADAL_TRY(auto tokenizer, Tokenizer::Load(TokenizerPath(config)));
   HADAL_TRY(FormatSource chat_format, ChatFormatOf(config));
   auto assembly = std::make_unique<Assembly>();

@@ -153,6 +153,8 @@ class Conversation {
 int Chat(const Shared& shared, const ChatOptions& options) {
   auto assembly = Assemble(shared.config, true);
   if (!assembly) return PrintError(shared, assembly.error());
+  const Status chats = CheckChats(*(*assembly)->service);
+  if (!chats) return PrintError(shared, chats.error());
   fmt::print("{}  {}\n", ModelName(shared.config),
              shared.T("Ctrl-C stops an answer, Ctrl-D ends, /clear forgets, /help",
                       "Ctrl-C 停止回答，Ctrl-D 结束，/clear 清空对话，/help 帮助"));

@@ -1,6 +1,6 @@
 // Owns: the options of every subcommand and its entry point; one file per subcommand.
 // Each entry point returns the process's exit code: 0 done, 1 failed (the reason is on stderr),
-// 2 wrong usage.
+// 2 wrong usage, 128 + n stopped by signal n.
 #pragma once
 
 #include <cstdint>

@@ -8,13 +8,17 @@
 #include "base/clock.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "cli/stop_signals.h"
 #include "cli/terminal.h"
+#include "tokenizer/utf8.h"
 
 namespace hadal::cli {
 namespace {
 
-Status Run(const Shared& shared, const ConvertCommand& command, const TypeChoice& type) {
+Status Run(const Shared& shared, const ConvertCommand& command, const TypeChoice& type,
+           const StopSignals& signals) {
   hadal::ConvertOptions options;
+  options.stop = &signals.stopped();
   options.type = type;
   options.threads = ThreadsOf(shared.config);
   options.progress = ProgressBar(shared.T("converting", "转换中"));
@@ -25,7 +29,7 @@ Status Run(const Shared& shared, const ConvertCommand& command, const TypeChoice
   for (const std::string& note : made->notes()) fmt::print(stderr, "hadal: {}\n", note);
   const double seconds = Seconds(Now() - start);
   if (shared.json) {
-    fmt::print("{}\n", nlohmann::json{{"path", command.out},
+    fmt::print("{}\n", nlohmann::json{{"path", RepairUtf8(command.out)},
                                       {"type", options.type.name},
                                       {"file_bytes", bytes},
                                       {"seconds", seconds}}
@@ -45,8 +49,11 @@ int Convert(const Shared& shared, const ConvertCommand& command) {
     PrintError(shared, type.error());
     return 2;  // the command line itself is wrong
   }
-  const Status status = Run(shared, command, *type);
-  return status ? 0 : PrintError(shared, status.error());
+  const StopSignals signals;
+  const Status status = Run(shared, command, *type, signals);
+  if (status) return 0;
+  const int failed = signals.Report(shared, status.error());
+  return status.error().field == "type" ? 2 : failed;  // a type that the output cannot have
 }
 
 std::string TypeNames() {

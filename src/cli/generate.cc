@@ -59,6 +59,8 @@ int Generate(const Shared& shared, const GenerateOptions& options) {
   if (!assembly) return PrintError(shared, assembly.error());
   api::Request request = MakeRequest(options, std::move(prompt));
   request.model = ModelName(shared.config);
+  const Status chats = options.raw ? Status() : CheckChats(*(*assembly)->service);
+  if (!chats) return PrintError(shared, chats.error());
   const bool dim = ColoursWanted(STDOUT_FILENO);
   // A pipe or a file gets the answer alone.
   std::FILE* const thinking_to = isatty(STDOUT_FILENO) ? stdout : stderr;

@@ -9,6 +9,8 @@
 #include "base/cpu_info.h"
 #include "base/version.h"
 #include "cli/commands.h"
+#include "cli/terminal.h"
+#include "tokenizer/utf8.h"
 
 namespace hadal::cli {
 namespace {
@@ -31,7 +33,7 @@ int PrintError(const Shared& shared, const Error& error) {
     fmt::print(stderr, "{}\n", j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return 1;
   }
-  fmt::print(stderr, "hadal: {}\n", error.message);
+  fmt::print(stderr, "hadal: {}\n", Printable(error.message));
   if (shared.language == Language::kChinese) fmt::print(stderr, "  {}\n", InfoOf(error.code).zh);
   return 1;
 }
@@ -73,7 +75,7 @@ int ConfigCheck(const Shared& shared, const std::string& path) {
   if (status) status = CheckFiles(config);
   if (!status) return PrintError(shared, status.error());
   if (shared.json) {
-    fmt::print("{}\n", nlohmann::json{{"ok", true}, {"path", path}}.dump());
+    fmt::print("{}\n", nlohmann::json{{"ok", true}, {"path", RepairUtf8(path)}}.dump());
   } else {
     fmt::print("{}: {}\n", path, shared.T("ok", "配置正确"));
   }

@@ -6,6 +6,8 @@
 #include "cli/assemble.h"
 #include "cli/commands.h"
 #include "cli/inspection.h"
+#include "cli/terminal.h"
+#include "formats/json_text.h"
 #include "tokenizer/utf8.h"
 
 namespace hadal::cli {
@@ -23,38 +25,8 @@ std::string Count(int64_t n) {
   return fmt::format("{:.2f} B", static_cast<double>(n) / 1e9);
 }
 
-// What a file says is printed without its control characters.
-std::string Printable(std::string_view text) {
-  std::string out;
-  for (const char c : RepairUtf8(text)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      out += c;
-    } else if (c == '\n') {
-      out += "\n    ";
-    } else {
-      out += fmt::format("\\x{:02x}", byte);
-    }
-  }
-  return out;
-}
-
-const char* NameOfRope(RopeType type) {
-  switch (type) {
-    case RopeType::kDefault:
-      return "default";
-    case RopeType::kLinear:
-      return "linear";
-    case RopeType::kLlama3:
-      return "llama3";
-    case RopeType::kYarn:
-      return "yarn";
-  }
-  return "";
-}
-
 std::string RopeText(const RopeConfig& rope) {
-  std::string out = fmt::format("theta {:g}, {}", rope.theta, NameOfRope(rope.type));
+  std::string out = fmt::format("theta {:g}, {}", rope.theta, NameOf(rope.type));
   if (!rope.frequency_divisors.empty()) out += ", frequency table";
   if (rope.type == RopeType::kDefault) return out;
   out += fmt::format(" x {:g}", rope.factor);
@@ -77,6 +49,30 @@ double ShareOf(const TypeShare& t, const Inspection& i) {
   return all == 0 ? 0 : static_cast<double>(t.bytes) / static_cast<double>(all);
 }
 
+// The report of `hadal quantize`; null when the text is none. Any file can hold any text there.
+nlohmann::json LossReportOf(const std::string& text) {
+  const auto report = ParseJson(text, {.max_bytes = 1 << 16, .max_depth = 8});
+  return report && report->is_object() ? *report : nlohmann::json();
+}
+
+// One figure of the report, or "?".
+std::string Figure(const nlohmann::json& report, const char* pointer, double scale = 1) {
+  const nlohmann::json::json_pointer at(pointer);
+  if (!report.contains(at) || !report[at].is_number()) return "?";
+  return fmt::format("{:.4g}", scale * report[at].get<double>());
+}
+
+std::string LossText(const std::string& text) {
+  constexpr size_t kMost = 200;
+  const nlohmann::json report = LossReportOf(text);
+  if (report.is_null()) return text.size() > kMost ? text.substr(0, kMost) + "..." : text;
+  return fmt::format("KL {} nats, p99 {}, top-1 {} %, perplexity {} -> {}, {} positions",
+                     Figure(report, "/text/kl_mean_nats"), Figure(report, "/text/kl_p99_nats"),
+                     Figure(report, "/text/top1_agreement", 100),
+                     Figure(report, "/text/perplexity/before"),
+                     Figure(report, "/text/perplexity/after"), Figure(report, "/text/positions"));
+}
+
 class Table {
  public:
   explicit Table(const Shared& shared) : shared_(shared) {}
@@ -85,7 +81,7 @@ class Table {
     if (i.config) PrintConfig(*i.config);
     PrintSizes(i);
     PrintVocabulary(i);
-    if (!i.loss_json.empty()) Line("measured loss", "实测损失", i.loss_json);
+    if (!i.loss_json.empty()) Line("measured loss", "实测损失", LossText(i.loss_json));
     for (const std::string& note : i.notes) Line("note", "提示", note);
     for (const std::string& problem : i.problems) Line("PROBLEM", "问题", problem);
     Line(
@@ -102,7 +98,7 @@ class Table {
       columns += byte >= 0xe0 ? 2 : byte < 0x80 ? 1 : 0;
     }
     fmt::print("{}{}{}\n", label, std::string(columns < 18 ? 18 - columns : 1, ' '),
-               Printable(value));
+               Printable(value, "\n    "));
   }
 
   void PrintFile(const Inspection& i) const {
@@ -184,7 +180,7 @@ nlohmann::json ConfigJson(const ModelConfig& c) {
       {"kv_heads", c.num_key_value_heads},
       {"context", c.max_position_embeddings},
       {"rope",
-       {{"type", NameOfRope(c.rope.type)}, {"theta", c.rope.theta}, {"factor", c.rope.factor}}}};
+       {{"type", NameOf(c.rope.type)}, {"theta", c.rope.theta}, {"factor", c.rope.factor}}}};
   if (c.is_mla()) j["kv_lora_rank"] = c.kv_lora_rank;
   if (!c.is_mla()) j["head_dim"] = c.head_dim;
   if (c.is_moe()) {
@@ -198,7 +194,7 @@ nlohmann::json ConfigJson(const ModelConfig& c) {
 nlohmann::json TokenizerJson(const Inspection& i) {
   nlohmann::json tokens = nlohmann::json::object();
   for (const auto& [text, id] : i.tokens) tokens[text] = id;
-  return {{"size", i.vocabulary}, {"pre", i.pre_tokenizer}, {"tokens", tokens}};
+  return {{"size", i.vocabulary}, {"pre", RepairUtf8(i.pre_tokenizer)}, {"tokens", tokens}};
 }
 
 // Texts of files may be anything but UTF-8.
@@ -243,8 +239,8 @@ nlohmann::json Json(const Inspection& i) {
     j["chat"] = {{"format", i.chat_format}, {"template", i.has_template}};
   }
   if (!i.loss_json.empty()) {
-    j["loss"] = nlohmann::json::parse(i.loss_json, nullptr, false);
-    if (j["loss"].is_discarded()) j["loss"] = RepairUtf8(i.loss_json);
+    const nlohmann::json report = LossReportOf(i.loss_json);
+    j["loss"] = report.is_null() ? nlohmann::json(RepairUtf8(i.loss_json)) : report;
   }
   return j;
 }
@@ -255,7 +251,7 @@ int Inspect(const Shared& shared, const InspectOptions& options) {
   const Inspection found =
       InspectModel(options.path, {.deep = options.deep, .threads = ThreadsOf(shared.config)});
   if (shared.json) {
-    fmt::print("{}\n", Json(found).dump(2));
+    fmt::print("{}\n", Json(found).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     Table(shared).Print(found);
   }

@@ -179,7 +179,7 @@ class Inspector {
     AddPreTokenizer(gguf, from);
     AddTokens(**tokenizer);
     const std::string architecture = found_.config ? found_.config->model_type : "";
-    const auto format = ResolveChatFormat(**tokenizer, architecture);
+    const auto format = ChooseChatFormat(**tokenizer, architecture, FormatSource{});
     if (format) {
       found_.chat_format = (*format)->name();
     } else {
@@ -235,6 +235,7 @@ class Inspector {
   }
 
   static bool AllFinite(const TensorEntry& entry) {
+    if (entry.shape.elements() == 0) return true;  // of 2^62 rows, maybe
     constexpr int64_t kWeights = 1 << 18;
     const int64_t cols = std::max<int64_t>(1, entry.cols()), rows = entry.rows();
     const int64_t step = std::max<int64_t>(1, kWeights / cols);

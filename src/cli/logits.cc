@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "formats/json_text.h"
 #include "formats/safetensors.h"
 
 namespace hadal::cli {
@@ -18,13 +19,14 @@ constexpr size_t kMaxIdsBytes = 64u << 20;
 
 Result<std::vector<TokenId>> ReadIds(const std::string& path, int64_t vocab) {
   HADAL_TRY(const std::string text, ReadFile(path, kMaxIdsBytes));
-  const auto j = nlohmann::json::parse(text, nullptr, false);
-  if (!j.is_array() || j.empty()) {
+  const auto j = ParseJson(text, {.max_bytes = kMaxIdsBytes, .max_depth = 4});
+  if (!j) return tl::make_unexpected(j.error().In(path));
+  if (!j->is_array() || j->empty()) {
     return Fail(ErrorCode::kBadFile, "{}: expected a JSON array of token ids, such as [1, 2]",
                 path);
   }
   std::vector<TokenId> ids;
-  for (const auto& e : j) {
+  for (const auto& e : *j) {
     if (!e.is_number_integer() || e.get<double>() < 0 ||
         e.get<double>() >= static_cast<double>(vocab)) {
       return Fail(ErrorCode::kBadFile, "{}: id {} at position {} is outside 0..{}", path, e.dump(),

@@ -1,8 +1,11 @@
 // hadal: reads the command line and hands over to one subcommand. The only file that sees CLI11.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <new>
 
 #include "cli/commands.h"
 
@@ -33,6 +36,14 @@ class CommandLine {
       return app_.exit(e);
     } catch (const CLI::ParseError& e) {
       return WrongUsage(argc, argv, e);
+    } catch (const std::bad_alloc&) {
+      std::fprintf(stderr, "hadal: %s\n", T("out of memory", "内存不足"));
+      return 1;
+    }
+    if (exit_code_ == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) {
+      std::fprintf(stderr, "hadal: %s: %s\n", T("writing the output failed", "写出结果失败"),
+                   std::strerror(errno));
+      return 1;
     }
     return exit_code_;
   }
@@ -383,6 +394,7 @@ Language LanguageOf(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of a file's size fails instead
   const hadal::Language language = hadal::cli::LanguageOf(argc, argv);
   if (argc == 1) {
     char help[] = "help";

@@ -8,6 +8,7 @@
 #include "cli/answer_tasks.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "cli/stop_signals.h"
 #include "cli/terminal.h"
 #include "convert/convert.h"
 #include "measure/budget.h"
@@ -36,7 +37,7 @@ Result<Job> Prepare(const Shared& shared, const QuantizeOptions& options) {
   HADAL_TRY(job.convert.type, ParseTypeChoice(options.type));
   job.convert.threads = ThreadsOf(shared.config);
   job.convert.report_bytes = kReportBytes;
-  if (const auto bar = ProgressBar("converting")) {
+  if (const auto bar = ProgressBar(shared.T("converting", "转换中"))) {
     job.convert.progress = [bar](uint64_t done, uint64_t all) { bar(done, all); };
   }
   if (!options.budget.empty()) {
@@ -49,8 +50,7 @@ Result<Job> Prepare(const Shared& shared, const QuantizeOptions& options) {
   HADAL_OK(CheckBudget(job.budget, job.data));
   HADAL_TRY(job.measure.backend, BackendOptionsOf(shared.config));
   job.measure.max_positions = options.positions;
-  job.measure.answer = AnswersOf(shared.config, options.answer_tokens);
-  job.measure.progress = FractionBar("measuring");
+  job.measure.progress = FractionBar(shared.T("measuring", "测量中"));
   return job;
 }
 
@@ -105,8 +105,13 @@ int Quantize(const Shared& shared, const QuantizeOptions& options) {
     // A type, budget or option that cannot be is wrong usage; a file that is wrong is not.
     return job.error().code == ErrorCode::kInvalidArgument ? 2 : 1;
   }
+  const StopSignals signals;
+  job->convert.stop = job->measure.stop = &signals.stopped();
+  job->measure.answer = AnswersOf(shared.config, options.answer_tokens, &signals.stopped());
   auto outcome = Run(shared, *job);
-  if (!outcome) return PrintError(shared, outcome.error());
+  job->convert.progress = nullptr;  // what follows stands on a line of its own
+  job->measure.progress = nullptr;
+  if (!outcome) return signals.Report(shared, outcome.error());
   Print(shared, *job, *outcome);
   std::fflush(stdout);
   for (const std::string& over : outcome->over) {

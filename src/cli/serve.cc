@@ -14,7 +14,7 @@
 #include "base/version.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
-#include "formats/model_config.h"
+#include "formats/model_files.h"
 #include "server/http/http_front.h"
 
 namespace hadal::cli {
@@ -42,7 +42,7 @@ Result<server::HttpFrontOptions> FrontOptions(const Config& config) {
   limits.write_stall_timeout = ToDuration(s.write_stall_timeout_s);
   options.stream.stall_timeout = ToDuration(s.write_stall_timeout_s);
   options.request_timeout_s = s.request_timeout_s;
-  HADAL_TRY(const GenerationConfig generation, LoadGenerationConfig(TokenizerDirectory(config)));
+  HADAL_TRY(const GenerationConfig generation, LoadGenerationDefaults(ModelDirectory(config)));
   options.sampling_defaults = {generation.temperature, generation.top_p, generation.top_k,
                                generation.repetition_penalty};
   if (generation.do_sample == false) options.sampling_defaults.temperature = 0;
@@ -124,6 +124,12 @@ Status Run(const Shared& shared) {
              ModelName(config), assembly->loaded.backend->description(), Describe(assembly->plan),
              tls ? "https" : "http", host.find(':') == std::string::npos ? host : "[" + host + "]",
              front->port(), Seconds(Now() - start));
+  if (!assembly->service->models().front().chat) {
+    fmt::print("{}\n", shared.T("no chat format is known for this model: only /v1/completions "
+                                "answers; --chat-template FILE gives it one",
+                                "该模型没有已知的对话格式：仅 /v1/completions 可用；"
+                                "可用 --chat-template FILE 指定"));
+  }
   std::fflush(stdout);
 
   while (!TakeSignal(-1)) {

@@ -8,8 +8,10 @@
 #include "base/clock.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "cli/stop_signals.h"
 #include "cli/terminal.h"
 #include "convert/convert.h"
+#include "tokenizer/utf8.h"
 
 namespace hadal::cli {
 namespace {
@@ -25,11 +27,12 @@ Result<FileFormat> FormatFor(const SynthCommand& command, const TypeChoice& type
   return type.both_formats ? FormatOfPath(command.out) : type.only;
 }
 
-Status Run(const Shared& shared, const SynthCommand& command) {
+Status Run(const Shared& shared, const SynthCommand& command, const StopSignals& signals) {
   HADAL_TRY(const PublishedShape shape, FindShape(command.shape));
   SynthOptions options;
   HADAL_TRY(options.type, ParseTypeChoice(command.type));
   HADAL_TRY(options.format, FormatFor(command, options.type));
+  options.stop = &signals.stopped();
   options.layers = command.layers;
   options.seed = command.seed;
   options.threads = ThreadsOf(shared.config);
@@ -43,7 +46,7 @@ Status Run(const Shared& shared, const SynthCommand& command) {
   HADAL_OK(Synthesise(shape, command.out, options));
   const double seconds = Seconds(Now() - start);
   if (shared.json) {
-    fmt::print("{}\n", nlohmann::json{{"path", command.out},
+    fmt::print("{}\n", nlohmann::json{{"path", RepairUtf8(command.out)},
                                       {"shape", shape.name},
                                       {"type", options.type.name},
                                       {"tensor_bytes", bytes},
@@ -59,12 +62,13 @@ Status Run(const Shared& shared, const SynthCommand& command) {
 }  // namespace
 
 int Synth(const Shared& shared, const SynthCommand& command) {
-  const Status status = Run(shared, command);
+  const StopSignals signals;
+  const Status status = Run(shared, command, signals);
   if (status) return 0;
-  PrintError(shared, status.error());
+  const int failed = signals.Report(shared, status.error());
   const std::string& field = status.error().field;
   const bool usage = status.error().code == ErrorCode::kInvalidArgument && field != "out";
-  return usage ? 2 : 1;  // of shape, type, format and layers
+  return usage ? 2 : failed;  // of shape, type, format and layers
 }
 
 std::string ShapeNames() {

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "tokenizer/utf8.h"
 
 namespace hadal::cli {
 namespace {
@@ -22,31 +23,45 @@ struct Waiting {
   bool failed = false;
 };
 
-// One line of a terminal, rewritten at most 10 times a second and cleared at the end.
+std::string TimeLeft(double seconds) {
+  if (seconds < 120) return fmt::format("{:.0f} s", seconds);
+  if (seconds < 7200) return fmt::format("{:.0f} min", seconds / 60);
+  return fmt::format("{:.1f} h", seconds / 3600);
+}
+
+// One line of a terminal, rewritten at most 10 times a second and cleared at the end, which may
+// come early: a message must not stand behind it.
 class Bar {
  public:
   explicit Bar(std::string label) : label_(std::move(label)) {}
+  ~Bar() { Clear(); }
+  Bar(const Bar&) = delete;
+  Bar& operator=(const Bar&) = delete;
 
   // bytes: what was done so far, for the rate; 0 shows none.
   void Show(double fraction, double bytes) {
     const std::scoped_lock lock(mutex_);
     const TimePoint now = Now();
     const bool last = fraction >= 1;
-    if (last && shown_) {
-      fmt::print(stderr, "\r\033[K");
-      shown_ = false;
-    }
+    if (last) Clear();
     if (last || Seconds(now - last_) < 0.1) return;
     last_ = now;
     shown_ = true;
     const double elapsed = Seconds(now - start_);
     fmt::print(stderr, "\r\033[K{} {:.0f} %", label_, 100 * fraction);
     if (bytes > 0) fmt::print(stderr, "  {:.2f} GB/s", bytes / elapsed / 1e9);
-    if (fraction > 0) fmt::print(stderr, ", {:.0f} s left", elapsed * (1 - fraction) / fraction);
+    if (fraction > 0) {
+      fmt::print(stderr, ", {} left", TimeLeft(elapsed * (1 - fraction) / fraction));
+    }
     std::fflush(stderr);
   }
 
  private:
+  void Clear() {
+    if (shown_) fmt::print(stderr, "\r\033[K");
+    shown_ = false;
+  }
+
   const std::string label_;
   std::mutex mutex_;
   const TimePoint start_ = Now();
@@ -55,6 +70,36 @@ class Bar {
 };
 
 }  // namespace
+
+std::string Printable(std::string_view text, std::string_view newline) {
+  std::string out;
+  const std::string repaired = RepairUtf8(text);
+  for (size_t i = 0; i < repaired.size(); ++i) {
+    const char c = repaired[i];
+    const auto byte = static_cast<unsigned char>(c);
+    const auto next = static_cast<unsigned char>(i + 1 < repaired.size() ? repaired[i + 1] : 0);
+    if (byte == 0xc2 && next < 0xa0) {
+      out += fmt::format("\\x{:02x}", next);
+      ++i;
+    } else if (byte >= 0x20 && byte != 0x7f) {
+      out += c;
+    } else if (c == '\n') {
+      out += newline;
+    } else {
+      out += fmt::format("\\x{:02x}", byte);
+    }
+  }
+  return out;
+}
+
+Status CheckChats(const ChatService& service) {
+  const auto models = service.models();
+  if (models.empty() || models.front().chat) return {};
+  return Fail(ErrorCode::kUnsupportedModel,
+              "no chat format is known for {}; --chat-template FILE gives it one, `hadal generate "
+              "--raw` continues a text without, `hadal inspect` says what is missing",
+              models.front().name);
+}
 
 Result<Answer> Ask(ChatService& service, const api::Request& request,
                    const std::function<void(const api::Delta&)>& on_delta,

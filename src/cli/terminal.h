@@ -1,14 +1,20 @@
-// Owns: what the terminal commands share: waiting for one answer, colours, progress.
+// Owns: what the terminal commands share: waiting for one answer, texts of files made
+// printable, colours, progress.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "api/types.h"
 #include "service/chat_service.h"
 
 namespace hadal::cli {
+
+// What a file says, without its control characters and with invalid UTF-8 repaired: a terminal
+// obeys some of them. `newline` stands for each line end.
+std::string Printable(std::string_view text, std::string_view newline = "\n");
 
 // One answer, collected while on_delta sees the pieces as they come (on the service's thread).
 struct Answer {
@@ -18,6 +24,9 @@ struct Answer {
   double first_token_seconds = 0, seconds = 0;
   bool interrupted = false;
 };
+
+// kUnsupportedModel: the model has no chat format; says what can be done.
+Status CheckChats(const ChatService& service);
 
 // Submits and waits. When *interrupt becomes true the request is cancelled and what came is
 // returned.

@@ -8,12 +8,20 @@
 
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "formats/json_text.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hadal::cli {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr size_t kMaxInputBytes = size_t{1} << 30;
+
+// Never deep: what is refused below is printed.
+Result<Json> ReadJson(std::string_view text) {
+  return ParseJson(text, {.max_bytes = kMaxInputBytes, .max_depth = 4});
+}
 
 std::string Dump(const Json& j) { return j.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
@@ -46,7 +54,12 @@ Result<std::string> One(const Tokenizer& tokenizer, const TokenizeOptions& optio
 Status Run(const Tokenizer& tokenizer, const TokenizeOptions& options) {
   if (!options.jsonl) {
     std::string input((std::istreambuf_iterator<char>(std::cin)), {});
-    Json in = options.decode ? Json::parse(input, nullptr, false) : Json(std::move(input));
+    Json in;
+    if (options.decode) {
+      HADAL_TRY(in, ReadJson(input));
+    } else {
+      in = std::move(input);
+    }
     HADAL_TRY(const std::string out, One(tokenizer, options, in));
     std::fwrite(out.data(), 1, out.size(), stdout);
     std::fputc('\n', stdout);
@@ -55,7 +68,8 @@ Status Run(const Tokenizer& tokenizer, const TokenizeOptions& options) {
   std::string line;
   for (int64_t number = 1; std::getline(std::cin, line); ++number) {
     if (line.empty()) continue;
-    auto out = One(tokenizer, options, Json::parse(line, nullptr, false));
+    const auto in = ReadJson(line);
+    const auto out = in ? One(tokenizer, options, *in) : tl::make_unexpected(in.error());
     if (!out) return tl::make_unexpected(out.error().In(fmt::format("line {}", number)));
     fmt::print("{}\n", *out);
   }

@@ -11,11 +11,11 @@ namespace {
 // The model and how it is reached.
 constexpr std::array kServing = {
     Option{"model.path", REF(model.path), 0, 0, "", false,
-           "directory of a safetensors checkpoint; empty: the built-in model",
-           "safetensors 模型目录；留空则使用内置模型"},
+           "a .gguf file or a directory of safetensors; empty: the built-in model",
+           "GGUF 文件或 safetensors 模型目录；留空则使用内置模型"},
     Option{"model.name", REF(model.name), 0, 0, "", false,
-           "name that callers write into \"model\"; empty: the directory's name",
-           "对外提供的模型名；留空则用目录名"},
+           "name that callers write into \"model\"; empty: the name of the file or directory",
+           "对外提供的模型名；留空则用文件或目录名"},
     Option{
         "model.chat_template", REF(model.chat_template), 0, 0, "", false,
         "'auto': the format Hadal knows for the model, else its template; 'checkpoint': its "
@@ -95,7 +95,8 @@ constexpr std::array kComputing = {
            "threads; 0: what the affinity mask and the cgroup quota allow",
            "线程数；0 表示按亲和掩码与 cgroup 配额决定"},
     Option{"cpu.weights", REF(cpu.weights), 0, 0, "f32|bf16|int8", false,
-           "resident format of the weight matrices", "权重矩阵在内存中的格式"},
+           "resident format of the weight matrices; bf16 keeps F16 and quantised ones as stored",
+           "权重矩阵在内存中的格式；bf16 时 F16 与量化矩阵按原样保留"},
     Option{"cpu.kv_dtype", REF(cpu.kv_dtype), 0, 0, "f32|bf16", false,
            "element type of the KV cache", "KV 缓存的元素类型"},
 };

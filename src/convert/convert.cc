@@ -49,7 +49,8 @@ class Conversion : public Converter {
     HADAL_TRY(output_, format == FileFormat::kGguf ? OpenGguf(out) : OpenHub(out));
     {
       ThreadPool pool(std::max(1, options_.threads));
-      HADAL_OK(StreamTensors(tensors_, output_->writer(), pool, options_.progress));
+      HADAL_OK(
+          StreamTensors(tensors_, output_->writer(), pool, {options_.progress, options_.stop}));
     }
     if (files_.checkpoint->damaged()) {
       return Fail(ErrorCode::kBadFile, "{} was cut while it was read", in_.string());

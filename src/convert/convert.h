@@ -7,6 +7,7 @@
 // Thread rule: one thread; it encodes on a pool of its own.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -24,6 +25,7 @@ struct ConvertOptions {
   // GGUF when the output ends in .gguf, otherwise a safetensors directory.
   int threads = 1;
   std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress = {};  // of the output
+  const std::atomic<bool>* stop = nullptr;  // once true, Start ends soon with kCancelled
   // Bytes kept in the file's metadata for PatchReport (text "hadal.loss"); 0: no such pair.
   size_t report_bytes = 0;
 };

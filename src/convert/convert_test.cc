@@ -222,6 +222,23 @@ TEST(Conversion, ListsWhatACheckpointLacks) {
       << made.error().message;
 }
 
+// A list of what is missing would take gigabytes.
+TEST(Conversion, RefusesMoreExpertsThanTheFileCanHaveBeforeListingThem) {
+  const ConvertDirectory dir;
+  fs::copy(fs::path(kGoldens) / "deepseek-v2-lite", dir / "in", fs::copy_options::recursive);
+  const fs::path config = dir / "in" / "config.json";
+  nlohmann::json j = nlohmann::json::parse(std::ifstream(config));
+  j["num_hidden_layers"] = j["n_routed_experts"] = 16384;
+  std::ofstream(config) << j;
+  for (const char* out : {"x.gguf", "x"}) {
+    const auto made = Converter::Start(dir / "in", dir / out, {.type = *ParseTypeChoice("f32")});
+    ASSERT_FALSE(made.has_value());
+    EXPECT_EQ(made.error().field, "n_routed_experts");
+    EXPECT_NE(made.error().message.find("16384 layers of 16384 experts"), std::string::npos)
+        << made.error().message;
+  }
+}
+
 // ---- names
 
 TEST(Conversion, WithoutFinishLeavesNothing) {
@@ -233,6 +250,37 @@ TEST(Conversion, WithoutFinishLeavesNothing) {
     EXPECT_FALSE(fs::exists(dir / out));
     EXPECT_EQ(LogitsOf((*made)->temporary_path(), golden).size(), LogitsOf(golden, golden).size());
   }
+  EXPECT_TRUE(dir.Names().empty());
+}
+
+TEST(Conversion, StopsWhenAskedToAndLeavesNothing) {
+  const ConvertDirectory dir;
+  const fs::path golden = fs::path(kGoldens) / "qwen2";
+  for (const char* out : {"x.gguf", "x"}) {
+    std::atomic<bool> stop{false};
+    uint64_t written = 0, all = 0;
+    ConvertOptions options{.type = *ParseTypeChoice("bf16")};
+    options.stop = &stop;
+    options.progress = [&](uint64_t done_bytes, uint64_t all_bytes) {
+      written = done_bytes, all = all_bytes;
+      stop = true;
+    };
+    const auto made = Converter::Start(golden, dir / out, options);
+    ASSERT_FALSE(made.has_value());
+    EXPECT_EQ(made.error().code, ErrorCode::kCancelled);
+    EXPECT_GT(written, 0u);
+    EXPECT_LT(written, all);
+  }
+  EXPECT_TRUE(dir.Names().empty());
+}
+
+TEST(Conversion, RefusesANameThatSaysAnotherForm) {
+  const ConvertDirectory dir;
+  const fs::path golden = fs::path(kGoldens) / "qwen2";
+  const auto made =
+      Converter::Start(golden, dir / "x.safetensors", {.type = *ParseTypeChoice("bf16")});
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().field, "out");
   EXPECT_TRUE(dir.Names().empty());
 }
 

@@ -117,6 +117,15 @@ Result<std::vector<StreamedTensor>> StreamHubTensors(const ModelConfig& config,
 }
 
 Status CheckComplete(const ModelConfig& config, const Checkpoint& checkpoint) {
+  // Counted before any name is made: a small file may ask for billions.
+  const uint64_t stored = checkpoint.entries().size();
+  const uint64_t needed = static_cast<uint64_t>(ExpertTensorsOf(config));
+  if (needed > stored) {
+    return FailField(ErrorCode::kBadFile, "n_routed_experts",
+                     "{}: {} layers of {} experts have {} tensors; the file has {}",
+                     checkpoint.path().string(), config.num_hidden_layers, config.n_routed_experts,
+                     needed, stored);
+  }
   constexpr size_t kMaxLines = 20;
   std::string lines;
   size_t n = 0;

@@ -5,6 +5,10 @@
 namespace hadal {
 namespace {
 
+bool HasExperts(const ModelConfig& c, int64_t layer) {
+  return c.is_moe() && layer >= c.first_k_dense_replace && layer % c.moe_layer_freq == 0;
+}
+
 class Lister {
  public:
   explicit Lister(const ModelConfig& config) : c_(config) {}
@@ -34,8 +38,7 @@ class Lister {
       Grouped(layer + "self_attn.");
     }
     Norm(layer + "post_attention_layernorm.weight", c_.hidden_size);
-    const bool experts = c_.is_moe() && l >= c_.first_k_dense_replace && l % c_.moe_layer_freq == 0;
-    if (experts) {
+    if (HasExperts(c_, l)) {
       Experts(layer + "mlp.");
     } else {
       FeedForward(layer + "mlp.", c_.intermediate_size);
@@ -105,6 +108,12 @@ class Lister {
 }  // namespace
 
 std::vector<HubTensor> HubTensorsOf(const ModelConfig& config) { return Lister(config).All(); }
+
+int64_t ExpertTensorsOf(const ModelConfig& config) {
+  int64_t layers = 0;
+  for (int64_t l = 0; l < config.num_hidden_layers; ++l) layers += HasExperts(config, l) ? 1 : 0;
+  return 3 * layers * config.n_routed_experts;
+}
 
 bool IsFp8Matrix(TensorRole role) {
   return role == TensorRole::kInput || role == TensorRole::kOutput;

@@ -32,6 +32,9 @@ struct HubTensor {
 // prediction layers.
 std::vector<HubTensor> HubTensorsOf(const ModelConfig& config);
 
+// How many of them belong to one routed expert each. Costs nothing, however many they are.
+int64_t ExpertTensorsOf(const ModelConfig& config);
+
 // What FP8 checkpoints store in FP8: matrices inside layers, without routers.
 bool IsFp8Matrix(TensorRole role);
 

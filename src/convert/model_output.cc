@@ -210,6 +210,11 @@ Result<std::unique_ptr<ModelOutput>> ModelOutput::Gguf(const fs::path& path,
                                                        const std::vector<DeclaredTensor>& tensors,
                                                        const GgufMetadata& metadata) {
   HADAL_OK(CheckOutputIsFree(path));
+  if (path.extension() == ".safetensors") {
+    return FailField(ErrorCode::kInvalidArgument, "out",
+                     "{}: a GGUF file is to be written; name it so that its name ends in .gguf",
+                     path.string());
+  }
   HADAL_OK(CheckRoom(path, tensors));
   HADAL_TRY(auto writer, NewGgufWriter(path, tensors, metadata));
   return std::make_unique<GgufOutput>(path, std::move(writer), metadata);
@@ -219,6 +224,12 @@ Result<std::unique_ptr<ModelOutput>> ModelOutput::Directory(
     const fs::path& path, const std::vector<DeclaredTensor>& tensors, const TextFiles& files,
     const std::map<std::string, std::string>& metadata) {
   HADAL_OK(CheckOutputIsFree(path));
+  const fs::path extension = path.extension();
+  if (extension == ".gguf" || extension == ".safetensors") {
+    return FailField(ErrorCode::kInvalidArgument, "out",
+                     "{}: a safetensors model is a directory; give a name without {}",
+                     path.string(), extension.string());
+  }
   HADAL_OK(CheckRoom(path, tensors));
   std::string temporary =
       (ParentOf(path) / ("." + path.filename().string() + ".partial-XXXXXX")).string();

@@ -23,8 +23,8 @@ class ModelOutput {
  public:
   using TextFiles = std::map<std::string, std::string>;  // name -> contents
 
-  // kInvalidArgument: something is there already; kNotFound: no parent directory; kIo: the file
-  // system has less room than the model needs, or refuses.
+  // kInvalidArgument: something is there already, or the name is that of the other form; kNotFound:
+  // no parent directory; kIo: the file system has less room than the model needs, or refuses.
   static Result<std::unique_ptr<ModelOutput>> Gguf(const std::filesystem::path& path,
                                                    const std::vector<DeclaredTensor>& tensors,
                                                    const GgufMetadata& metadata);

@@ -240,7 +240,7 @@ Result<PublishedShape> FindShape(std::string_view name) {
                      name);
   }
   std::string_view nearest;
-  size_t best = 4;  // farther is no slip of the pen
+  size_t best = std::min<size_t>(4, plain.size() / 2 + 1);  // farther is no slip of the pen
   std::string all;
   for (const PublishedShape& s : Shapes()) {
     all += (all.empty() ? "" : ", ") + std::string(s.name);

@@ -90,7 +90,7 @@ class Synthesiser {
     SetTokens();
     HADAL_TRY(auto output, options_.format == FileFormat::kGguf ? OpenGguf(out) : OpenHub(out));
     ThreadPool pool(std::max(1, options_.threads));
-    HADAL_OK(StreamTensors(tensors_, output->writer(), pool, options_.progress));
+    HADAL_OK(StreamTensors(tensors_, output->writer(), pool, {options_.progress, options_.stop}));
     HADAL_OK(output->Complete());
     return output->Finish();
   }

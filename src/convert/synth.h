@@ -5,6 +5,7 @@
 // Must not know kernels. Thread rule: free functions; Synthesise uses a pool of its own.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -36,6 +37,7 @@ struct SynthOptions {
   uint64_t seed = 1;
   int threads = 1;
   std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress = {};
+  const std::atomic<bool>* stop = nullptr;  // once true, it ends soon with kCancelled
 };
 // Atomic as Converter: kill -9 leaves nothing under `out`.
 Status Synthesise(const PublishedShape& shape, const std::filesystem::path& out,

@@ -89,6 +89,35 @@ TEST(Synthesis, GivesTheSameBytesForAnyNumberOfThreadsAndOthersForAnotherSeed) {
   EXPECT_NE(one, make("c.gguf", 1, 2));
 }
 
+TEST(Synthesis, StopsWhenAskedToAndLeavesNothing) {
+  const ConvertDirectory dir;
+  std::atomic<bool> stop{false};
+  SynthOptions options;
+  options.type = *ParseTypeChoice("q8_0");
+  options.stop = &stop;
+  options.progress = [&](uint64_t, uint64_t) { stop = true; };
+  const Status made = Synthesise(Small("r1-distill-qwen-1.5b"), dir / "x.gguf", options);
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().code, ErrorCode::kCancelled);
+  EXPECT_TRUE(dir.Names().empty());
+}
+
+TEST(Synthesis, RefusesANameThatSaysTheOtherForm) {
+  const ConvertDirectory dir;
+  SynthOptions options;
+  for (const auto& [name, type, format] :
+       {std::tuple("x.safetensors", "q8_0", FileFormat::kGguf),
+        std::tuple("x.gguf", "fp8", FileFormat::kSafetensors),
+        std::tuple("x.safetensors", "fp8", FileFormat::kSafetensors)}) {
+    options.type = *ParseTypeChoice(type);
+    options.format = format;
+    const Status made = Synthesise(Small("v3"), dir / name, options);
+    ASSERT_FALSE(made.has_value()) << name;
+    EXPECT_EQ(made.error().field, "out");
+  }
+  EXPECT_TRUE(dir.Names().empty());
+}
+
 TEST(Synthesis, RefusesMoreLayersThanPublished) {
   const ConvertDirectory dir;
   SynthOptions options{.type = *ParseTypeChoice("q4_k_m")};

@@ -31,14 +31,19 @@ class FirstError {
 
 class Streamer {
  public:
-  Streamer(WeightWriter& writer, ThreadPool& pool) : writer_(writer), pool_(pool) {}
+  Streamer(WeightWriter& writer, ThreadPool& pool, const std::atomic<bool>* stop)
+      : writer_(writer), pool_(pool), stop_(stop) {}
 
   Status Write(const StreamedTensor& tensor, const std::function<void(uint64_t)>& wrote) {
+    if (tensor.bytes() == 0) return {};  // of 2^62 rows, maybe
     const int64_t rows = tensor.rows(), cols = std::max<int64_t>(tensor.cols(), 1);
     const int64_t row_bytes = rows == 0 ? 0 : tensor.bytes() / rows;
     const int64_t steps = std::max<int64_t>(1, kSliceWeights / (cols * tensor.row_step));
     const int64_t slice_rows = steps * tensor.row_step;
     for (int64_t row = 0; row < rows;) {
+      if (stop_ != nullptr && *stop_) {
+        return Fail(ErrorCode::kCancelled, "stopped while {} was written", tensor.declared.name);
+      }
       slices_.clear();
       size_t bytes = 0;
       const auto most = static_cast<size_t>(pool_.size() * kSlicesPerThread);
@@ -64,6 +69,7 @@ class Streamer {
  private:
   WeightWriter& writer_;
   ThreadPool& pool_;
+  const std::atomic<bool>* stop_;
   std::vector<Slice> slices_;
   std::vector<std::byte> buffer_;
 };
@@ -89,14 +95,14 @@ std::vector<DeclaredTensor> DeclarationsOf(std::span<const StreamedTensor> tenso
 }
 
 Status StreamTensors(std::span<const StreamedTensor> tensors, WeightWriter& writer,
-                     ThreadPool& pool, const std::function<void(uint64_t, uint64_t)>& progress) {
+                     ThreadPool& pool, const StreamControl& control) {
   uint64_t all = 0, done = 0;
   for (const StreamedTensor& t : tensors) all += static_cast<uint64_t>(t.bytes());
-  Streamer streamer(writer, pool);
+  Streamer streamer(writer, pool, control.stop);
   for (const StreamedTensor& t : tensors) {
     HADAL_OK(streamer.Write(t, [&](uint64_t bytes) {
       done += bytes;
-      if (progress) progress(done, all);
+      if (control.progress) control.progress(done, all);
     }));
   }
   return {};

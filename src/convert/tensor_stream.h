@@ -3,6 +3,7 @@
 // Must not know where the rows come from. Thread rule: one thread calls; fill runs on the pool's.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <span>
 #include <vector>
@@ -27,9 +28,13 @@ struct StreamedTensor {
 
 std::vector<DeclaredTensor> DeclarationsOf(std::span<const StreamedTensor> tensors);
 
-// The tensors must be those that the writer was opened with, in that order.
+struct StreamControl {
+  std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress = {};
+  const std::atomic<bool>* stop = nullptr;  // looked at before every batch
+};
+
+// The tensors must be those that the writer was opened with, in that order. kCancelled: stopped.
 Status StreamTensors(std::span<const StreamedTensor> tensors, WeightWriter& writer,
-                     ThreadPool& pool,
-                     const std::function<void(uint64_t done_bytes, uint64_t all_bytes)>& progress);
+                     ThreadPool& pool, const StreamControl& control);
 
 }  // namespace hadal

@@ -283,6 +283,11 @@ uint64_t Checkpoint::total_bytes() const {
   return total;
 }
 
+void Checkpoint::DropPages() const {
+  if (gguf_ != nullptr) gguf_->DropPages();
+  for (const auto& shard : shards_) shard->DropPages();
+}
+
 bool Checkpoint::damaged() const {
   if (gguf_ != nullptr && gguf_->damaged()) return true;
   return std::any_of(shards_.begin(), shards_.end(), [](const auto& s) { return s->damaged(); });

@@ -124,6 +124,8 @@ class Checkpoint {
   // A shard shrank while mapped: bytes read since may be zeros, and what was computed from them
   // must be thrown away.
   bool damaged() const;
+  // What has been read so far is not needed soon: its memory goes back (MappedFile::DropPages).
+  void DropPages() const;
   const std::filesystem::path& path() const { return path_; }
   const ScaleBlock& block() const { return block_; }
   const GgufFile* gguf() const { return gguf_.get(); }  // nullptr when it is not one

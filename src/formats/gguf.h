@@ -140,6 +140,7 @@ class GgufFile {
   uint64_t total_bytes() const;  // of tensor data
   uint64_t file_bytes() const;   // of all parts
   bool damaged() const;          // a part shrank while mapped
+  void DropPages() const;        // MappedFile::DropPages of all parts
 
  private:
   struct Part {

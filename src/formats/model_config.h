@@ -19,6 +19,7 @@
 namespace hadal {
 
 enum class RopeType { kDefault, kLinear, kLlama3, kYarn };
+std::string_view NameOf(RopeType type);  // as config.json spells it: "llama3"
 
 // `rope_parameters` (transformers 5) or `rope_theta` + `rope_scaling` (before it).
 struct RopeConfig {

@@ -19,9 +19,16 @@ struct ModelFiles {
   std::unique_ptr<Checkpoint> checkpoint;
 };
 
+// Whether the path can be a model at all: kNotFound names what is missing, and the GGUF files of a
+// directory that holds nothing else; for other files the error of Checkpoint::Open.
+Status CheckIsModel(const std::filesystem::path& path);
+
 // A directory, one .safetensors file with its config.json beside it, or a .gguf file (any part of a
 // split one), which holds everything itself.
-// Errors of LoadModelConfig, LoadGenerationConfig and Checkpoint::Open.
+// Errors of CheckIsModel, LoadModelConfig, LoadGenerationConfig and Checkpoint::Open.
 Result<ModelFiles> OpenModelFiles(const std::filesystem::path& path);
+
+// The part of it that says how answers are sampled. A .gguf file's own, whatever lies beside it.
+Result<GenerationConfig> LoadGenerationDefaults(const std::filesystem::path& path);
 
 }  // namespace hadal

@@ -105,4 +105,18 @@ double RopeConfig::CosSinFactor() const {
   return computed * attn_factor.value_or(1);
 }
 
+std::string_view NameOf(RopeType type) {
+  switch (type) {
+    case RopeType::kDefault:
+      return "default";
+    case RopeType::kLinear:
+      return "linear";
+    case RopeType::kLlama3:
+      return "llama3";
+    case RopeType::kYarn:
+      return "yarn";
+  }
+  return "";
+}
+
 }  // namespace hadal

@@ -68,6 +68,7 @@ class SafetensorsFile {
   }
   const SafetensorsTensor* Find(std::string_view name) const;  // nullptr when absent
   bool damaged() const { return file_->damaged(); }            // the file shrank while mapped
+  void DropPages() const { file_->DropPages(); }
 
  private:
   SafetensorsFile(std::unique_ptr<MappedFile> file, SafetensorsHeader header)

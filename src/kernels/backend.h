@@ -43,6 +43,8 @@ struct WeightSource {
   int64_t cols = 0;
   // Decodes rows [row0, row0 + n) to float32, row-major [n, cols]. Called from several threads.
   std::function<void(int64_t row0, int64_t n, float* out)> decode;
+  // Set to kF16 when every value decoded is exactly an F16 one: a backend keeps it in two bytes.
+  std::optional<DType> stored = std::nullopt;
   // Set when every row is stored in blocks of one type: a backend that has kernels for it keeps the
   // blocks' values exactly instead of decoding them to another format. read_blocks gives rows as
   // [n][RowBytes(*blocks, cols)]; called from several threads.
@@ -54,7 +56,8 @@ struct WeightSource {
 };
 
 // Resident formats of matrices. kF32 holds for every matrix; the others for those whose source is
-// not in blocks: blocks stay what they are.
+// not in blocks: blocks stay what they are. kBf16 keeps sources of F16 values as F16, exactly;
+// looked-up tables of F16 values keep them in every format but kF32.
 enum class WeightFormat { kF32, kBf16, kInt8 };
 std::string_view NameOf(WeightFormat f);  // "f32" "bf16" "int8"
 Result<WeightFormat> ParseWeightFormat(std::string_view name);
@@ -167,7 +170,8 @@ struct MoeArgs {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string description() const = 0;  // "cpu avx512, 2 threads, bf16 weights"
+  virtual std::string description()
+      const = 0;  // "cpu avx512, 2 threads, bf16 weights (blocks as stored)"
 
   // ---- memory and weights (at load)
   virtual Result<std::unique_ptr<Memory>> Allocate(size_t bytes) = 0;

@@ -99,7 +99,10 @@ class Measurement {
       HADAL_TRY(store_, LogitStore::Create(rows, vocab_, where));
       return chunks_;
     };
-    run.take = [this](const LogitRows& rows) { return store_->Append(rows.logits); };
+    run.take = [this](const LogitRows& rows) -> Status {
+      HADAL_OK(CheckStop());
+      return store_->Append(rows.logits);
+    };
     return RunText(original_, run);
   }
 
@@ -119,7 +122,13 @@ class Measurement {
     return {};
   }
 
+  Status CheckStop() const {
+    if (options_.stop == nullptr || !*options_.stop) return {};
+    return Fail(ErrorCode::kCancelled, "stopped while {} was measured", other_.string());
+  }
+
   Status Compare(const LogitRows& rows) {
+    HADAL_OK(CheckStop());
     before_.resize(rows.logits.size());
     HADAL_OK(store_->ReadNext(before_));
     const auto width = static_cast<size_t>(rows.vocab);
@@ -138,6 +147,7 @@ class Measurement {
   }
 
   Result<TaskScore> ScoreOf(const fs::path& model, int part) {
+    HADAL_OK(CheckStop());
     HADAL_TRY(const auto answers, options_.answer(model, data_.tasks, PartOf(part)));
     CHECK(answers.size() == data_.tasks.size());
     return ScoreTasks(data_.tasks, answers);

@@ -6,6 +6,7 @@
 // Thread rule: free functions, one thread; the backend fans out.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -73,10 +74,11 @@ struct MeasureOptions {
   std::filesystem::path scratch_directory;  // for that file; "": beside `other`
   AnswerTasks answer;                       // needed when the data has tasks
   Progress progress;
+  const std::atomic<bool>* stop = nullptr;  // looked at between the steps of a model
 };
-// kInvalidArgument: other vocabularies, tasks without `answer`, a text too short to be measured.
-// kIo: no room for the logits, with the bytes needed. A model that gives NaN or infinite logits is
-// named in kBadFile.
+// kCancelled: stopped. kInvalidArgument: other vocabularies, tasks without `answer`, a text too
+// short to be measured. kIo: no room for the logits, with the bytes needed. A model that gives NaN
+// or infinite logits is named in kBadFile.
 Result<LossReport> MeasureLoss(const std::filesystem::path& original,
                                const std::filesystem::path& other, const EvaluationData& data,
                                const MeasureOptions& options);

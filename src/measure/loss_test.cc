@@ -207,6 +207,20 @@ TEST(LossTest, LogitsThatWaitInAFileGiveTheSameFiguresAndLeaveNoFile) {
   EXPECT_DOUBLE_EQ(progress.back(), 1);
 }
 
+TEST(LossTest, StopsWhenAskedToDuringEitherModelAndLeavesNoFile) {
+  for (const double moment : {0.4, 0.9}) {  // of the first model, of the second
+    const ModelDirectory scratch;
+    std::atomic<bool> stop{false};
+    MeasureOptions options = Options(scratch.path());
+    options.stop = &stop;
+    options.progress = [&](double done) { stop = stop || done > moment; };
+    const auto report = MeasureLoss(Demo(), Demo(), OneText(), options);
+    ASSERT_FALSE(report.has_value());
+    EXPECT_EQ(report.error().code, ErrorCode::kCancelled) << report.error().message;
+    EXPECT_TRUE(fs::is_empty(scratch.path()));
+  }
+}
+
 TEST(LossTest, AModelWithLogitsThatAreNoNumbersIsNamed) {
   const ChangedCopy broken([](std::span<uint16_t> values) {
     for (uint16_t& v : values.first(256 * 64)) v = 0x7f7f;  // the largest finite value

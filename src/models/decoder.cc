@@ -9,6 +9,9 @@ namespace hadal {
 
 Status Decoder::Forward(const StepInput& step, KvStorage& kv, float* logits) {
   HADAL_OK(CheckStep(step, limits_, kv.n_blocks(), kv.block_tokens()));
+  if (rope_ && !step.positions.empty()) {
+    HADAL_OK(rope_->Reserve(int64_t{*std::ranges::max_element(step.positions)} + 1));
+  }
   Backend& b = backend_;
   const auto rows = static_cast<int64_t>(step.tokens.size());
   scratch_.Release(0);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "formats/llama3_rope.h"
 
@@ -10,6 +11,7 @@ namespace hadal {
 namespace {
 
 constexpr int64_t kMaxTableBytes = int64_t{256} << 20;
+constexpr int64_t kFirstTableBytes = int64_t{2} << 20;  // ready at once: 4096 of 128 dimensions
 
 // The dimension whose pair turns `rotations` times over the original context.
 double DimensionOf(double rotations, const RopeConfig& rope, int64_t dims) {
@@ -66,26 +68,39 @@ Result<Rope> Rope::Build(const RopeConfig& config, int64_t dims, RopePairing pai
     return FailField(ErrorCode::kUnsupportedModel, "rope_theta",
                      "rope_theta is {}; it must be above 1", config.theta);
   }
-  const std::vector<double> inv = InverseFrequencies(config, dims);
-  const double scale = config.CosSinFactor();
   const int64_t row_bytes = dims * static_cast<int64_t>(sizeof(float));  // cos and sin
   Rope rope;
+  rope.backend_ = &backend;
+  rope.inverse_frequencies_ = InverseFrequencies(config, dims);
+  rope.scale_ = config.CosSinFactor();
   rope.positions_ = std::clamp<int64_t>(positions, 1, kMaxTableBytes / row_bytes);
+  rope.table_ = {static_cast<int>(dims), pairing, nullptr, nullptr};
+  HADAL_OK(rope.Reserve(std::clamp<int64_t>(kFirstTableBytes / row_bytes, 1, rope.positions_)));
+  return rope;
+}
+
+Status Rope::Reserve(int64_t n) {
+  CHECK(n <= positions_);
+  if (n <= ready_) return {};
+  const int64_t rows = std::min(positions_, std::max(n, 2 * ready_));
   std::vector<float> cos, sin;
-  cos.reserve(static_cast<size_t>(rope.positions_) * inv.size());
-  sin.reserve(static_cast<size_t>(rope.positions_) * inv.size());
-  for (int64_t p = 0; p < rope.positions_; ++p) {
-    for (double f : inv) {
+  cos.reserve(static_cast<size_t>(rows) * inverse_frequencies_.size());
+  sin.reserve(static_cast<size_t>(rows) * inverse_frequencies_.size());
+  for (int64_t p = 0; p < rows; ++p) {
+    for (double f : inverse_frequencies_) {
       const double angle = static_cast<double>(p) * f;
-      cos.push_back(static_cast<float>(std::cos(angle) * scale));
-      sin.push_back(static_cast<float>(std::sin(angle) * scale));
+      cos.push_back(static_cast<float>(std::cos(angle) * scale_));
+      sin.push_back(static_cast<float>(std::sin(angle) * scale_));
     }
   }
-  HADAL_TRY(rope.cos_, backend.Upload(cos));
-  HADAL_TRY(rope.sin_, backend.Upload(sin));
-  rope.table_ = {static_cast<int>(dims), pairing, static_cast<const float*>(rope.cos_->data()),
-                 static_cast<const float*>(rope.sin_->data())};
-  return rope;
+  HADAL_TRY(auto cos_memory, backend_->Upload(cos));
+  HADAL_TRY(auto sin_memory, backend_->Upload(sin));
+  cos_ = std::move(cos_memory);
+  sin_ = std::move(sin_memory);
+  table_.cos = static_cast<const float*>(cos_->data());
+  table_.sin = static_cast<const float*>(sin_->data());
+  ready_ = rows;
+  return {};
 }
 
 }  // namespace hadal

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <numbers>
 
 #include "models/mla.h"
@@ -135,6 +136,30 @@ TEST(Rope, TablesAreCappedWhateverTheConfigClaims) {
       Rope::Build(RopeConfig{}, 8192, RopePairing::kHalfSplit, int64_t{1} << 31, *backend);
   ASSERT_TRUE(rope.has_value());
   EXPECT_EQ(rope->positions(), (256 << 20) / (8192 * 4));
+}
+
+TEST(Rope, RowsAreMadeWhenTheyAreNeededAndNotForWhatAConfigClaims) {
+  const auto backend = NewBackend();
+  const int64_t claimed = 100'000;
+  auto lazy = Rope::Build(RopeConfig{}, 128, RopePairing::kHalfSplit, claimed, *backend);
+  auto all = Rope::Build(RopeConfig{}, 128, RopePairing::kHalfSplit, 20'000, *backend);
+  ASSERT_TRUE(lazy.has_value() && all.has_value());
+  EXPECT_EQ(lazy->positions(), claimed);
+  EXPECT_EQ(lazy->ready(), 4096);
+  ASSERT_TRUE(all->Reserve(20'000).has_value());
+  EXPECT_EQ(all->ready(), 20'000);
+  for (const int64_t n : {int64_t{1}, lazy->ready(), lazy->ready() + 1, int64_t{15'000}}) {
+    const int64_t before = lazy->ready();
+    ASSERT_TRUE(lazy->Reserve(n).has_value());
+    EXPECT_GE(lazy->ready(), n);
+    if (n <= before) EXPECT_EQ(lazy->ready(), before);
+    EXPECT_LE(lazy->ready(), std::max(n, 2 * before));
+    const auto values = static_cast<size_t>(n * 64);
+    EXPECT_EQ(std::memcmp(lazy->table().cos, all->table().cos, values * sizeof(float)), 0);
+    EXPECT_EQ(std::memcmp(lazy->table().sin, all->table().sin, values * sizeof(float)), 0);
+  }
+  ASSERT_TRUE(lazy->Reserve(claimed).has_value());
+  EXPECT_EQ(lazy->ready(), claimed);
 }
 
 TEST(Rope, RefusesNumbersThatRotateNothing) {

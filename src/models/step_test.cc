@@ -114,6 +114,37 @@ TEST(Forward, WithoutLogitRowsOnlyFillsTheCache) {
   EXPECT_LE(MaxDifference(logits, std::span(whole).last(37)), 1e-5f);
 }
 
+// The rotation of far positions is made when the first of them comes, in whatever order.
+TEST(Forward, FarPositionsGiveTheSameWhenTheyComeFirst) {
+  constexpr int32_t kBlockTokens = 256, kFar = 70'000, kFarther = 150'000;
+  const ModelDirectory directory;
+  TinyCheckpoint tiny = TinyDense();
+  const std::string claim = "\"max_position_embeddings\": 64";
+  tiny.config.replace(tiny.config.find(claim), claim.size(), "\"max_position_embeddings\": 200000");
+  tiny.Write(directory);
+  const auto backend = NewBackend();
+  std::vector<std::vector<float>> results;
+  for (const bool farther_first : {false, true}) {
+    auto model = LoadModel(directory.path(), *backend, {});
+    ASSERT_TRUE(model.has_value()) << model.error().message;
+    std::vector<float> logits(37);
+    for (const int32_t at : {kFarther, kFar}) {
+      if (at == kFarther && !farther_first) continue;
+      const int32_t blocks = at / kBlockTokens + 1;
+      auto kv = KvStorage::Allocate(*backend, (*model)->kv_layout(), blocks, kBlockTokens);
+      ASSERT_TRUE(kv.has_value());
+      TestSequence sequence(std::vector<TokenId>(static_cast<size_t>(at) + 1, 7), kBlockTokens,
+                            blocks - 1);
+      sequence.done = at;
+      TestStep step;
+      step.Add(sequence, 1, kBlockTokens);
+      ASSERT_TRUE((*model)->Forward(step.input(), **kv, logits.data()).has_value());
+    }
+    results.push_back(logits);
+  }
+  EXPECT_EQ(MaxDifference(results[0], results[1]), 0);
+}
+
 TEST(KvStorage, HoldsEveryStreamOfTheLayout) {
   const auto backend = NewBackend();  // float32 cache
   const KvLayout layout{{{"k", 0, KvKind::kPerToken, 6}, {"v", 0, KvKind::kPerToken, 10}}};

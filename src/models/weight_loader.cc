@@ -14,6 +14,11 @@ size_t BytesOf(const TensorEntry* entry) {
   return entry == nullptr ? 0 : static_cast<size_t>(entry->stored_bytes());
 }
 
+// As stored, without blocks, groups or scales around it.
+bool IsF16(const TensorEntry& entry) {
+  return !entry.quant && entry.int4 == nullptr && entry.dtype == DType::kF16;
+}
+
 }  // namespace
 
 WeightLoader::WeightLoader(const Checkpoint& checkpoint, Backend& backend, Progress progress)
@@ -139,11 +144,17 @@ void WeightLoader::Latent(LatentUp* out, const std::string& prefix, const Latent
 
 Result<WeightTotals> WeightLoader::Load() {
   HADAL_OK(binder_.Finish());
-  size_t done = 0, all = 0;
+  // Memory holds the prepared weights and this much of the files, not all of both.
+  constexpr size_t kDropEvery = size_t{256} << 20;
+  size_t done = 0, dropped = 0, all = 0;
   for (const Job& job : jobs_) all += job.bytes;
   for (Job& job : jobs_) {
     HADAL_OK(job.run());
     done += job.bytes;
+    if (done - dropped >= kDropEvery) {
+      checkpoint_.DropPages();
+      dropped = done;
+    }
     if (progress_) progress_(done, all);
   }
   jobs_.clear();
@@ -172,16 +183,18 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
   WeightSource source;
   source.cols = cols;
   source.blocks = parts.front().entry->quant;
-  bool plain = false;
+  bool plain = false, f16 = true;
   for (const Part& part : parts) {
     const auto quant = part.entry->quant;
     source.name += (source.name.empty() ? "" : " + ") + part.entry->name;
     source.rows += part.rows;
     if (quant) source.mixed_blocks.push_back({part.rows, *quant});
     plain |= !quant;
+    f16 &= IsF16(*part.entry);
     if (quant != source.blocks) source.blocks.reset();
   }
   if (source.blocks || plain) source.mixed_blocks.clear();
+  if (f16) source.stored = DType::kF16;
   source.decode = [this, parts, cols](int64_t row0, int64_t n, float* out) {
     ForParts(parts, row0, n, [&](const TensorEntry& entry, int64_t row, int64_t rows, int64_t at) {
       float* to = out + at * cols;
@@ -231,6 +244,7 @@ Status WeightLoader::PrepareLatent(LatentUp& out, const TensorEntry& entry,
     uk.name = entry.name;
     uk.rows = s.kv_lora;
     uk.cols = s.nope;
+    uk.stored = sources.whole.stored;
     uk.decode = [=](int64_t row0, int64_t n, float* to) {
       for (int64_t r = row0; r < row0 + n; ++r) {
         for (int64_t c = 0; c < s.nope; ++c) *to++ = k_rows[c * cols + r];
@@ -267,6 +281,7 @@ Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, con
   sources.whole.name = k.name + " + " + v.name;
   sources.whole.rows = rows;
   sources.whole.cols = cols;
+  if (IsF16(k) && IsF16(v)) sources.whole.stored = DType::kF16;
   sources.whole.decode = [=](int64_t row0, int64_t n, float* to) {
     std::copy_n(all + row0 * cols, n * cols, to);
   };

@@ -31,9 +31,11 @@ Status LocalChatService::CheckBytes(size_t n_bytes, std::string_view field) cons
 Result<LocalChatService::Prompt> LocalChatService::BuildChatPrompt(
     const api::ChatPrompt& chat) const {
   if (format_ == nullptr) {
-    return FailField(ErrorCode::kInvalidArgument, "messages",
-                     "the model {} has no chat format ({}); use /v1/completions", options_.name,
-                     no_format_.message);
+    return FailField(
+        ErrorCode::kInvalidArgument, "messages",
+        "the model {} has no chat format ({}); /v1/completions continues a text, and the "
+        "server's --chat-template FILE would give it a format",
+        options_.name, no_format_.message);
   }
   size_t n_bytes = 0;
   for (const api::Message& message : chat.messages) n_bytes += message.content.size();

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { binary, root, run } from './hadal.mjs';
+import { binary, root, run, waitFor } from './hadal.mjs';
 
 const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'hadal-quantize-'));
 after(() => fs.rmSync(tmp, { recursive: true }));
@@ -31,6 +31,8 @@ test('a GGUF file within budget is kept with its report inside and beside it', a
   const length = Number(bytes.readBigUInt64LE(key + 10 + 4));
   assert.deepEqual(JSON.parse(bytes.toString('utf8', key + 22, key + 22 + length)), report);
   assert.deepEqual(fs.readdirSync(tmp).sort(), ['kept.gguf', 'kept.gguf.loss.json', 'kept.gguf.loss.txt']);
+  assert.match((await run(['inspect', out])).stdout, /measured loss +KL 0\.\d+ nats.* 600 positions/);
+  assert.deepEqual(JSON.parse((await run(['inspect', out, '--json'])).stdout).loss, report);
   const answer = await run(['generate', '--model', out, 'who are you?']);
   assert.equal(answer.code, 0, answer.stderr);
   const again = await run(['quantize', demo, out, '--type', 'q8_0']);
@@ -91,6 +93,17 @@ test('wrong data, budgets and types are refused before anything is written', asy
     assert.match(r.stderr, says);
   }
   assert.deepEqual(fs.readdirSync(tmp).filter((f) => f.includes('refused')), []);
+});
+
+test('stopped while it works it ends with 130 and leaves nothing', async () => {
+  const before = fs.readdirSync(tmp);
+  const child = spawn(binary, ['quantize', demo, at('stopped.gguf'), '--type', 'q4_k_m', '--positions', '100000'],
+    { stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.on('close', (...e) => resolve(e)));
+  assert.ok(await waitFor(() => fs.readdirSync(tmp).length > before.length, 20000));
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [130, null]);
+  assert.deepEqual(fs.readdirSync(tmp), before);
 });
 
 test('killed at any time it leaves nothing under the final name', async () => {

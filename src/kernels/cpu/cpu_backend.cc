@@ -41,8 +41,9 @@ CpuBackend::CpuBackend(const CpuBackendOptions& options)
       pool_(options.threads) {}
 
 std::string CpuBackend::description() const {
-  return fmt::format("cpu {}, {} thread{}, {} weights, {} kv cache", NameOf(isa_), pool_.size(),
-                     pool_.size() == 1 ? "" : "s", hadal::NameOf(format_),
+  const char* stored = format_ == WeightFormat::kF32 ? "" : " (blocks as stored)";
+  return fmt::format("cpu {}, {} thread{}, {} weights{}, {} kv cache", NameOf(isa_), pool_.size(),
+                     pool_.size() == 1 ? "" : "s", hadal::NameOf(format_), stored,
                      hadal::NameOf(kv_dtype_));
 }
 

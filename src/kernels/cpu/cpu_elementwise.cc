@@ -33,7 +33,8 @@ void CpuBackend::Embed(const Weight& table, std::span<const TokenId> ids, Tensor
       std::memcpy(rows + t * cols, reinterpret_cast<const float*>(w.matrix(0)) + at,
                   static_cast<size_t>(cols) * sizeof(float));
     } else {
-      table_.from_bf16(reinterpret_cast<const uint16_t*>(w.matrix(0)) + at, cols, rows + t * cols);
+      const auto from = w.layout() == Layout::kRowsF16 ? table_.from_f16 : table_.from_bf16;
+      from(reinterpret_cast<const uint16_t*>(w.matrix(0)) + at, cols, rows + t * cols);
     }
   });
 }

@@ -130,6 +130,7 @@ void CpuBackend::RunQueued(Layout layout) {
     if (layout == Layout::kPanelBlocks) return table_.matmul_blocks[t.block_format](t);
     if (layout == Layout::kPanelInt8) return table_.matmul_int8(t);
     if (layout == Layout::kPanelBf16) return table_.matmul_bf16(t);
+    if (layout == Layout::kPanelF16) return table_.matmul_f16(t);
     table_.matmul_f32(t);
   };
   int64_t cost = 0;

@@ -16,10 +16,12 @@ namespace hadal::cpu {
 enum class Layout {
   kPanelF32,
   kPanelBf16,
+  kPanelF16,
   kPanelInt8,
   kPanelBlocks,
   kRowsF32,
   kRowsBf16,
+  kRowsF16,
   kRowsBlocks,  // as in the file
 };
 struct Storage {

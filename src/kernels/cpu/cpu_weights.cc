@@ -42,6 +42,11 @@ std::vector<BlockRows> BlocksOf(std::span<const WeightSource> sources) {
   return parts;
 }
 
+bool HoldF16(std::span<const WeightSource> sources) {
+  return std::all_of(sources.begin(), sources.end(),
+                     [](const WeightSource& s) { return s.stored == DType::kF16; });
+}
+
 // Rows of a slice of whole panels, of about `bytes` when a row has row_bytes.
 int64_t SliceRows(int64_t rows, int64_t row_bytes, int64_t bytes) {
   const int64_t slice = kPanel * std::max<int64_t>(1, bytes / (kPanel * row_bytes));
@@ -58,8 +63,8 @@ Result<WeightPtr> CpuBackend::Prepare(std::span<const WeightSource> sources, boo
   if (auto blocks = BlocksOf(sources); !blocks.empty()) {
     return PrepareStorage(sources, {Layout::kPanelBlocks, std::move(blocks)});
   }
-  const bool bf16 = format_ == WeightFormat::kBf16;
-  return PrepareStorage(sources, {bf16 ? Layout::kPanelBf16 : Layout::kPanelInt8});
+  if (format_ == WeightFormat::kInt8) return PrepareStorage(sources, {Layout::kPanelInt8});
+  return PrepareStorage(sources, {HoldF16(sources) ? Layout::kPanelF16 : Layout::kPanelBf16});
 }
 
 Result<WeightPtr> CpuBackend::PrepareEmbedding(const WeightSource& source) {
@@ -69,7 +74,7 @@ Result<WeightPtr> CpuBackend::PrepareEmbedding(const WeightSource& source) {
   if (auto blocks = BlocksOf(one); blocks.size() == 1) {
     return PrepareStorage(one, {Layout::kRowsBlocks, std::move(blocks)});
   }
-  return PrepareStorage(one, {Layout::kRowsBf16});
+  return PrepareStorage(one, {HoldF16(one) ? Layout::kRowsF16 : Layout::kRowsBf16});
 }
 
 Result<WeightPtr> CpuBackend::PrepareStorage(std::span<const WeightSource> sources,

@@ -27,6 +27,7 @@ namespace hadal::cpu {
 //   f32:  [panel][k][16] float
 //   bf16: [panel][k32 / 2][16][2] bf16, k32 = k rounded up to 32 (pairs of k side by side: one AMX
 //         tile row, and two FMA operands after a shift and a mask)
+//   f16:  [panel][k][16] f16
 //   int8: [panel][k128 / 128] Int8Block, symmetric, one scale per column and 128 values of k
 //   blocks: what came in blocks of 2 to 8 bits, see block_format.h
 constexpr int kPanel = 16;
@@ -43,6 +44,7 @@ static_assert(sizeof(Int8Block) == 2176);
 static inline int64_t RoundUp(int64_t v, int64_t step) { return (v + step - 1) / step * step; }
 static inline int64_t PanelBytesF32(int64_t k) { return k * kPanel * 4; }
 static inline int64_t PanelBytesBf16(int64_t k) { return RoundUp(k, kBf16KStep) * kPanel * 2; }
+static inline int64_t PanelBytesF16(int64_t k) { return k * kPanel * 2; }
 static inline int64_t PanelBytesInt8(int64_t k) {
   return RoundUp(k, kInt8KStep) / kInt8KStep * static_cast<int64_t>(sizeof(Int8Block));
 }
@@ -80,10 +82,11 @@ struct AttentionTile {
 };
 
 struct KernelTable {
-  // ---- matrices. Activations are float for f32 panels; for bf16 panels the output of split_bf16,
-  // or float where that is null; for int8 panels the output of quantise.
+  // ---- matrices. Activations are float for f32 and f16 panels; for bf16 panels the output of
+  // split_bf16, or float where that is null; for int8 panels the output of quantise.
   void (*matmul_f32)(const MatMulTile& t);
   void (*matmul_bf16)(const MatMulTile& t);
+  void (*matmul_f16)(const MatMulTile& t);
   void (*matmul_int8)(const MatMulTile& t);
   // out[k32 / 32][2][32], zero beyond k: per 32 values h = bf16(x) of each, then bf16(x - h). The
   // two keep x to a relative 2^-17, so that a product is nearly as exact as with float activations.
@@ -103,6 +106,7 @@ struct KernelTable {
   void (*rope)(float* x, const float* cos, const float* sin, int64_t pairs, bool adjacent);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*from_bf16)(const uint16_t* x, int64_t n, float* out);
+  void (*from_f16)(const uint16_t* x, int64_t n, float* out);
 
   // ---- attention
   // keys[d][j] = rows[j][d] for d < dim, j < n_keys, zero for the other j. rows are float or bf16.

@@ -24,6 +24,13 @@ void PackPanelBf16(const float* rows, int64_t columns, int64_t k_size, uint16_t*
   }
 }
 
+// Exact for values that an F16 holds.
+void PackPanelF16(const float* rows, int64_t columns, int64_t k_size, uint16_t* out) {
+  for (int64_t k = 0; k < k_size; ++k) {
+    for (int64_t c = 0; c < columns; ++c) out[k * kPanel + c] = FloatToF16(rows[c * k_size + k]);
+  }
+}
+
 // To the nearest integer, ties to even, for |v| < 2^22: the sum's last bit is worth 1.
 int32_t Nearest(float v) {
   constexpr float kShift = 12582912.0f;  // 1.5 * 2^23
@@ -78,6 +85,8 @@ int64_t MatrixBytes(const Storage& storage, int64_t rows, int64_t cols) {
       return panels * PanelBytesF32(cols);
     case Layout::kPanelBf16:
       return panels * PanelBytesBf16(cols);
+    case Layout::kPanelF16:
+      return panels * PanelBytesF16(cols);
     case Layout::kPanelInt8:
       return panels * PanelBytesInt8(cols);
     case Layout::kPanelBlocks:
@@ -86,6 +95,7 @@ int64_t MatrixBytes(const Storage& storage, int64_t rows, int64_t cols) {
     case Layout::kRowsF32:
       return rows * cols * 4;
     case Layout::kRowsBf16:
+    case Layout::kRowsF16:
       return rows * cols * 2;
     case Layout::kRowsBlocks:
       for (const BlockRows& part : storage.blocks) bytes += part.rows * RowBytes(part.type, cols);
@@ -105,6 +115,11 @@ void PackRows(Layout layout, const float* rows, int64_t row0, int64_t n, int64_t
     for (int64_t i = 0; i < n * cols; ++i) out[i] = FloatToBf16(rows[i]);
     return;
   }
+  if (layout == Layout::kRowsF16) {
+    auto* out = reinterpret_cast<uint16_t*>(matrix) + row0 * cols;
+    for (int64_t i = 0; i < n * cols; ++i) out[i] = FloatToF16(rows[i]);
+    return;
+  }
   for (int64_t r = 0; r < n; r += kPanel) {
     const int64_t panel = (row0 + r) / kPanel, columns = std::min<int64_t>(kPanel, n - r);
     const float* source = rows + r * cols;
@@ -114,6 +129,9 @@ void PackRows(Layout layout, const float* rows, int64_t row0, int64_t n, int64_t
     } else if (layout == Layout::kPanelBf16) {
       std::byte* out = matrix + panel * PanelBytesBf16(cols);
       PackPanelBf16(source, columns, cols, reinterpret_cast<uint16_t*>(out));
+    } else if (layout == Layout::kPanelF16) {
+      std::byte* out = matrix + panel * PanelBytesF16(cols);
+      PackPanelF16(source, columns, cols, reinterpret_cast<uint16_t*>(out));
     } else {
       std::byte* out = matrix + panel * PanelBytesInt8(cols);
       PackPanelInt8(source, columns, cols, reinterpret_cast<Int8Block*>(out));

@@ -224,7 +224,7 @@ void SplitBf16(const float* x, int64_t k, uint16_t* out) {
 
 }  // namespace
 
-// Over the AVX-512 table: int8 activations keep its unsigned form.
+// Over the AVX-512 table: int8 activations keep its unsigned form, f16 panels its products.
 void FillAmx(KernelTable* table) {
   table->matmul_bf16 = MatMulBf16;
   table->matmul_int8 = MatMulInt8;

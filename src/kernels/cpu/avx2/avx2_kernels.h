@@ -7,6 +7,7 @@ namespace hadal::cpu::avx2 {
 
 void MatMulF32(const MatMulTile& t);
 void MatMulBf16(const MatMulTile& t);
+void MatMulF16(const MatMulTile& t);
 void MatMulInt8(const MatMulTile& t);
 void Quantise(const float* x, int64_t k, int8_t* q, float* scales);
 void FillBlocks(KernelTable* table);  // matmul_blocks

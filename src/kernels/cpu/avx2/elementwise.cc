@@ -119,11 +119,21 @@ void FromBf16(const uint16_t* x, int64_t n, float* out) {
   }
 }
 
+void FromF16(const uint16_t* x, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(v));
+  }
+  for (; i < n; ++i) out[i] = _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(x[i])));
+}
+
 }  // namespace
 
 void FillAvx2(KernelTable* table) {
   table->matmul_f32 = avx2::MatMulF32;
   table->matmul_bf16 = avx2::MatMulBf16;
+  table->matmul_f16 = avx2::MatMulF16;
   table->matmul_int8 = avx2::MatMulInt8;
   table->quantise = avx2::Quantise;
   avx2::FillBlocks(table);
@@ -135,6 +145,7 @@ void FillAvx2(KernelTable* table) {
   table->rope = Rope;
   table->to_bf16 = ToBf16;
   table->from_bf16 = FromBf16;
+  table->from_f16 = FromF16;
   table->pack_keys = avx2::PackKeys;
   table->pack_values = avx2::PackValues;
   table->attention_tile = avx2::Attend;

@@ -9,18 +9,25 @@ namespace {
 
 constexpr int64_t kKBlock = 2048;  // k per pass over many rows: keeps the weights in L2
 
-struct F32Format {
-  using Element = float;
+HADAL_AVX2_INLINE __m256 Load8(const float* w) { return _mm256_loadu_ps(w); }
+HADAL_AVX2_INLINE __m256 Load8(const uint16_t* f16) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(f16)));
+}
+
+// Panels of [k][16]: float, or uint16_t for F16.
+template <class T>
+struct ValueFormat {
+  using Element = T;
   static int64_t PanelElements(int64_t k) { return k * kPanel; }
 
   template <int R, int P>
-  HADAL_AVX2_INLINE void Accumulate(const float* x, int64_t ldx, const float* w, int64_t stride,
+  HADAL_AVX2_INLINE void Accumulate(const float* x, int64_t ldx, const T* w, int64_t stride,
                                     int64_t k0, int64_t k1, __m256 (&acc)[R][P][2]) {
     for (int64_t k = k0; k < k1; ++k) {
       HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
-        const __m256 w0 = _mm256_loadu_ps(w + p * stride + k * kPanel);
-        const __m256 w1 = _mm256_loadu_ps(w + p * stride + k * kPanel + 8);
+        const __m256 w0 = Load8(w + p * stride + k * kPanel);
+        const __m256 w1 = Load8(w + p * stride + k * kPanel + 8);
         HADAL_UNROLL
         for (int r = 0; r < R; ++r) {
           const __m256 a = _mm256_broadcast_ss(x + r * ldx + k);
@@ -222,8 +229,9 @@ void Int8Rows(const MatMulTile& t, int64_t row, int64_t panel) {
 
 namespace avx2 {
 
-void MatMulF32(const MatMulTile& t) { Multiply<F32Format>(t); }
+void MatMulF32(const MatMulTile& t) { Multiply<ValueFormat<float>>(t); }
 void MatMulBf16(const MatMulTile& t) { Multiply<Bf16Format>(t); }
+void MatMulF16(const MatMulTile& t) { Multiply<ValueFormat<uint16_t>>(t); }
 
 void MatMulInt8(const MatMulTile& t) {
   int64_t p = t.panel0;

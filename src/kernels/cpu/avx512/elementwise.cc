@@ -69,6 +69,7 @@ void FromBf16(const uint16_t* x, int64_t n, float* out) {
 void FillAvx512(KernelTable* table) {
   table->matmul_f32 = avx512::MatMulF32;
   table->matmul_bf16 = avx512::MatMulBf16;
+  table->matmul_f16 = avx512::MatMulF16;
   table->matmul_int8 = avx512::MatMulInt8;
   table->quantise = avx512::Quantise;
   avx512::FillBlocks(table);

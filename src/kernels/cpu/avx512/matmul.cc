@@ -1,5 +1,5 @@
-// f32 and bf16 panels. Every output is one chain of fused multiply-adds in the order of k; a block
-// of R rows by P panels only decides which chains run side by side.
+// f32, bf16 and f16 panels. Every output is one chain of fused multiply-adds in the order of k; a
+// block of R rows by P panels only decides which chains run side by side.
 #include "kernels/cpu/avx512/avx512_kernels.h"
 #include "kernels/cpu/avx512/vector.h"
 
@@ -11,12 +11,19 @@ constexpr int64_t kKBlock = 2048;  // k per pass over many rows: keeps the weigh
 // registers), the last few 4 by 4, a single one 1 by 4: enough chains to hide their latency.
 constexpr int64_t kRows = 8;
 
-struct F32Format {
-  using Element = float;
+HADAL_AVX512_INLINE __m512 Load16(const float* w) { return _mm512_loadu_ps(w); }
+HADAL_AVX512_INLINE __m512 Load16(const uint16_t* f16) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(f16)));
+}
+
+// Panels of [k][16]: float, or uint16_t for F16.
+template <class T>
+struct ValueFormat {
+  using Element = T;
   static int64_t PanelElements(int64_t k) { return k * kPanel; }
 
   template <int R, int P>
-  HADAL_AVX512_INLINE void Accumulate(const float* x, int64_t ldx, const float* w, int64_t stride,
+  HADAL_AVX512_INLINE void Accumulate(const float* x, int64_t ldx, const T* w, int64_t stride,
                                       int64_t k0, int64_t k1, __m512 (&acc)[R][P]) {
     for (int64_t k = k0; k < k1; ++k) {
       __m512 a[R];
@@ -24,7 +31,7 @@ struct F32Format {
       for (int r = 0; r < R; ++r) a[r] = _mm512_set1_ps(x[r * ldx + k]);
       HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
-        const __m512 b = _mm512_loadu_ps(w + p * stride + k * kPanel);
+        const __m512 b = Load16(w + p * stride + k * kPanel);
         HADAL_UNROLL
         for (int r = 0; r < R; ++r) acc[r][p] = _mm512_fmadd_ps(a[r], b, acc[r][p]);
       }
@@ -137,8 +144,9 @@ void Multiply(const MatMulTile& t) {
 
 namespace avx512 {
 
-void MatMulF32(const MatMulTile& t) { Multiply<F32Format>(t); }
+void MatMulF32(const MatMulTile& t) { Multiply<ValueFormat<float>>(t); }
 void MatMulBf16(const MatMulTile& t) { Multiply<Bf16Format>(t); }
+void MatMulF16(const MatMulTile& t) { Multiply<ValueFormat<uint16_t>>(t); }
 
 }  // namespace avx512
 }  // namespace hadal::cpu

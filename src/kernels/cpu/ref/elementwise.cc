@@ -43,6 +43,10 @@ void FromBf16(const uint16_t* x, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = Bf16ToFloat(x[i]);
 }
 
+void FromF16(const uint16_t* x, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = F16ToFloat(x[i]);
+}
+
 }  // namespace ref
 
 namespace {
@@ -62,6 +66,7 @@ void FillBlocks(KernelTable* table) {
 void FillRef(KernelTable* table) {
   *table = {};
   table->matmul_f32 = ref::MatMulF32;
+  table->matmul_f16 = ref::MatMulF16;
   FillBlocks<0>(table);
   table->quantise_blocks = ref::QuantiseBlocks;
   table->rms_norm = ref::RmsNorm;
@@ -71,6 +76,7 @@ void FillRef(KernelTable* table) {
   table->rope = ref::Rope;
   table->to_bf16 = ref::ToBf16;
   table->from_bf16 = ref::FromBf16;
+  table->from_f16 = ref::FromF16;
   table->pack_keys = ref::PackKeys;
   table->pack_values = ref::PackValues;
   table->attention_tile = ref::Attend;
