@@ -101,7 +101,7 @@ TEST(AccessLog, ADirectoryAndAPipeAreRefusedAndFullDiskIsCounted) {
   ::close(reader);
   std::filesystem::remove(path);
   const int fd = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) GTEST_SKIP();
+  if (fd < 0) GTEST_SKIP() << "this system has no /dev/full";
   AccessLog full(fd);
   full.Write({});
   EXPECT_TRUE(full.Flush(std::chrono::seconds(30)));
