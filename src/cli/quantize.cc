@@ -60,13 +60,29 @@ struct Outcome {
 };
 
 // A directory has its report inside, a file beside itself.
-Status WriteReports(const Shared& shared, const LossReport& report, const fs::path& prefix) {
-  HADAL_OK(WriteFileAtomically(prefix.string() + "loss.json", ReportJson(report, 2) + "\n"));
-  return WriteFileAtomically(prefix.string() + "loss.txt",
+Status WriteReports(const Shared& shared, const LossReport& report, const std::string& prefix) {
+  HADAL_OK(WriteFileAtomically(prefix + "loss.json", ReportJson(report, 2) + "\n"));
+  return WriteFileAtomically(prefix + "loss.txt",
                              ReportText(report, shared.language == Language::kChinese));
 }
 
+// Nothing that exists is overwritten, reports included.
+Status CheckReportsAreNew(const std::string& prefix) {
+  for (const char* name : {"loss.json", "loss.txt"}) {
+    const fs::path report = prefix + name;
+    std::error_code ignored;
+    if (fs::exists(fs::symlink_status(report, ignored))) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "{} exists; move it away or choose another output, nothing is overwritten",
+                  report.string());
+    }
+  }
+  return {};
+}
+
 Result<Outcome> Run(const Shared& shared, const Job& job) {
+  const std::string beside = job.out.string() + ".";
+  HADAL_OK(CheckReportsAreNew(beside));
   HADAL_TRY(const auto converter, Converter::Start(job.in, job.out, job.convert));
   Outcome outcome;
   HADAL_TRY(outcome.report,
@@ -76,10 +92,15 @@ Result<Outcome> Run(const Shared& shared, const Job& job) {
   if (!outcome.over.empty()) return outcome;  // the converter takes back what it wrote
   HADAL_OK(converter->PatchReport(ReportJson(outcome.report)));
   const bool is_directory = fs::is_directory(converter->temporary_path());
-  if (is_directory)
-    HADAL_OK(WriteReports(shared, outcome.report, converter->temporary_path() / ""));
-  HADAL_OK(converter->Finish());
-  if (!is_directory) HADAL_OK(WriteReports(shared, outcome.report, job.out.string() + "."));
+  const std::string prefix = is_directory ? (converter->temporary_path() / "").string() : beside;
+  // The model comes last: where it is, its report is too.
+  Status written = WriteReports(shared, outcome.report, prefix);
+  if (written) written = converter->Finish();
+  if (!written) {
+    std::error_code ignored;
+    for (const char* name : {"loss.json", "loss.txt"}) fs::remove(prefix + name, ignored);
+    return tl::make_unexpected(written.error());
+  }
   return outcome;
 }
 

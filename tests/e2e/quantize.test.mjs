@@ -95,6 +95,17 @@ test('wrong data, budgets and types are refused before anything is written', asy
   assert.deepEqual(fs.readdirSync(tmp).filter((f) => f.includes('refused')), []);
 });
 
+test('a report that exists is kept, and no model appears beside it', async () => {
+  const out = at('reported.gguf');
+  fs.writeFileSync(out + '.loss.json', 'mine');
+  const r = await run(['quantize', demo, out, '--type', 'q8_0', '--positions', '100']);
+  assert.equal(r.code, 1);
+  assert.match(r.stderr, /reported\.gguf\.loss\.json exists/);
+  assert.equal(fs.readFileSync(out + '.loss.json', 'utf8'), 'mine');
+  assert.ok(!fs.existsSync(out));
+  fs.rmSync(out + '.loss.json');
+});
+
 test('stopped while it works it ends with 130 and leaves nothing', async () => {
   const before = fs.readdirSync(tmp);
   const child = spawn(binary, ['quantize', demo, at('stopped.gguf'), '--type', 'q4_k_m', '--positions', '100000'],
