@@ -48,6 +48,28 @@ struct Message {
   std::string tool_call_id = {};                 // tool only: the call whose result this is
 };
 
+// What an answer must look like, enforced token by token after the reasoning.
+struct AnswerFormat {
+  enum class Kind { kText, kJsonObject, kJsonSchema, kRegex, kGrammar };
+  Kind kind = Kind::kText;
+  std::string text = {};  // JSON text of a schema; a pattern (whole answer); GBNF
+  bool constrains() const { return kind != Kind::kText; }
+};
+
+// How much a model should think, in DeepSeek's words.
+enum class Effort { kLow, kHigh, kMax };
+
+// What may be left out of a conversation that does not fit; nothing unless asked for.
+struct Truncation {
+  enum class Mode { kNone, kMiddle, kFront };  // which whole turns go first
+  Mode mode = Mode::kNone;
+};
+// What was left out.
+struct Dropped {
+  int64_t messages = 0;
+  int64_t tokens = 0;  // of the prompt that would have been
+};
+
 // Limits that hold for every dialect; the validator names the field that breaks one.
 struct Limits {
   static constexpr int kMaxN = 8;
@@ -63,6 +85,7 @@ struct Limits {
   static constexpr int kMaxToolCallIdBytes = 256;
   static constexpr int kMaxToolTextBytes = 1 << 20;  // of all tools' texts, and of one call's
   static constexpr int kMaxToolJsonDepth = 64;       // of a schema or of arguments
+  static constexpr int kMaxFormatBytes = 1 << 20;    // of a schema, pattern or grammar
 };
 
 struct Sampling {
@@ -86,9 +109,13 @@ struct Sampling {
 struct ChatPrompt {
   std::vector<Message> messages;
   std::optional<bool> thinking = {};  // unset: the format's default
+  // Bounds the reasoning to a share of the answer's tokens; unset: no bound.
+  std::optional<Effort> effort = {};
+  std::optional<int64_t> max_thinking_tokens = {};  // bounds it in tokens; wins over effort
   std::vector<Tool> tools = {};
   ToolChoice tool_choice = {};
   bool parallel_tool_calls = true;
+  Truncation truncation = {};
 };
 struct TextPrompt {
   std::string text;
@@ -96,12 +123,17 @@ struct TextPrompt {
 struct TokenPrompt {
   std::vector<int32_t> ids;
 };
+// The model writes what stands between the two (fill in the middle).
+struct FimPrompt {
+  std::string prefix, suffix;
+};
 
 struct Request {
   std::string request_id;
   std::string model;
   std::string tenant;  // part of every prefix-cache key; "" = the default tenant
-  std::variant<ChatPrompt, TextPrompt, TokenPrompt> prompt;
+  std::variant<ChatPrompt, TextPrompt, TokenPrompt, FimPrompt> prompt;
+  AnswerFormat format = {};
   std::optional<int64_t> max_tokens;  // unset: up to the end of the context
   int n = 1;
   bool echo = false;
@@ -126,8 +158,8 @@ struct Usage {
   int64_t cached_tokens = 0;  // prompt tokens served from the prefix cache
 };
 
-// Events of one request, in order per choice: Delta* then Finished; after the last choice, Done.
-// Text is whole UTF-8: half a character is held back.
+// Events of one request, in order per choice: (Delta | ToolCallDelta)* then Finished; after the last
+// choice, Done. Text is whole UTF-8: half a character is held back.
 struct Delta {
   int choice = 0;
   std::string content;
@@ -136,16 +168,29 @@ struct Delta {
   int n_tokens = 0;                    // tokens accounted to this delta
   bool in_reasoning = false;           // of all its text and logprobs: a delta never mixes the two
 };
+// A piece of one call. A call's pieces come one after the other; the first has its id and name.
+struct ToolCallDelta {
+  int choice = 0;
+  int call = 0;           // numbered from 0 within the choice
+  bool first = false;     // of this call
+  bool last = false;      // nothing more of this call comes
+  bool complete = false;  // last: the arguments make one JSON object
+  std::string id, name;   // first
+  std::string arguments;  // the next piece of JSON text
+  int n_tokens = 0;       // tokens accounted to this delta
+};
 struct Finished {
   int choice = 0;
   FinishReason reason = FinishReason::kStop;
+  std::optional<std::string> stop = {};  // the stop string that ended the choice
 };
 struct Done {
   Usage usage;
+  std::optional<Dropped> dropped = {};  // set when Truncation left something out
 };
 struct Failed {
   Error error;
 };
-using Event = std::variant<Delta, Finished, Done, Failed>;
+using Event = std::variant<Delta, ToolCallDelta, Finished, Done, Failed>;
 
 }  // namespace hadal::api
