@@ -158,8 +158,8 @@ struct Usage {
   int64_t cached_tokens = 0;  // prompt tokens served from the prefix cache
 };
 
-// Events of one request, in order per choice: (Delta | ToolCallDelta)* then Finished; after the last
-// choice, Done. Text is whole UTF-8: half a character is held back.
+// Events of one request, in order per choice: (Delta | ToolCallDelta)* then Finished; after the
+// last choice, Done. Text is whole UTF-8: half a character is held back.
 struct Delta {
   int choice = 0;
   std::string content;

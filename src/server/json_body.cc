@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -34,12 +35,14 @@ class Builder final : public nlohmann::json_sax<Json> {
       return Refuse(fmt::format("the body has more than {} object members", limits_.max_members));
     }
     if (open_.size() == 1) top_level_key_ = name.substr(0, 64);
-    auto [slot, inserted] = open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(name));
-    if (!inserted) {
+    if (!IsNew(name)) {
       return Refuse(fmt::format("the key \"{}\" appears twice in one object; send it once",
-                                slot->first.substr(0, 64)));
+                                name.substr(0, 64)));
     }
-    member_ = &slot->second;
+    // The object is a vector of pairs; its own insertion would search it.
+    auto& members = static_cast<std::vector<Json::object_t::value_type>&>(
+        open_.back()->get_ref<Json::object_t&>());
+    member_ = &members.emplace_back(std::move(name), Json()).second;
     return true;
   }
 
@@ -67,6 +70,17 @@ class Builder final : public nlohmann::json_sax<Json> {
   }
 
  private:
+  // Small objects are searched; of larger ones the keys are kept in a set.
+  bool IsNew(const std::string& name) {
+    constexpr size_t kSearched = 16;
+    const auto& members = open_.back()->get_ref<const Json::object_t&>();
+    auto& keys = keys_.back();
+    if (members.size() < kSearched) return !open_.back()->contains(name);
+    if (keys.empty()) {
+      for (const auto& [key, value] : members) keys.insert(key);
+    }
+    return keys.insert(name).second;
+  }
   bool Refuse(std::string reason) {
     if (refusal_.empty()) refusal_ = std::move(reason);
     return false;
@@ -98,11 +112,13 @@ class Builder final : public nlohmann::json_sax<Json> {
     if (added == nullptr) return false;
     // Stays valid while it is open: its parent gets no further element before it is closed.
     open_.push_back(added);
+    keys_.emplace_back();
     return true;
   }
 
   bool Close() {
     open_.pop_back();
+    keys_.pop_back();
     if (open_.size() <= 1) top_level_key_.clear();
     return true;
   }
@@ -110,7 +126,8 @@ class Builder final : public nlohmann::json_sax<Json> {
   const JsonLimits& limits_;
   Json root_;
   std::vector<Json*> open_;
-  Json* member_ = nullptr;  // where the value of the last key goes
+  std::vector<std::unordered_set<std::string>> keys_;  // of the open ones, where they are many
+  Json* member_ = nullptr;                             // where the value of the last key goes
   size_t values_ = 0, members_ = 0;
   std::string top_level_key_;
   std::string refusal_;

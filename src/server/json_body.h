@@ -16,7 +16,7 @@
 
 namespace hadal::server {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;  // schemas keep the order of their properties
 
 struct JsonLimits {
   size_t max_depth = 64;

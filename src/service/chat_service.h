@@ -6,7 +6,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/types.h"
@@ -18,8 +21,26 @@ struct ModelCard {
   std::string name;  // what callers write into "model"
   std::string architecture;
   int64_t context = 0;
-  int64_t created = 0;  // unix seconds
-  bool chat = false;    // a chat format was resolved
+  int64_t created = 0;           // unix seconds
+  bool chat = false;             // a chat format was resolved
+  std::string chat_format = {};  // its name
+  bool tools = false;            // the chat format can call functions
+  bool thinking = false;         // the chat format has reasoning
+  bool fim = false;              // the vocabulary has fill-in-the-middle tokens
+  int64_t parameters = 0;
+  std::string weights = {};  // how they are stored: "fp8", "q4_k_m", ...
+};
+
+// What the model would be given for a request: the pieces of its prompt and their ids.
+struct PromptView {
+  struct Piece {
+    std::string text;                // of a control token: its name
+    std::optional<int32_t> control;  // a control token
+  };
+  std::vector<Piece> pieces;
+  std::vector<int32_t> ids;
+  int64_t max_tokens = 0;               // that the answer may have
+  std::optional<api::Dropped> dropped;  // by the request's truncation
 };
 
 // Plain numbers for /metrics and /health.
@@ -48,6 +69,13 @@ class ChatService {
   // api::Done or api::Failed.
   virtual Result<std::unique_ptr<Session>> Submit(const api::Request& request,
                                                   OnEvent on_event) = 0;
+  // What Submit would hand to the model; errors as Submit's.
+  virtual Result<PromptView> Render(const api::Request& request) = 0;
+  // Ids of a text that stays text. kNotFound names model, kInvalidArgument the ids.
+  virtual Result<std::vector<int32_t>> Tokenize(std::string_view model,
+                                                std::string_view text) const = 0;
+  virtual Result<std::string> Detokenize(std::string_view model,
+                                         std::span<const int32_t> ids) const = 0;
   virtual ServiceStats stats() const = 0;
   virtual double RetryAfterSeconds() const = 0;
   virtual void Drain() = 0;  // refuse new requests, let running ones finish

@@ -131,10 +131,7 @@ std::shared_ptr<LocalChatService::Stream> LocalChatService::NewStream(const api:
 
 Result<std::unique_ptr<ChatService::Session>> LocalChatService::Submit(const api::Request& request,
                                                                        OnEvent on_event) {
-  if (request.model != options_.name) {
-    return FailField(ErrorCode::kNotFound, "model", "the model {} is not served here; {} is",
-                     request.model.substr(0, api::Limits::kMaxModelNameBytes), options_.name);
-  }
+  HADAL_OK(CheckModel(request.model));
   HADAL_OK(CheckTokenIds(request));
   HADAL_TRY(Prompt prompt, BuildPrompt(request));
   HADAL_TRY(const int64_t max_tokens, MaxTokens(request, prompt));

@@ -47,6 +47,11 @@ class LocalChatService final : public ChatService, private EventSink {
   std::vector<ModelCard> models() const override;
   // Fields named: model, messages, messages[i].*, prompt, max_tokens, logit_bias, stop_token_ids.
   Result<std::unique_ptr<Session>> Submit(const api::Request& request, OnEvent on_event) override;
+  Result<PromptView> Render(const api::Request& request) override;
+  Result<std::vector<int32_t>> Tokenize(std::string_view model,
+                                        std::string_view text) const override;
+  Result<std::string> Detokenize(std::string_view model,
+                                 std::span<const int32_t> ids) const override;
   ServiceStats stats() const override;
   double RetryAfterSeconds() const override;
   void Drain() override;
@@ -55,6 +60,7 @@ class LocalChatService final : public ChatService, private EventSink {
  private:
   struct Prompt {
     std::vector<TokenId> ids;
+    std::vector<Piece> pieces = {};  // of a chat
     bool is_chat = false;
     bool starts_in_reasoning = false;
     std::string_view field;  // "messages" or "prompt"
@@ -64,6 +70,7 @@ class LocalChatService final : public ChatService, private EventSink {
 
   LocalChatService(LocalServiceOptions options, std::unique_ptr<Tokenizer> tokenizer);
 
+  Status CheckModel(std::string_view model) const;
   Result<Prompt> BuildPrompt(const api::Request& request) const;
   Result<Prompt> BuildChatPrompt(const api::ChatPrompt& chat) const;
   Result<Prompt> BuildTextPrompt(const api::TextPrompt& text) const;

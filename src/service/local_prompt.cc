@@ -43,6 +43,7 @@ Result<LocalChatService::Prompt> LocalChatService::BuildChatPrompt(
   HADAL_TRY(const RenderedPrompt rendered,
             format_->Render(chat.messages, RenderOptions{.thinking = chat.thinking}));
   return Prompt{.ids = EncodePieces(*tokenizer_, rendered.pieces),
+                .pieces = rendered.pieces,
                 .is_chat = true,
                 .starts_in_reasoning = rendered.starts_in_reasoning,
                 .field = "messages"};
@@ -67,6 +68,8 @@ Result<LocalChatService::Prompt> LocalChatService::BuildPrompt(const api::Reques
     HADAL_TRY(prompt, BuildChatPrompt(*chat));
   } else if (const auto* text = std::get_if<api::TextPrompt>(&request.prompt)) {
     HADAL_TRY(prompt, BuildTextPrompt(*text));
+  } else if (std::holds_alternative<api::FimPrompt>(request.prompt)) {
+    return FailField(ErrorCode::kInvalidArgument, "suffix", "suffix is not supported yet");
   } else {
     prompt.ids = std::get<api::TokenPrompt>(request.prompt).ids;
     for (const TokenId id : prompt.ids) HADAL_OK(CheckId(id, vocab_, "prompt"));
@@ -76,6 +79,43 @@ Result<LocalChatService::Prompt> LocalChatService::BuildPrompt(const api::Reques
                      "the prompt has no tokens; it must have at least one");
   }
   return prompt;
+}
+
+Status LocalChatService::CheckModel(std::string_view model) const {
+  if (model == options_.name) return {};
+  return FailField(ErrorCode::kNotFound, "model", "the model {} is not served here; {} is",
+                   model.substr(0, api::Limits::kMaxModelNameBytes), options_.name);
+}
+
+Result<PromptView> LocalChatService::Render(const api::Request& request) {
+  HADAL_OK(CheckModel(request.model));
+  HADAL_TRY(Prompt prompt, BuildPrompt(request));
+  PromptView view;
+  HADAL_TRY(view.max_tokens, MaxTokens(request, prompt));
+  if (prompt.pieces.empty()) view.pieces.push_back({tokenizer_->Decode(prompt.ids), std::nullopt});
+  for (const Piece& piece : prompt.pieces) {
+    if (const auto* text = std::get_if<TextPiece>(&piece)) {
+      view.pieces.push_back({text->text, std::nullopt});
+    } else {
+      const TokenId id = std::get<TokenId>(piece);
+      view.pieces.push_back({std::string(tokenizer_->BytesOf(id)), id});
+    }
+  }
+  view.ids = std::move(prompt.ids);
+  return view;
+}
+
+Result<std::vector<int32_t>> LocalChatService::Tokenize(std::string_view model,
+                                                        std::string_view text) const {
+  HADAL_OK(CheckModel(model));
+  return tokenizer_->Encode(text, Tokenizer::Special::kAsText);
+}
+
+Result<std::string> LocalChatService::Detokenize(std::string_view model,
+                                                 std::span<const int32_t> ids) const {
+  HADAL_OK(CheckModel(model));
+  for (const int32_t id : ids) HADAL_OK(CheckId(id, vocab_, "ids"));
+  return tokenizer_->Decode(ids);
 }
 
 Status LocalChatService::CheckTokenIds(const api::Request& request) const {

@@ -3,42 +3,25 @@
 #include <algorithm>
 #include <utility>
 
-#include "net/sse.h"
 #include "server/http/error_response.h"
-#include "server/http/request_id.h"
+#include "server/http/openai_response.h"
 
 namespace hadal::server {
-namespace {
-
-ResponseHead HeadOf(const OpenAiRequest& request) {
-  return {.id = (request.route == OpenAiRoute::kChat ? "chatcmpl-" : "cmpl-") + NewUuid(),
-          .created = UnixSeconds(),
-          .model = request.request.model,
-          .fingerprint = SystemFingerprint(),
-          .route = request.route,
-          .logprobs = request.request.sampling.logprobs};
-}
-
-}  // namespace
-
 Completion::Completion(const CompletionContext& context, std::shared_ptr<ResponseWriter> writer,
-                       AccessRecord record, TimePoint arrival)
+                       AccessRecord record, Dialect dialect, TimePoint arrival)
     : context_(context),
+      dialect_(dialect),
       arrival_(arrival),
       request_id_(record.request_id),
       writer_(std::move(writer)),
       record_(std::move(record)),
       last_progress_(arrival) {}
 
-void Completion::Begin(const OpenAiRequest& request) {
+void Completion::Begin(const std::string& model, std::unique_ptr<AnswerWriter> answer) {
   std::lock_guard lock(mutex_);
-  record_.model = request.request.model;
-  record_.stream = request.stream;
-  if (request.stream) {
-    stream_.emplace(HeadOf(request), request.include_usage);
-  } else {
-    whole_.emplace(HeadOf(request));
-  }
+  record_.model = model;
+  record_.stream = answer->streams();
+  answer_ = std::move(answer);
 }
 
 void Completion::Attach(std::unique_ptr<ChatService::Session> session) {
@@ -46,8 +29,24 @@ void Completion::Attach(std::unique_ptr<ChatService::Session> session) {
   record_.prompt_tokens = session->prompt_tokens();
   session_ = std::move(session);
   if (ended_) return Retire();
-  // At once, so that comments can keep the connection alive while the prompt is read.
-  if (stream_) StartStream();
+  attached_ = true;
+  if (answer_->streams()) {
+    // At once, so that comments can keep the connection alive while the prompt is read.
+    StartStream();
+    backlog_ += answer_->Begin(record_.prompt_tokens);
+    FlushBacklog();
+  }
+  for (api::Event& event : std::exchange(early_, {})) {
+    if (!ended_) Take(std::move(event));
+  }
+}
+
+void Completion::Answer(std::string body) {
+  std::lock_guard lock(mutex_);
+  if (ended_) return;
+  Record(200);
+  writer_->Send(200, BaseHeaders(request_id_, "application/json"), std::move(body));
+  Close();
 }
 
 void Completion::Fail(const Error& error, double retry_after_seconds) {
@@ -67,7 +66,7 @@ void Completion::SetInputHash(std::string sha256_hex) {
 
 void Completion::StartStream() {
   if (std::exchange(stream_started_, true)) return;
-  Headers headers = BaseHeaders(request_id_, "text/event-stream; charset=utf-8");
+  Headers headers = BaseHeaders(request_id_, answer_->content_type());
   headers.Add("Cache-Control", "no-store");
   headers.Add("X-Accel-Buffering", "no");  // reverse proxies must not collect events
   writer_->StartStream(200, headers);
@@ -86,23 +85,18 @@ bool Completion::FlushBacklog() {
   return backlog_.empty();
 }
 
-void Completion::WriteEvent(std::string_view data) {
-  backlog_ += SseEvent(data);
-  FlushBacklog();
-}
-
-void Completion::Measure(const api::Delta& delta) {
-  if (delta.n_tokens <= 0) return;
-  record_.completion_tokens += delta.n_tokens;  // for an answer that never comes to its Done
+void Completion::Measure(int choice, int n_tokens) {
+  if (n_tokens <= 0) return;
+  record_.completion_tokens += n_tokens;  // for an answer that never comes to its Done
   const TimePoint now = Now();
   if (last_token_.empty()) {
     record_.time_to_first_token_seconds = Seconds(now - arrival_);
     context_.metrics.ObserveTimeToFirstToken(record_.time_to_first_token_seconds);
   }
-  const auto [last, first_of_choice] = last_token_.try_emplace(delta.choice, now);
+  const auto [last, first_of_choice] = last_token_.try_emplace(choice, now);
   if (!first_of_choice) {
-    const double per_token = Seconds(now - last->second) / delta.n_tokens;
-    for (int i = 0; i < delta.n_tokens; ++i) context_.metrics.ObserveInterTokenLatency(per_token);
+    const double per_token = Seconds(now - last->second) / n_tokens;
+    for (int i = 0; i < n_tokens; ++i) context_.metrics.ObserveInterTokenLatency(per_token);
     last->second = now;
   }
 }
@@ -110,11 +104,21 @@ void Completion::Measure(const api::Delta& delta) {
 void Completion::OnEvent(api::Event event) {
   std::lock_guard lock(mutex_);
   if (ended_ || finish_after_backlog_) return;
+  // A failure before anything else still has its status, so it need not wait.
+  const bool first_failed = early_.empty() && std::holds_alternative<api::Failed>(event);
+  if (attached_ || first_failed) return Take(std::move(event));
+  early_.push_back(std::move(event));
+}
+
+void Completion::Take(api::Event event) {
   if (const auto* failed = std::get_if<api::Failed>(&event)) {
     record_.finish = FinishName(api::FinishReason::kError);
     return EndWithError(failed->error, 1);
   }
-  if (const auto* delta = std::get_if<api::Delta>(&event)) Measure(*delta);
+  if (const auto* delta = std::get_if<api::Delta>(&event)) Measure(delta->choice, delta->n_tokens);
+  if (const auto* call = std::get_if<api::ToolCallDelta>(&event)) {
+    Measure(call->choice, call->n_tokens);
+  }
   if (const auto* finished = std::get_if<api::Finished>(&event)) {
     record_.finish = FinishName(finished->reason);
   }
@@ -125,9 +129,9 @@ void Completion::OnEvent(api::Event event) {
     record_.cached_tokens = done->usage.cached_tokens;
   }
   const bool is_done = done != nullptr;
-  if (stream_) {
-    StartStream();
-    for (const std::string& payload : stream_->On(event)) WriteEvent(payload);
+  if (answer_->streams()) {
+    backlog_ += answer_->On(std::move(event));
+    FlushBacklog();
     if (is_done) {
       finish_after_backlog_ = true;
       if (backlog_.empty()) End(200);
@@ -136,10 +140,10 @@ void Completion::OnEvent(api::Event event) {
     }
     return;
   }
-  whole_->On(std::move(event));
+  answer_->On(std::move(event));
   if (is_done) {
     Record(200);
-    writer_->Send(200, BaseHeaders(request_id_, "application/json"), whole_->Body());
+    writer_->Send(200, BaseHeaders(request_id_, answer_->content_type()), answer_->Body());
     Close();
   }
 }
@@ -150,12 +154,12 @@ void Completion::EndWithError(const Error& error, double retry_after_seconds) {
   if (has_run) record_.finish = FinishName(api::FinishReason::kError);
   const int status = InfoOf(error.code).http;
   if (stream_started_) {
-    backlog_ += SseEvent(ErrorJson(error));
+    backlog_ += answer_->On(api::Failed{error});
     cut_ = !FlushBacklog();
     return End(status);
   }
   Record(status);
-  SendError(*writer_, request_id_, error, {}, retry_after_seconds);
+  SendError(*writer_, dialect_, request_id_, error, {}, retry_after_seconds);
   Close();
 }
 
@@ -180,7 +184,7 @@ void Completion::OnClientGone() {
 
 void Completion::Tick(TimePoint now) {
   std::lock_guard lock(mutex_);
-  if (ended_ || !stream_) return;
+  if (ended_ || answer_ == nullptr || !answer_->streams()) return;
   // While the service still reads a long prompt; a failure after this is an event.
   if (!stream_started_ && now - last_progress_ >= context_.policy.keep_alive) StartStream();
   if (!stream_started_) return;
@@ -190,7 +194,8 @@ void Completion::Tick(TimePoint now) {
   }
   if (finish_after_backlog_) return End(200);
   if (now - last_progress_ < context_.policy.keep_alive) return;
-  if (writer_->Write(": keep-alive\n\n")) last_progress_ = now;
+  const std::string alive = answer_->KeepAlive();
+  if (!alive.empty() && writer_->Write(alive)) last_progress_ = now;
 }
 
 // Before the last byte leaves, so that a client that has its answer finds it counted. A stream that

@@ -1,5 +1,6 @@
 // Owns: one completion request from its arrival to its last byte: the response writer, the
-// service's session, the dialect's writer, the clock of its latencies and its access record.
+// service's session, the dialect's writer, the clock of its latencies and its access record. Knows
+// no dialect.
 //
 // Events come on a thread of the service, OnClientGone on a server thread, Tick on the front end's
 // timer: a mutex puts them in order. The service's session is never destroyed here, because its
@@ -11,14 +12,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "net/response_writer.h"
 #include "observability/access_log.h"
 #include "observability/metrics.h"
-#include "server/http/openai_response.h"
+#include "server/http/dialect.h"
 #include "service/chat_service.h"
 
 namespace hadal::server {
@@ -40,17 +41,19 @@ struct CompletionContext {
 class Completion {
  public:
   Completion(const CompletionContext& context, std::shared_ptr<ResponseWriter> writer,
-             AccessRecord record, TimePoint arrival);
+             AccessRecord record, Dialect dialect, TimePoint arrival);
 
   // Once the request is valid, before it is submitted. A stream that stays silent from here on for
   // StreamPolicy::keep_alive gets its 200 and comments.
-  void Begin(const OpenAiRequest& request);
-  // The outcome of ChatService::Submit. Events may have come, and ended, before.
+  void Begin(const std::string& model, std::unique_ptr<AnswerWriter> answer);
+  // The outcome of ChatService::Submit. Events may have come before; they are written from here on.
   void Attach(std::unique_ptr<ChatService::Session> session);
   // Ends the request with an error; status and headers if nothing was sent yet, else an event.
   void Fail(const Error& error, double retry_after_seconds = 1);
 
   void OnEvent(api::Event event);
+  // The whole answer of a call that has no events.
+  void Answer(std::string body);
   void OnClientGone();
   void Tick(TimePoint now);
 
@@ -61,9 +64,9 @@ class Completion {
 
  private:
   void StartStream();
-  void WriteEvent(std::string_view data);
+  void Take(api::Event event);
   bool FlushBacklog();
-  void Measure(const api::Delta& delta);
+  void Measure(int choice, int n_tokens);
   void EndWithError(const Error& error, double retry_after_seconds);
   void EndStalled();
   void Record(int status);
@@ -72,14 +75,16 @@ class Completion {
   void Retire();
 
   const CompletionContext& context_;
+  const Dialect dialect_;
   const TimePoint arrival_;
   const std::string request_id_;
   mutable std::mutex mutex_;  // guards all below
   std::shared_ptr<ResponseWriter> writer_;
   std::unique_ptr<ChatService::Session> session_;
   AccessRecord record_;
-  std::optional<StreamWriter> stream_;
-  std::optional<ResponseCollector> whole_;
+  std::unique_ptr<AnswerWriter> answer_;
+  std::vector<api::Event> early_;  // came before Attach
+  bool attached_ = false;
   bool stream_started_ = false;
   bool ended_ = false;
   bool cut_ = false;     // the client must see that the answer is not whole

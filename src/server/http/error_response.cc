@@ -16,8 +16,8 @@ Headers BaseHeaders(std::string_view request_id, std::string_view content_type) 
   return headers;
 }
 
-void SendError(ResponseWriter& writer, std::string_view request_id, const Error& error,
-               std::string_view allow, double retry_after_seconds) {
+void SendError(ResponseWriter& writer, Dialect dialect, std::string_view request_id,
+               const Error& error, std::string_view allow, double retry_after_seconds) {
   const int status = InfoOf(error.code).http;
   Headers headers = BaseHeaders(request_id, "application/json");
   if (status == 401) headers.Add("WWW-Authenticate", "Bearer");
@@ -26,7 +26,7 @@ void SendError(ResponseWriter& writer, std::string_view request_id, const Error&
     const double seconds = std::clamp(std::ceil(retry_after_seconds), 1.0, 3600.0);
     headers.Add("Retry-After", fmt::format("{:.0f}", seconds));
   }
-  writer.Send(status, headers, ErrorJson(error));
+  writer.Send(status, headers, ErrorBody(dialect, error));
 }
 
 std::string SystemFingerprint() { return fmt::format("hadal-{}-{}", Version(), Commit()); }

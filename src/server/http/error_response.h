@@ -7,14 +7,15 @@
 #include "base/error.h"
 #include "net/http_types.h"
 #include "net/response_writer.h"
+#include "server/http/dialect.h"
 
 namespace hadal::server {
 
 Headers BaseHeaders(std::string_view request_id, std::string_view content_type);
-// OpenAI-shaped; adds WWW-Authenticate to 401, Allow (when given) to 405, Retry-After to 429 and
-// 503.
-void SendError(ResponseWriter& writer, std::string_view request_id, const Error& error,
-               std::string_view allow = {}, double retry_after_seconds = 1);
+// In the dialect's shape; adds WWW-Authenticate to 401, Allow (when given) to 405, Retry-After to
+// 429 and 503.
+void SendError(ResponseWriter& writer, Dialect dialect, std::string_view request_id,
+               const Error& error, std::string_view allow = {}, double retry_after_seconds = 1);
 // Changes with the build, and so with anything that could change an answer for a given seed.
 std::string SystemFingerprint();
 

@@ -97,6 +97,14 @@ class HttpFront::Impl {
     AccessRecord record;
     TimePoint arrival;
     std::string tenant;
+    Dialect dialect = Dialect::kOpenAi;
+    const Route* route = nullptr;
+  };
+  struct Work {  // one request for the workers
+    RequestPtr request;
+    const Route* route = nullptr;
+    std::string tenant;
+    std::shared_ptr<Completion> completion;
   };
 
   Status ReadModels();
@@ -106,13 +114,11 @@ class HttpFront::Impl {
   void Reply(Call& call, int status, std::string_view content_type, std::string body);
   void Refuse(Call& call, const Error& error, std::string_view allow = {});
   void Log(Call& call, int status);
-  void AnswerModel(Call& call, std::string_view name);
   std::string MetricsPage() const;
-  void QueueCompletion(Call call, OpenAiRoute route);
-  void RunCompletion(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
-                     const std::shared_ptr<Completion>& completion);
-  Status Submit(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
-                const std::shared_ptr<Completion>& completion);
+  void QueueWork(Call call);
+  void DoWork(const Work& work);
+  Status CallService(const Work& work);
+  Status Submit(const Work& work);
   Status SetDeadline(TimePoint arrival, api::Request& request) const;
 
   HttpFrontOptions options_;
@@ -121,7 +127,7 @@ class HttpFront::Impl {
   AccessLog* const access_log_;
   CompletionTimer timer_;
   const CompletionContext context_;
-  OpenAiRules rules_;
+  RequestRules rules_;
   std::atomic<bool> draining_{false};
   std::atomic<int> parsing_{0};  // completions queued or being parsed
 
@@ -131,7 +137,10 @@ class HttpFront::Impl {
 
 Status HttpFront::Impl::ReadModels() {
   rules_.refuse_unknown_fields = options_.refuse_unknown_fields;
-  for (const ModelCard& card : service_.models()) rules_.models.emplace(card.name, card.name);
+  for (const ModelCard& card : service_.models()) {
+    rules_.models.emplace(card.name, card.name);
+    rules_.context = card.context;
+  }
   for (const auto& [alias, name] : options_.model_aliases) {
     if (!rules_.models.contains(name)) {
       return FailField(ErrorCode::kBadConfig, "models.aliases",
@@ -159,7 +168,7 @@ Status HttpFront::Impl::Start() {
 }
 
 // What the HTTP server refuses before a request exists.
-std::string HttpFront::Impl::OnRefusal(const Error& error, std::string_view) {
+std::string HttpFront::Impl::OnRefusal(const Error& error, std::string_view path) {
   const int status = InfoOf(error.code).http;
   metrics_.CountRequest("(refused)", status);
   if (access_log_ != nullptr) {
@@ -169,13 +178,13 @@ std::string HttpFront::Impl::OnRefusal(const Error& error, std::string_view) {
     record.error_code = ErrorCodeOf(error);
     access_log_->Write(record);
   }
-  return ErrorJson(error);
+  return ErrorBody(MatchRoute("", path).dialect, error);
 }
 
 void HttpFront::Impl::OnRequest(RequestPtr request, WriterPtr writer) {
   const TimePoint arrival = Now();
   const RouteMatch match = MatchRoute(request->method, request->path);
-  Call call{request, std::move(writer), {}, arrival, {}};
+  Call call{request, std::move(writer), {}, arrival, {}, match.dialect, match.route};
   call.record.request_id = RequestIdOf(*request);
   call.record.method = request->method;
   call.record.client = request->remote_address;
@@ -220,14 +229,14 @@ void HttpFront::Impl::Answer(Call call, const RouteMatch& match) {
       return Reply(call, 200, kJson, VersionBody());
     case Endpoint::kMetrics:
       return Reply(call, 200, Metrics::ContentType(), MetricsPage());
-    case Endpoint::kModels:
-      return Reply(call, 200, kJson, ModelsBody(service_.models()));
-    case Endpoint::kModel:
-      return AnswerModel(call, match.name);
-    case Endpoint::kChatCompletions:
-      return QueueCompletion(std::move(call), OpenAiRoute::kChat);
-    case Endpoint::kCompletions:
-      return QueueCompletion(std::move(call), OpenAiRoute::kText);
+    case Endpoint::kRead: {
+      auto body = match.route->read(match.name, {rules_, service_, call.tenant});
+      if (!body) return Refuse(call, body.error());
+      return Reply(call, 200, kJson, std::move(*body));
+    }
+    case Endpoint::kCall:
+    case Endpoint::kCompletion:
+      return QueueWork(std::move(call));
   }
 }
 
@@ -240,16 +249,6 @@ std::string HttpFront::Impl::MetricsPage() const {
   return metrics_.Text(readings);
 }
 
-void HttpFront::Impl::AnswerModel(Call& call, std::string_view name) {
-  const auto served = rules_.models.find(name);
-  for (const ModelCard& card : service_.models()) {
-    if (served != rules_.models.end() && card.name == served->second) {
-      return Reply(call, 200, kJson, ModelBody(card));
-    }
-  }
-  Refuse(call, {ErrorCode::kNotFound, "this model is not served here; see /v1/models", "model"});
-}
-
 void HttpFront::Impl::Reply(Call& call, int status, std::string_view content_type,
                             std::string body) {
   Log(call, status);
@@ -259,7 +258,7 @@ void HttpFront::Impl::Reply(Call& call, int status, std::string_view content_typ
 void HttpFront::Impl::Refuse(Call& call, const Error& error, std::string_view allow) {
   call.record.error_code = ErrorCodeOf(error);
   Log(call, InfoOf(error.code).http);
-  SendError(*call.writer, call.record.request_id, error, allow);
+  SendError(*call.writer, call.dialect, call.record.request_id, error, allow);
 }
 
 void HttpFront::Impl::Log(Call& call, int status) {
@@ -269,52 +268,64 @@ void HttpFront::Impl::Log(Call& call, int status) {
   if (access_log_ != nullptr) access_log_->Write(call.record);
 }
 
-void HttpFront::Impl::QueueCompletion(Call call, OpenAiRoute route) {
+void HttpFront::Impl::QueueWork(Call call) {
   if (draining_) {
     return Refuse(call, {ErrorCode::kUnavailable, "the server is draining; try another one", {}});
   }
   if (auto status = CheckContentType(*call.request); !status) return Refuse(call, status.error());
-  auto completion =
-      std::make_shared<Completion>(context_, call.writer, std::move(call.record), call.arrival);
-  timer_.Watch(completion);
-  call.writer->OnClose([completion] { completion->OnClientGone(); });
+  auto work = std::make_shared<Work>();
+  work->request = std::move(call.request);
+  work->route = call.route;
+  work->tenant = std::move(call.tenant);
+  work->completion = std::make_shared<Completion>(context_, call.writer, std::move(call.record),
+                                                  work->route->dialect, call.arrival);
+  timer_.Watch(work->completion);
+  call.writer->OnClose([completion = work->completion] { completion->OnClientGone(); });
   ++parsing_;
-  const bool queued = workers_->Push([this, completion, route, request = std::move(call.request),
-                                      tenant = std::move(call.tenant)] {
-    RunCompletion(*request, tenant, route, completion);
+  const bool queued = workers_->Push([this, work] {
+    DoWork(*work);
     --parsing_;
   });
   if (queued) return;
   --parsing_;
-  completion->Fail({ErrorCode::kQueueFull, "too many requests wait to be read", {}},
-                   service_.RetryAfterSeconds());
+  work->completion->Fail({ErrorCode::kQueueFull, "too many requests wait to be read", {}},
+                         service_.RetryAfterSeconds());
 }
 
-void HttpFront::Impl::RunCompletion(const HttpRequest& request, const std::string& tenant,
-                                    OpenAiRoute route,
-                                    const std::shared_ptr<Completion>& completion) {
-  if (completion->ended()) return;  // the client left while it waited
-  completion->SetInputHash(Sha256Hex(request.body));
+void HttpFront::Impl::DoWork(const Work& work) {
+  if (work.completion->ended()) return;  // the client left while it waited
+  work.completion->SetInputHash(Sha256Hex(work.request->body));
   try {
-    auto status = Submit(request, tenant, route, completion);
-    if (!status) completion->Fail(status.error(), service_.RetryAfterSeconds());
+    auto status = work.route->call != nullptr ? CallService(work) : Submit(work);
+    if (!status) work.completion->Fail(status.error(), service_.RetryAfterSeconds());
   } catch (const std::exception& e) {  // std::bad_alloc: this request ends, the server does not
-    completion->Fail(
+    work.completion->Fail(
         {ErrorCode::kOutOfMemory, fmt::format("no memory for this request: {}", e.what()), {}});
   }
 }
 
-Status HttpFront::Impl::Submit(const HttpRequest& request, const std::string& tenant,
-                               OpenAiRoute route, const std::shared_ptr<Completion>& completion) {
-  HADAL_TRY(Json body, ParseJsonObject(request.body, options_.json));
-  HADAL_TRY(OpenAiRequest parsed, ParseOpenAiRequest(route, std::move(body), rules_));
+Status HttpFront::Impl::CallService(const Work& work) {
+  HADAL_TRY(Json body, ParseJsonObject(work.request->body, options_.json));
+  HADAL_TRY(std::string answer, work.route->call(std::move(body), {rules_, service_, work.tenant}));
+  work.completion->Answer(std::move(answer));
+  return {};
+}
+
+Status HttpFront::Impl::Submit(const Work& work) {
+  const std::shared_ptr<Completion>& completion = work.completion;
+  HADAL_TRY(Json body, ParseJsonObject(work.request->body, options_.json));
+  HADAL_TRY(ParsedRequest parsed, work.route->parse(std::move(body), rules_));
   parsed.request.request_id = completion->request_id();
-  parsed.request.tenant = tenant;
-  completion->Begin(parsed);
+  parsed.request.tenant = work.tenant;
+  completion->Begin(parsed.request.model, std::move(parsed.writer));
   HADAL_OK(SetDeadline(completion->arrival(), parsed.request));
   auto session = service_.Submit(
       parsed.request, [completion](api::Event event) { completion->OnEvent(std::move(event)); });
-  if (!session) return tl::make_unexpected(InFieldsOf(parsed, std::move(session).error()));
+  if (!session) {
+    Error error = std::move(session).error();
+    if (parsed.in_client_words) error = parsed.in_client_words(std::move(error));
+    return tl::make_unexpected(std::move(error));
+  }
   completion->Attach(std::move(*session));
   return {};
 }

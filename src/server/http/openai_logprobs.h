@@ -2,16 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "api/types.h"
+#include "server/json_body.h"
 
 namespace hadal::server {
 
-using OrderedJson = nlohmann::ordered_json;  // members in the order of the documentation
+using OrderedJson = Json;  // members in the order of the documentation
 
 // Chat: [{"token","logprob","bytes","top_logprobs":[...]}, ...]. `token` shows half a character as
 // U+FFFD; `bytes` is exact.

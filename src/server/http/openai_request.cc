@@ -17,13 +17,7 @@ Status ReadModel(Json& value, const std::string& field, OpenAiDraft& draft) {
     return Invalid(field, Json(name),
                    fmt::format("a name of 1 to {} bytes", Limits::kMaxModelNameBytes));
   }
-  const auto served = draft.rules.models.find(name);
-  if (served == draft.rules.models.end()) {
-    return FailField(ErrorCode::kNotFound, field,
-                     "the model {} is not served here; GET /v1/models lists what is",
-                     Json(name).dump(-1, ' ', false, Json::error_handler_t::replace));
-  }
-  draft.out.request.model = served->second;
+  HADAL_TRY(draft.out.request.model, ServedModel(name, draft.rules));
   return {};
 }
 
@@ -187,7 +181,7 @@ Status CheckLengths(OpenAiDraft& draft) {
                      "max_tokens is {} and max_completion_tokens is {}; send one of them",
                      *draft.max_tokens, *draft.max_completion_tokens);
   }
-  if (draft.max_completion_tokens) draft.out.max_tokens_field = "max_completion_tokens";
+  if (draft.max_completion_tokens) draft.out.names.max_tokens = "max_completion_tokens";
   request.max_tokens = draft.max_completion_tokens ? draft.max_completion_tokens : draft.max_tokens;
   if (draft.best_of && *draft.best_of != request.n) {
     return FailField(ErrorCode::kInvalidArgument, "best_of",
@@ -217,16 +211,16 @@ Status CheckTogether(OpenAiDraft& draft) {
     // `thinking` is the model's own switch and wins over OpenAI's effort.
     std::get<api::ChatPrompt>(draft.out.request.prompt).thinking =
         draft.thinking ? draft.thinking : draft.effort_thinking;
-    if (!draft.thinking && draft.effort_thinking) draft.out.thinking_field = "reasoning_effort";
+    if (!draft.thinking && draft.effort_thinking) draft.out.names.thinking = "reasoning_effort";
   }
   return {};
 }
 
 }  // namespace
 
-Error InFieldsOf(const OpenAiRequest& request, Error error) {
-  if (error.field == "thinking") error.field = request.thinking_field;
-  if (error.field == "max_tokens") error.field = request.max_tokens_field;
+Error InFieldsOf(const OpenAiNames& names, Error error) {
+  if (error.field == "thinking") error.field = names.thinking;
+  if (error.field == "max_tokens") error.field = names.max_tokens;
   return error;
 }
 

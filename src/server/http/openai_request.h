@@ -6,18 +6,18 @@
 // A field is honoured, or refused as not supported yet (unless it has the value that asks for
 // nothing), or on the short list of fields that change nothing here, or unknown: ignored or refused
 // by `refuse_unknown_fields`. null means the same as leaving an optional field out; what is left
-// out has the value of OpenAiRules::defaults, which are the model's own, else that of
+// out has the value of RequestRules::defaults, which are the model's own, else that of
 // api::Sampling. Thread rule: pure functions.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "api/types.h"
 #include "base/error.h"
+#include "server/http/dialect.h"
 #include "server/json_body.h"
 
 namespace hadal::server {
@@ -35,10 +35,12 @@ struct SamplingDefaults {
 // kBadConfig: a value that no request could send; the field is the key.
 Result<api::Sampling> SamplingOf(const SamplingDefaults& defaults);
 
-struct OpenAiRules {
-  std::map<std::string, std::string, std::less<>> models;  // name or alias -> served name
-  bool refuse_unknown_fields = false;
-  api::Sampling defaults = {};  // SamplingOf
+using OpenAiRules = RequestRules;
+
+// The fields that the client used where two mean the same.
+struct OpenAiNames {
+  std::string_view thinking = "thinking";
+  std::string_view max_tokens = "max_tokens";
 };
 
 struct OpenAiRequest {
@@ -46,12 +48,10 @@ struct OpenAiRequest {
   OpenAiRoute route = OpenAiRoute::kChat;
   bool stream = false;
   bool include_usage = false;
-  // The field that the client used where two mean the same.
-  std::string_view thinking_field = "thinking";
-  std::string_view max_tokens_field = "max_tokens";
+  OpenAiNames names;
 };
 // `error` of the service with its field as the client wrote it.
-Error InFieldsOf(const OpenAiRequest& request, Error error);
+Error InFieldsOf(const OpenAiNames& names, Error error);
 
 // `body` is an object (ParseJsonObject); its strings are moved out. kInvalidArgument, or kNotFound
 // with field "model".

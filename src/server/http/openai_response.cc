@@ -23,6 +23,17 @@ OrderedJson ChatLogprobsObject(std::span<const api::TokenLogprob> content,
   return out;
 }
 
+OrderedJson CallsJson(std::span<const api::ToolCall> calls) {
+  OrderedJson out = OrderedJson::array();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    out.push_back({{"index", i},
+                   {"id", calls[i].id},
+                   {"type", "function"},
+                   {"function", {{"name", calls[i].name}, {"arguments", calls[i].arguments}}}});
+  }
+  return out;
+}
+
 void Append(std::vector<api::TokenLogprob>& to, std::vector<api::TokenLogprob>& from) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
@@ -72,6 +83,10 @@ OrderedJson UsageJson(const api::Usage& u) {
           {"prompt_cache_miss_tokens", u.prompt_tokens - u.cached_tokens},
           {"prompt_tokens_details", {{"cached_tokens", u.cached_tokens}}},
           {"completion_tokens_details", {{"reasoning_tokens", u.reasoning_tokens}}}};
+}
+
+OrderedJson DroppedJson(const api::Dropped& dropped) {
+  return {{"dropped_messages", dropped.messages}, {"dropped_tokens", dropped.tokens}};
 }
 
 std::string_view ErrorCodeOf(const Error& error) {
@@ -142,6 +157,24 @@ OrderedJson StreamWriter::ChatChoice(const api::Delta& delta) const {
   return choice;
 }
 
+// The first piece names the call, as OpenAI's and DeepSeek's streams do.
+OrderedJson StreamWriter::CallChunk(const api::ToolCallDelta& delta) const {
+  OrderedJson call = {{"index", delta.call}};
+  if (delta.first) {
+    call["id"] = delta.id;
+    call["type"] = "function";
+    call["function"] = {{"name", delta.name}, {"arguments", delta.arguments}};
+  } else {
+    call["function"] = {{"arguments", delta.arguments}};
+  }
+  OrderedJson choices = OrderedJson::array();
+  choices.push_back({{"index", delta.choice},
+                     {"delta", {{"tool_calls", OrderedJson::array({std::move(call)})}}},
+                     {"logprobs", nullptr},
+                     {"finish_reason", nullptr}});
+  return Chunk(std::move(choices));
+}
+
 OrderedJson StreamWriter::TextChoice(const api::Delta& delta) {
   OrderedJson choice = {{"index", delta.choice}, {"text", delta.content}, {"logprobs", nullptr}};
   int64_t& characters = choices_[delta.choice].characters;
@@ -165,6 +198,11 @@ std::vector<std::string> StreamWriter::On(const api::Event& event) {
                    choices.push_back(chat ? ChatChoice(delta) : TextChoice(delta));
                    out.push_back(ToLine(Chunk(std::move(choices))));
                  },
+                 [&](const api::ToolCallDelta& call) {
+                   AddRole(call.choice, out);
+                   if (call.first || !call.arguments.empty())
+                     out.push_back(ToLine(CallChunk(call)));
+                 },
                  [&](const api::Finished& finished) {
                    AddRole(finished.choice, out);
                    OrderedJson choice = {{"index", finished.choice}};
@@ -180,9 +218,10 @@ std::vector<std::string> StreamWriter::On(const api::Event& event) {
                    out.push_back(ToLine(Chunk(std::move(choices))));
                  },
                  [&](const api::Done& done) {
-                   if (include_usage_) {
+                   if (include_usage_ || done.dropped) {
                      OrderedJson chunk = Chunk(OrderedJson::array());
-                     chunk["usage"] = UsageJson(done.usage);
+                     if (include_usage_) chunk["usage"] = UsageJson(done.usage);
+                     if (done.dropped) chunk["truncation"] = DroppedJson(*done.dropped);
                      out.push_back(ToLine(chunk));
                    }
                    out.push_back("[DONE]");
@@ -204,8 +243,16 @@ void ResponseCollector::On(api::Event event) {
             Append(delta.in_reasoning ? choice.reasoning_logprobs : choice.content_logprobs,
                    delta.logprobs);
           },
+          [&](api::ToolCallDelta& delta) {
+            auto& calls = choices_[delta.choice].calls;
+            if (delta.first) calls.push_back({std::move(delta.id), std::move(delta.name), ""});
+            if (!calls.empty()) calls.back().arguments += delta.arguments;
+          },
           [&](api::Finished& finished) { choices_[finished.choice].reason = finished.reason; },
-          [&](api::Done& done) { usage_ = done.usage; },
+          [&](api::Done& done) {
+            usage_ = done.usage;
+            dropped_ = done.dropped;
+          },
           [&](api::Failed& failed) { failure_ = std::move(failed.error); },
       },
       event);
@@ -214,6 +261,7 @@ void ResponseCollector::On(api::Event event) {
 OrderedJson ResponseCollector::ChatChoice(int index, const Choice& c) const {
   OrderedJson message = {{"role", "assistant"}, {"content", c.content}};
   if (!c.reasoning.empty()) message["reasoning_content"] = c.reasoning;
+  if (!c.calls.empty()) message["tool_calls"] = CallsJson(c.calls);
   OrderedJson out = {{"index", index}, {"message", std::move(message)}, {"logprobs", nullptr}};
   if (head_.logprobs) {
     out["logprobs"] = ChatLogprobsObject(c.content_logprobs, c.reasoning_logprobs);
@@ -235,13 +283,15 @@ std::string ResponseCollector::Body() const {
   for (const auto& [index, choice] : choices_) {
     choices.push_back(chat ? ChatChoice(index, choice) : TextChoice(index, choice));
   }
-  return ToLine({{"id", head_.id},
-                 {"object", chat ? "chat.completion" : "text_completion"},
-                 {"created", head_.created},
-                 {"model", head_.model},
-                 {"system_fingerprint", head_.fingerprint},
-                 {"choices", std::move(choices)},
-                 {"usage", UsageJson(usage_.value_or(api::Usage{}))}});
+  OrderedJson body = {{"id", head_.id},
+                      {"object", chat ? "chat.completion" : "text_completion"},
+                      {"created", head_.created},
+                      {"model", head_.model},
+                      {"system_fingerprint", head_.fingerprint},
+                      {"choices", std::move(choices)},
+                      {"usage", UsageJson(usage_.value_or(api::Usage{}))}};
+  if (dropped_) body["truncation"] = DroppedJson(*dropped_);
+  return ToLine(body);
 }
 
 }  // namespace hadal::server

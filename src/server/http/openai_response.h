@@ -47,6 +47,7 @@ class StreamWriter {
   OrderedJson Chunk(OrderedJson choices) const;
   OrderedJson ChatChoice(const api::Delta& delta) const;
   OrderedJson TextChoice(const api::Delta& delta);
+  OrderedJson CallChunk(const api::ToolCallDelta& delta) const;
   void AddRole(int choice, std::vector<std::string>& out);
 
   const ResponseHead head_;
@@ -66,6 +67,7 @@ class ResponseCollector {
  private:
   struct Choice {
     std::string content, reasoning;
+    std::vector<api::ToolCall> calls;
     std::vector<api::TokenLogprob> content_logprobs, reasoning_logprobs;
     api::FinishReason reason = api::FinishReason::kStop;
   };
@@ -75,10 +77,12 @@ class ResponseCollector {
   const ResponseHead head_;
   std::map<int, Choice> choices_;
   std::optional<api::Usage> usage_;
+  std::optional<api::Dropped> dropped_;
   std::optional<Error> failure_;
 };
 
 OrderedJson UsageJson(const api::Usage& usage);
+OrderedJson DroppedJson(const api::Dropped& dropped);
 std::string_view FinishName(api::FinishReason reason);
 std::string ModelsBody(std::span<const ModelCard> models);
 std::string ModelBody(const ModelCard& model);

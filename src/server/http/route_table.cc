@@ -2,18 +2,53 @@
 
 #include <array>
 
+#include "server/http/calls.h"
+#include "server/http/openai_dialect.h"
+
 namespace hadal::server {
 namespace {
 
-constexpr std::array kRoutes = {
-    Route{"GET", "/health", false, Endpoint::kHealth},
-    Route{"GET", "/ready", false, Endpoint::kReady},
-    Route{"GET", "/version", true, Endpoint::kVersion},
-    Route{"GET", "/metrics", true, Endpoint::kMetrics},
-    Route{"GET", "/v1/models", true, Endpoint::kModels},
-    Route{"GET", "/v1/models/{name}", true, Endpoint::kModel},
-    Route{"POST", "/v1/chat/completions", true, Endpoint::kChatCompletions},
-    Route{"POST", "/v1/completions", true, Endpoint::kCompletions},
+Route Get(std::string_view path, ReadCall read, Dialect dialect = Dialect::kOpenAi) {
+  return {
+      .method = "GET", .path = path, .endpoint = Endpoint::kRead, .dialect = dialect, .read = read};
+}
+Route Answers(std::string_view path, RequestParser parse, Dialect dialect = Dialect::kOpenAi) {
+  return {.method = "POST",
+          .path = path,
+          .endpoint = Endpoint::kCompletion,
+          .dialect = dialect,
+          .parse = parse};
+}
+Route Calls(std::string_view path, DirectCall call, Dialect dialect = Dialect::kOpenAi) {
+  return {.method = "POST",
+          .path = path,
+          .endpoint = Endpoint::kCall,
+          .dialect = dialect,
+          .call = call};
+}
+Route Own(std::string_view path, Endpoint endpoint, bool needs_key) {
+  return {.method = "GET", .path = path, .endpoint = endpoint, .needs_key = needs_key};
+}
+
+// DeepSeek's base addresses are /, /v1 and /beta; OpenAI's is /v1.
+const std::array kRoutes = {
+    Own("/health", Endpoint::kHealth, false),
+    Own("/ready", Endpoint::kReady, false),
+    Own("/version", Endpoint::kVersion, true),
+    Own("/metrics", Endpoint::kMetrics, true),
+
+    Get("/v1/models", ReadModels),
+    Get("/v1/models/{name}", ReadModel),
+    Get("/models", ReadModels),
+    Answers("/v1/chat/completions", ParseOpenAiChat),
+    Answers("/chat/completions", ParseOpenAiChat),
+    Answers("/beta/chat/completions", ParseOpenAiChat),
+    Answers("/v1/completions", ParseOpenAiText),
+    Answers("/completions", ParseOpenAiText),
+    Answers("/beta/completions", ParseOpenAiText),
+    Calls("/v1/chat/completions/render", RenderOpenAiChat),
+    Calls("/tokenize", TokenizeText),
+    Calls("/detokenize", DetokenizeIds),
 };
 
 // Whether `path` is that of `route`; the rest after its fixed part goes to *name.
@@ -26,16 +61,24 @@ bool PathMatches(const Route& route, std::string_view path, std::string_view* na
   return true;
 }
 
+Dialect DialectOf(std::string_view path) {
+  if (path.starts_with("/api/")) return Dialect::kOllama;
+  const bool messages = path.starts_with("/v1/messages") || path.starts_with("/anthropic/");
+  return messages ? Dialect::kAnthropic : Dialect::kOpenAi;
+}
+
 }  // namespace
 
 std::span<const Route> Routes() { return kRoutes; }
 
 RouteMatch MatchRoute(std::string_view method, std::string_view path) {
   RouteMatch match;
+  match.dialect = DialectOf(path);
   for (const Route& route : kRoutes) {
     if (!PathMatches(route, path, &match.name)) continue;
     match.path_exists = true;
     match.path_needs_key = route.needs_key;
+    match.dialect = route.dialect;
     if (!match.allow.empty()) match.allow += ", ";
     match.allow += route.method;
     if (route.method == "GET") match.allow += ", HEAD";

@@ -31,7 +31,7 @@ TEST(RouteTable, TellsNotFoundFromWrongMethod) {
 TEST(RouteTable, AModelsNameMayHaveSlashes) {
   const auto match = MatchRoute("GET", "/v1/models/org/name");
   ASSERT_NE(match.route, nullptr);
-  EXPECT_EQ(match.route->endpoint, Endpoint::kModel);
+  EXPECT_EQ(match.route->path, "/v1/models/{name}");
   EXPECT_EQ(match.name, "org/name");
 }
 

@@ -40,6 +40,23 @@ class ScriptedService : public ChatService {
     if (on_submit) on_submit(*this, index);
     return std::make_unique<FakeSession>(*this, stream);
   }
+  Result<PromptView> Render(const api::Request& request) override {
+    if (refusal) return tl::make_unexpected(*refusal);
+    std::lock_guard lock(mutex_);
+    rendered.push_back(request);
+    PromptView view;
+    view.pieces = {{"<bos>", 0}, {"hello", std::nullopt}};
+    view.ids = {0, 7, 8};
+    view.max_tokens = 4093;
+    return view;
+  }
+  // One id a byte.
+  Result<std::vector<int32_t>> Tokenize(std::string_view, std::string_view text) const override {
+    return std::vector<int32_t>(text.begin(), text.end());
+  }
+  Result<std::string> Detokenize(std::string_view, std::span<const int32_t> ids) const override {
+    return std::string(ids.begin(), ids.end());
+  }
   ServiceStats stats() const override { return reported; }
   double RetryAfterSeconds() const override { return 6.5; }
   void Drain() override {
@@ -88,6 +105,7 @@ class ScriptedService : public ChatService {
 
   std::optional<Error> refusal;  // set before the server starts
   ServiceStats reported;
+  std::vector<api::Request> rendered;
   std::function<void(ScriptedService&, size_t)> on_submit;  // answers from within Submit
 
  private:

@@ -1,0 +1,28 @@
+#include "server/http/dialect.h"
+
+#include "server/http/openai_response.h"
+
+namespace hadal::server {
+
+std::string ErrorBody(Dialect dialect, const Error& error) {
+  switch (dialect) {
+    case Dialect::kOpenAi:
+      return ErrorJson(error);
+    case Dialect::kAnthropic:
+      return ErrorJson(error);
+    case Dialect::kOllama:
+      return ErrorJson(error);
+  }
+  return ErrorJson(error);
+}
+
+Result<std::string> ServedModel(std::string_view name, const RequestRules& rules) {
+  const auto served = rules.models.find(name);
+  if (served != rules.models.end()) return served->second;
+  return FailField(ErrorCode::kNotFound, "model",
+                   "the model {} is not served here; GET /v1/models lists what is",
+                   Json(name.substr(0, api::Limits::kMaxModelNameBytes))
+                       .dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace hadal::server
