@@ -1,6 +1,6 @@
 #include "chat/chat_format.h"
 
-#include "chat/deepseek_formats.h"
+#include "chat/deepseek_chat.h"
 #include "chat/deepseek_tokens.h"
 #include "chat/native_formats.h"
 #include "chat/template_format.h"
@@ -23,7 +23,7 @@ bool SpeaksAsLlm(const Tokenizer& tokenizer, std::string_view architecture) {
 
 Result<std::unique_ptr<ChatFormat>> ResolveDeepSeek(const Tokenizer& tokenizer,
                                                     std::string_view architecture) {
-  HADAL_TRY(DeepSeekTokens tokens, FindDeepSeekTokens(tokenizer));
+  HADAL_TRY(const DeepSeekTokens tokens, FindDeepSeekTokens(tokenizer));
   // These write system texts, efforts and tool results in ways of their own; a prompt in an older
   // format would be answered, but worse.
   if (tokens.has_system || architecture == "deepseek_v4") {
@@ -32,12 +32,9 @@ Result<std::unique_ptr<ChatFormat>> ResolveDeepSeek(const Tokenizer& tokenizer,
                 "DeepSeek-V3, R1 and its distilled models, V3.1 and V3.2",
                 architecture, tokens.has_system ? "with a <｜System｜> token " : "");
   }
-  if (!tokens.think_begin) return MakeDeepSeekV3(tokenizer, std::move(tokens));
-  // Without tools V3.2's encoder writes what V3.1's template does.
-  if (tokens.has_search || architecture == "deepseek_v32") {
-    return MakeDeepSeekV31(tokenizer, std::move(tokens));
-  }
-  return MakeDeepSeekR1(tokenizer, std::move(tokens));
+  if (!tokens.think_begin) return MakeDeepSeekChat(tokenizer, ToolPrompt::kV3);
+  if (architecture == "deepseek_v32") return MakeDeepSeekChat(tokenizer, ToolPrompt::kV32);
+  return MakeDeepSeekChat(tokenizer, tokens.has_search ? ToolPrompt::kV31 : ToolPrompt::kR1);
 }
 
 }  // namespace
@@ -66,6 +63,11 @@ Result<std::unique_ptr<ChatFormat>> ChooseChatFormat(const Tokenizer& tokenizer,
     if (!format) return tl::make_unexpected(format.error().In(what));
     return format;
   };
+  if (source.kind == FormatSource::Kind::kNamed) {
+    const auto prompt = DeepSeekPromptNamed(source.text);
+    if (prompt) return MakeDeepSeekChat(tokenizer, *prompt);
+    return Fail(ErrorCode::kNotFound, "there is no chat format {}", source.text);
+  }
   const std::string_view own = tokenizer.chat_template();
   if (source.kind == FormatSource::Kind::kTemplate) {
     return from_template(source.text, "the chat template");

@@ -46,7 +46,7 @@ class ChatMl final : public TokenFormat {
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
     if (!output_.think_begin) HADAL_OK(RefuseThinking(options));
-    HADAL_TRY(const Conversation conversation, ReadConversation(messages));
+    HADAL_TRY(const Conversation conversation, ReadConversation(messages, options));
     PromptWriter prompt;
     if (tokenizer_.add_bos()) prompt.Token(tokenizer_.bos());
     if (!system_.empty() && messages.front().role != api::Role::kSystem) {

@@ -9,7 +9,13 @@ std::string FieldOf(size_t index, std::string_view name) {
 
 }  // namespace
 
-Result<Conversation> ReadConversation(std::span<const api::Message> messages) {
+Result<Conversation> ReadConversation(std::span<const api::Message> messages,
+                                      const RenderOptions& options) {
+  if (!options.tools.empty()) {
+    return FailField(ErrorCode::kInvalidArgument, "tools",
+                     "{} tools were sent; this model's chat format has no tools",
+                     options.tools.size());
+  }
   if (messages.empty()) {
     return FailField(ErrorCode::kInvalidArgument, "messages",
                      "messages is empty; send at least one message");
@@ -23,6 +29,11 @@ Result<Conversation> ReadConversation(std::span<const api::Message> messages) {
       const std::string field = FieldOf(i, "prefix");
       return FailField(ErrorCode::kInvalidArgument, field,
                        "{} is true; only the last message may have it, with role assistant", field);
+    }
+    if (!message.tool_calls.empty()) {
+      const std::string field = FieldOf(i, "tool_calls");
+      return FailField(ErrorCode::kInvalidArgument, field,
+                       "{} is set; this model's chat format has no tools", field);
     }
     switch (message.role) {
       case api::Role::kSystem:
@@ -48,7 +59,7 @@ Result<Conversation> ReadConversation(std::span<const api::Message> messages) {
       case api::Role::kTool: {
         const std::string field = FieldOf(i, "role");
         return FailField(ErrorCode::kInvalidArgument, field,
-                         "{} is tool; tools are not supported yet", field);
+                         "{} is tool; this model's chat format has no tools", field);
       }
     }
   }

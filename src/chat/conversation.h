@@ -31,8 +31,9 @@ struct Conversation {
   std::optional<Continuation> continuation;
 };
 
-// kInvalidArgument names messages or messages[i].field.
-Result<Conversation> ReadConversation(std::span<const api::Message> messages);
+// For formats without tools. kInvalidArgument names messages, messages[i].field or tools.
+Result<Conversation> ReadConversation(std::span<const api::Message> messages,
+                                      const RenderOptions& options);
 
 // kInvalidArgument when a request asks a model for reasoning that it does not have.
 Status RefuseThinking(const RenderOptions& options);

@@ -28,7 +28,7 @@ class DeepSeekCoder final : public TokenFormat {
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
     HADAL_OK(RefuseThinking(options));
-    HADAL_TRY(const Conversation conversation, ReadConversation(messages));
+    HADAL_TRY(const Conversation conversation, ReadConversation(messages, options));
     PromptWriter prompt;
     const bool has_system =
         messages.front().role == api::Role::kSystem || !conversation.system.empty();

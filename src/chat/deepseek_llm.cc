@@ -20,7 +20,7 @@ class DeepSeekLlm final : public TokenFormat {
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
     HADAL_OK(RefuseThinking(options));
-    HADAL_TRY(const Conversation conversation, ReadConversation(messages));
+    HADAL_TRY(const Conversation conversation, ReadConversation(messages, options));
     PromptWriter prompt;
     prompt.Token(tokenizer_.bos());
     if (!conversation.system.empty()) prompt.Text(conversation.system).Text("\n\n");

@@ -34,7 +34,7 @@ class Llama3 final : public TokenFormat {
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
     HADAL_OK(RefuseThinking(options));
-    HADAL_TRY(const Conversation conversation, ReadConversation(messages));
+    HADAL_TRY(const Conversation conversation, ReadConversation(messages, options));
     PromptWriter prompt;
     prompt.Token(tokenizer_.bos());
     for (const api::Message& message : messages) {

@@ -87,7 +87,7 @@ class TemplateFormat final : public TokenFormat {
 
   Result<RenderedPrompt> Render(std::span<const api::Message> messages,
                                 const RenderOptions& options) const override {
-    HADAL_TRY(const Conversation conversation, ReadConversation(messages));
+    HADAL_TRY(const Conversation conversation, ReadConversation(messages, options));
     const bool continues = conversation.continuation.has_value();
     if (continues && conversation.continuation->content.empty()) {
       if (!conversation.continuation->reasoning.empty()) {

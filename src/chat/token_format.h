@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -29,7 +30,13 @@ class TokenFormat : public ChatFormat {
   }
 
   std::vector<TokenId> stop_tokens() const final { return stop_tokens_; }
-  std::unique_ptr<OutputParser> NewParser(bool starts_in_reasoning) const final {
+  bool can_think() const override { return output_.think_end.has_value(); }
+  std::optional<TokenId> think_begin() const final { return output_.think_begin; }
+  std::optional<TokenId> think_end() const final { return output_.think_end; }
+  std::vector<TokenId> end_of_reasoning() const final {
+    return output_.think_end ? std::vector<TokenId>{*output_.think_end} : std::vector<TokenId>{};
+  }
+  std::unique_ptr<OutputParser> NewParser(bool starts_in_reasoning, std::string) const final {
     return std::make_unique<ReasoningParser>(tokenizer_, output_, starts_in_reasoning);
   }
 

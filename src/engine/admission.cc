@@ -133,6 +133,9 @@ Status CheckRequest(const EngineRequest& request, const EngineOptions& options,
                      n_prompt, request.max_tokens, blocks, runner.block_tokens, runner.n_blocks,
                      int64_t{runner.n_blocks} * runner.block_tokens);
   }
+  if (!request.guides.empty() && request.guides.size() != static_cast<size_t>(request.n)) {
+    return Fail(ErrorCode::kInternal, "{} guides for {} choices", request.guides.size(), request.n);
+  }
   HADAL_OK(CheckSampling(request.sampling));
   HADAL_OK(CheckIds("prompt", request.prompt, runner.vocab));
   HADAL_OK(CheckIds("stop_token_ids", request.stop_tokens, runner.vocab));

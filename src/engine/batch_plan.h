@@ -36,8 +36,14 @@ struct StepSample {
   SampledToken token;
 };
 
-// logits: [plan.logit_rows.size(), vocab], overwritten. samples: one per logit row.
+// Reused from step to step.
+struct StepScratch {
+  std::vector<StepSample> samples;  // one per logit row
+  std::vector<uint64_t> mask;
+};
+
+// logits: [plan.logit_rows.size(), vocab], overwritten.
 void SampleStep(const BatchPlan& plan, std::span<float> logits, Sampler& sampler,
-                std::vector<StepSample>& samples);
+                StepScratch& scratch);
 
 }  // namespace hadal

@@ -31,6 +31,7 @@
 #include "base/error.h"
 #include "base/strong_id.h"
 #include "core/ids.h"
+#include "sampling/token_guide.h"
 
 namespace hadal {
 
@@ -46,6 +47,8 @@ struct EngineRequest {
   // These and sampling.stop_token_ids end the choice with kStop; the stop token itself is reported.
   std::vector<TokenId> stop_tokens;
   std::string tenant;  // part of every prefix key
+  // Empty, or one for each choice (null: everything may come).
+  std::vector<std::shared_ptr<TokenGuide>> guides = {};
   std::optional<TimePoint> deadline;
 };
 

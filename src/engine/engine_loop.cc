@@ -74,7 +74,7 @@ class EngineLoop final : public Engine {
   Sampler sampler_;
   std::vector<EngineCommand> commands_;
   std::vector<EngineEvent> events_;
-  std::vector<StepSample> samples_;
+  StepScratch scratch_;
   EngineStats step_stats_;       // running totals
   double busy_since_ended_ = 0;  // seconds of steps since the last request ended
   int64_t ended_ = 0;
@@ -199,8 +199,8 @@ void EngineLoop::RunPlan(const BatchPlan& plan) {
     return;
   }
   CHECK(logits->size() == plan.logit_rows.size() * static_cast<size_t>(info_.vocab));
-  SampleStep(plan, *logits, sampler_, samples_);
-  scheduler_.Commit(samples_, events_);
+  SampleStep(plan, *logits, sampler_, scratch_);
+  scheduler_.Commit(scratch_.samples, events_);
 }
 
 // Before the sink, so that who sees a request end also sees its blocks given back.

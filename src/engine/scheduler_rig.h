@@ -66,8 +66,8 @@ class SchedulerRig {
     if (worked) {
       const auto logits = runner.Run(plan.input());
       if (logits) {
-        SampleStep(plan, *logits, sampler_, samples_);
-        scheduler.Commit(samples_, events);
+        SampleStep(plan, *logits, sampler_, scratch_);
+        scheduler.Commit(scratch_.samples, events);
       } else {
         scheduler.Fail(logits.error(), events);
       }
@@ -144,7 +144,7 @@ class SchedulerRig {
   const RunnerInfo info_;
   uint64_t last_id_ = 0;
   std::vector<EngineCommand> commands_;
-  std::vector<StepSample> samples_;
+  StepScratch scratch_;
   std::vector<std::string> owner_;  // tenant whose tokens a block holds
 };
 

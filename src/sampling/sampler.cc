@@ -67,6 +67,13 @@ Status Sampler::Sample(std::span<float> logits, const SampleParams& params, Samp
   out.top.clear();
   out.logprob = 0;
   if (sampling.logprobs) RecordDistribution(logits, sampling, out);
+  if (!params.mask.empty()) {
+    ApplyMask(logits, params.mask);
+    if (!(MaxOf(logits) > -std::numeric_limits<float>::infinity())) {
+      return Fail(ErrorCode::kInternal, "no token that is allowed at position {} has a finite logit",
+                  params.tokens.size());
+    }
+  }
   Adjust(logits, params);
   out.id = Draw(logits, params);
   if (sampling.logprobs) {
@@ -84,6 +91,18 @@ void Sampler::RecordDistribution(std::span<const float> logits, const api::Sampl
   std::sort(selection_.begin(), selection_.end(), ByLikelihood);
   for (const Candidate& c : selection_) {
     out.top.emplace_back(c.id, static_cast<float>(double{c.value} - log_sum_exp_));
+  }
+}
+
+void Sampler::ApplyMask(std::span<float> logits, std::span<const uint64_t> mask) {
+  CHECK(mask.size() * 64 >= logits.size());
+  for (size_t i = 0; i < logits.size(); i += 64) {
+    const uint64_t allowed = mask[i / 64];
+    if (allowed == ~uint64_t{0}) continue;
+    const size_t n = std::min<size_t>(64, logits.size() - i);
+    for (size_t j = 0; j < n; ++j) {
+      if ((allowed >> j & 1) == 0) logits[i + j] = -std::numeric_limits<float>::infinity();
+    }
   }
 }
 

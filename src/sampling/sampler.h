@@ -1,7 +1,7 @@
 // Owns: one row of logits -> one token. A pure function of the row, the parameters, the sequence's
 // tokens and (seed, choice, position): what else is in the batch cannot change the result.
 //
-// Order: logit_bias; repetition penalty (tokens of prompt and answer: l > 0 ? l / r : l * r);
+// Order: mask (tokens outside it are never chosen, whatever else says); logit_bias; repetition penalty (tokens of prompt and answer: l > 0 ? l / r : l * r);
 // presence and frequency penalties (tokens of the answer: l -= presence + count * frequency);
 // temperature; top_k; top_p (the smallest most likely set of what top_k left whose mass reaches
 // top_p, at least one token); min_p (probability at least min_p times that of the most likely);
@@ -29,6 +29,8 @@ struct SampleParams {
   int choice = 0;                   // each choice draws its own numbers
   std::span<const TokenId> tokens;  // prompt, then answer so far; the drawn one comes after it
   size_t n_prompt = 0;              // tokens of the prompt
+  // Bit id % 64 of word id / 64: the token may be chosen. Empty: all may.
+  std::span<const uint64_t> mask = {};
 };
 
 struct SampledToken {
@@ -61,6 +63,7 @@ class Sampler {
  private:
   void RecordDistribution(std::span<const float> logits, const api::Sampling& sampling,
                           SampledToken& out);
+  void ApplyMask(std::span<float> logits, std::span<const uint64_t> mask);
   void Adjust(std::span<float> logits, const SampleParams& params);
   TokenId Draw(std::span<const float> logits, const SampleParams& params);
   void CollectTopK(std::span<const float> logits, size_t k);

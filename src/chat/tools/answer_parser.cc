@@ -24,8 +24,8 @@ AnswerParser::AnswerParser(const Shared& shared, bool starts_in_reasoning, std::
       calls_(shared.table, shared.markup, std::move(id_prefix)),
       detokenizer_(shared.tokenizer) {}
 
-AnswerParser::Step AnswerParser::Push(TokenId id) {
-  Step step;
+OutputParser::Text AnswerParser::Push(TokenId id) {
+  Text step;
   if (shared_.tools.Has(id)) {
     if (!answering_) {
       Take(reasoning_.Finish(), step);
@@ -52,15 +52,15 @@ AnswerParser::Step AnswerParser::Push(TokenId id) {
   return step;
 }
 
-AnswerParser::Step AnswerParser::Finish() {
-  Step step;
+OutputParser::Text AnswerParser::Finish() {
+  Text step;
   if (!answering_) Take(reasoning_.Finish(), step);
   calls_.Push(detokenizer_.Finish(), step.events);
   outcome_ = calls_.Finish(step.events);
   return step;
 }
 
-void AnswerParser::Take(const OutputParser::Text& text, Step& step) {
+void AnswerParser::Take(const Text& text, Text& step) {
   step.reasoning += text.reasoning;
   step.in_reasoning = text.in_reasoning;
   if (!text.content.empty()) calls_.Push(text.content, step.events);

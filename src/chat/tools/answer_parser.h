@@ -21,13 +21,9 @@ struct ToolTokens {
   std::vector<bool> is_markup;  // by id
 };
 
-class AnswerParser {
+// Its content comes as events.
+class AnswerParser final : public OutputParser {
  public:
-  struct Step {
-    std::string reasoning;
-    bool in_reasoning = false;  // whether the token just pushed belongs to it
-    ToolEvents events;
-  };
   struct Shared {  // outlive the parser
     const Tokenizer& tokenizer;
     const OutputTokens& output;
@@ -37,12 +33,12 @@ class AnswerParser {
   };
   AnswerParser(const Shared& shared, bool starts_in_reasoning, std::string id_prefix);
 
-  Step Push(TokenId id);
-  Step Finish();
-  const ToolOutcome& outcome() const { return outcome_; }  // after Finish
+  Text Push(TokenId id) override;
+  Text Finish() override;
+  ToolOutcome outcome() const override { return outcome_; }
 
  private:
-  void Take(const OutputParser::Text& text, Step& step);
+  void Take(const Text& text, Text& step);
 
   const Shared shared_;
   ReasoningParser reasoning_;

@@ -351,7 +351,7 @@ std::string Answer(ToolPrompt prompt, bool in_reasoning, std::string_view text) 
   const auto format = MakeToolFormat(Vocabulary(), prompt);
   const auto parser = (*format)->NewParser(in_reasoning, "x");
   std::string reasoning, out;
-  const auto take = [&](const AnswerParser::Step& step) {
+  const auto take = [&](const OutputParser::Text& step) {
     reasoning += step.reasoning;
     for (const ToolEvent& event : step.events) {
       if (event.kind == ToolEvent::Kind::kCallEnd) out += event.complete ? ")" : ")!";
