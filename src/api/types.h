@@ -134,7 +134,8 @@ struct Request {
   std::string tenant;  // part of every prefix-cache key; "" = the default tenant
   std::variant<ChatPrompt, TextPrompt, TokenPrompt, FimPrompt> prompt;
   AnswerFormat format = {};
-  std::optional<int64_t> max_tokens;  // unset: up to the end of the context
+  std::optional<int64_t> max_tokens;    // unset: up to the end of the context
+  std::optional<int64_t> context = {};  // for prompt and answer; at most the server's
   int n = 1;
   bool echo = false;
   Sampling sampling;

@@ -4,12 +4,28 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 #include "base/check.h"
 #include "service/choice_text.h"
 
 namespace hadal {
+namespace {
+
+Status CheckId(int64_t id, int64_t vocab, const char* field) {
+  if (id >= 0 && id < vocab) return {};
+  return FailField(ErrorCode::kInvalidArgument, field,
+                   "{} has the token id {}; ids of this model are 0 to {}", field, id, vocab - 1);
+}
+
+// Part of the ids of one answer's tool calls.
+std::string RandomHex() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}{:08x}", device(), device(), device());
+}
+
+}  // namespace
 
 // One request on its way out. `mutex` is held while its callback runs.
 struct LocalChatService::Stream {
@@ -25,6 +41,7 @@ struct LocalChatService::Stream {
   RequestId id;
   std::vector<Choice> choices;
   bool logprobs = false;
+  std::optional<api::Dropped> dropped;
   std::string echo;  // text before each choice's own
 
   void Emit(api::Event event) {
@@ -66,15 +83,25 @@ LocalChatService::LocalChatService(LocalServiceOptions options,
       tokenizer_(std::move(tokenizer)),
       vocab_(options_.vocab > 0 ? options_.vocab : tokenizer_->vocab_size()),
       created_(UnixSeconds()) {
-  for (TokenId id = 0; id < tokenizer_->vocab_size(); ++id) {
-    max_token_bytes_ = std::max(max_token_bytes_, tokenizer_->BytesOf(id).size());
-  }
   auto format = ChooseChatFormat(*tokenizer_, options_.architecture, options_.chat_format);
   if (format) {
     format_ = std::move(*format);
   } else {
     no_format_ = std::move(format).error();
   }
+  MakeTrie();
+  prompts_ = std::make_unique<PromptBuilder>(
+      PromptRules{options_.name, options_.context, vocab_, options_.special_tokens_in_prompts},
+      *tokenizer_, format_.get(), no_format_, trie_.get());
+  guides_ = std::make_unique<GuideMaker>(*tokenizer_, format_.get(), trie_);
+}
+
+void LocalChatService::MakeTrie() {
+  if (tokenizer_->vocab_size() > vocab_) return;
+  std::vector<TokenId> stops = StopTokens(/*is_chat=*/true);
+  std::erase_if(stops, [&](TokenId id) { return id < 0 || id >= tokenizer_->vocab_size(); });
+  auto trie = grammar::TokenTrie::Build(*tokenizer_, stops);
+  if (trie) trie_ = std::move(*trie);
 }
 
 Result<std::unique_ptr<LocalChatService>> LocalChatService::Create(
@@ -108,7 +135,13 @@ std::vector<ModelCard> LocalChatService::models() const {
            .architecture = options_.architecture,
            .context = options_.context,
            .created = created_,
-           .chat = format_ != nullptr}};
+           .chat = format_ != nullptr,
+           .chat_format = format_ != nullptr ? std::string(format_->name()) : "",
+           .tools = format_ != nullptr && format_->tool_markup().has_value(),
+           .thinking = format_ != nullptr && format_->can_think(),
+           .fim = prompts_->has_fim(),
+           .parameters = options_.parameters,
+           .weights = options_.weights}};
 }
 
 std::shared_ptr<LocalChatService::Stream> LocalChatService::NewStream(const api::Request& request,
@@ -117,10 +150,12 @@ std::shared_ptr<LocalChatService::Stream> LocalChatService::NewStream(const api:
   auto stream = std::make_shared<Stream>();
   stream->on_event = std::move(on_event);
   stream->logprobs = request.sampling.logprobs;
+  stream->dropped = prompt.dropped;
   for (int i = 0; i < request.n; ++i) {
-    auto parser = prompt.is_chat ? format_->NewParser(prompt.starts_in_reasoning)
+    auto parser = prompt.is_chat ? format_->NewParser(prompt.starts_in_reasoning, RandomHex())
                                  : NewPlainTextParser(*tokenizer_);
-    stream->choices.push_back({ChoiceText(i, std::move(parser), request.sampling.stop)});
+    stream->choices.push_back(
+        {ChoiceText(i, std::move(parser), request.sampling.stop, prompt.heal.size())});
   }
   if (request.echo) {
     const auto* text = std::get_if<api::TextPrompt>(&request.prompt);
@@ -133,17 +168,94 @@ Result<std::unique_ptr<ChatService::Session>> LocalChatService::Submit(const api
                                                                        OnEvent on_event) {
   HADAL_OK(CheckModel(request.model));
   HADAL_OK(CheckTokenIds(request));
-  HADAL_TRY(Prompt prompt, BuildPrompt(request));
-  HADAL_TRY(const int64_t max_tokens, MaxTokens(request, prompt));
+  HADAL_TRY(Prompt prompt, prompts_->Build(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   auto stream = NewStream(request, prompt, std::move(on_event));
-  EngineRequest engine_request = EngineRequestOf(request, prompt, max_tokens);
+  HADAL_TRY(EngineRequest engine_request, EngineRequestOf(request, prompt));
   {
     std::lock_guard lock(streams_mutex_);
     HADAL_TRY(stream->id, engine_->Submit(std::move(engine_request)));
     streams_.emplace(stream->id, stream);
   }
   return std::make_unique<LocalSession>(*this, std::move(stream), prompt_tokens);
+}
+
+std::vector<TokenId> LocalChatService::StopTokens(bool is_chat) const {
+  std::vector<TokenId> stops = options_.stop_tokens;
+  if (is_chat && format_ != nullptr) {
+    const auto ends = format_->stop_tokens();
+    stops.insert(stops.end(), ends.begin(), ends.end());
+  }
+  if (const auto eos = tokenizer_->eos()) stops.push_back(*eos);
+  std::sort(stops.begin(), stops.end());
+  stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
+  return stops;
+}
+
+Result<EngineRequest> LocalChatService::EngineRequestOf(const api::Request& request,
+                                                        Prompt& prompt) const {
+  EngineRequest out;
+  HADAL_TRY(out.max_tokens, prompts_->MaxTokens(request, prompt));
+  HADAL_TRY(out.guides, guides_->Make(request, prompt, out.max_tokens));
+  out.prompt = std::move(prompt.ids);
+  out.n = request.n;
+  out.sampling = request.sampling;
+  out.sampling.stop.clear();  // text is not the engine's business
+  out.tenant = request.tenant;
+  if (!request.sampling.ignore_eos) out.stop_tokens = StopTokens(prompt.is_chat);
+  if (request.deadline_seconds) {
+    out.deadline = Now() + std::chrono::duration_cast<Duration>(
+                               std::chrono::duration<double>(*request.deadline_seconds));
+  }
+  return out;
+}
+
+Status LocalChatService::CheckModel(std::string_view model) const {
+  if (model == options_.name) return {};
+  return FailField(ErrorCode::kNotFound, "model", "the model {} is not served here; {} is",
+                   model.substr(0, api::Limits::kMaxModelNameBytes), options_.name);
+}
+
+Status LocalChatService::CheckTokenIds(const api::Request& request) const {
+  for (const auto& [id, bias] : request.sampling.logit_bias) {
+    HADAL_OK(CheckId(id, vocab_, "logit_bias"));
+  }
+  for (const TokenId id : request.sampling.stop_token_ids) {
+    HADAL_OK(CheckId(id, vocab_, "stop_token_ids"));
+  }
+  return {};
+}
+
+Result<PromptView> LocalChatService::Render(const api::Request& request) {
+  HADAL_OK(CheckModel(request.model));
+  HADAL_TRY(Prompt prompt, prompts_->Build(request));
+  PromptView view;
+  HADAL_TRY(view.max_tokens, prompts_->MaxTokens(request, prompt));
+  view.dropped = prompt.dropped;
+  if (prompt.pieces.empty()) view.pieces.push_back({tokenizer_->Decode(prompt.ids), std::nullopt});
+  for (const Piece& piece : prompt.pieces) {
+    if (const auto* text = std::get_if<TextPiece>(&piece)) {
+      view.pieces.push_back({text->text, std::nullopt});
+    } else {
+      const TokenId id = std::get<TokenId>(piece);
+      view.pieces.push_back({std::string(tokenizer_->BytesOf(id)), id});
+    }
+  }
+  view.ids = std::move(prompt.ids);
+  return view;
+}
+
+Result<std::vector<int32_t>> LocalChatService::Tokenize(std::string_view model,
+                                                        std::string_view text) const {
+  HADAL_OK(CheckModel(model));
+  return tokenizer_->Encode(text, Tokenizer::Special::kAsText);
+}
+
+Result<std::string> LocalChatService::Detokenize(std::string_view model,
+                                                 std::span<const int32_t> ids) const {
+  HADAL_OK(CheckModel(model));
+  for (const int32_t id : ids) HADAL_OK(CheckId(id, vocab_, "ids"));
+  return tokenizer_->Decode(ids);
 }
 
 void LocalChatService::OnStep(std::span<EngineEvent> events) {
@@ -204,7 +316,7 @@ void LocalChatService::Handle(EngineEvent& event) {
         usage.completion_tokens += choice.text.n_tokens();
         usage.reasoning_tokens += choice.text.n_reasoning_tokens();
       }
-      stream->Emit(api::Done{usage});
+      stream->Emit(api::Done{usage, stream->dropped});
       break;
     }
     case EngineEvent::Kind::kFailed:
@@ -229,7 +341,7 @@ void LocalChatService::HandleToken(Stream& stream, EngineEvent& event) {
   if (event.is_stop_token) return choice.text.CountStopToken();
   auto logprob = stream.logprobs ? LogprobOf(event) : std::nullopt;
   auto out = choice.text.Push(event.token, std::move(logprob));
-  for (api::Delta& delta : out.deltas) stream.Emit(std::move(delta));
+  for (api::Event& piece : out.events) stream.Emit(std::move(piece));
   if (!out.stopped) return;
   FinishChoice(stream, event.choice, api::FinishReason::kStop);
   engine_->Cancel(stream.id, event.choice);
@@ -238,8 +350,9 @@ void LocalChatService::HandleToken(Stream& stream, EngineEvent& event) {
 void LocalChatService::FinishChoice(Stream& stream, int index, api::FinishReason reason) {
   auto& choice = stream.choices.at(static_cast<size_t>(index));
   if (std::exchange(choice.finished, true)) return;
-  for (api::Delta& delta : choice.text.Finish()) stream.Emit(std::move(delta));
-  stream.Emit(api::Finished{.choice = index, .reason = reason});
+  for (api::Event& piece : choice.text.Finish()) stream.Emit(std::move(piece));
+  stream.Emit(api::Finished{
+      .choice = index, .reason = choice.text.FinishReasonOf(reason), .stop = choice.text.stop()});
 }
 
 std::optional<api::TokenLogprob> LocalChatService::LogprobOf(const EngineEvent& event) const {
