@@ -159,7 +159,10 @@ std::shared_ptr<LocalChatService::Stream> LocalChatService::NewStream(const api:
   }
   if (request.echo) {
     const auto* text = std::get_if<api::TextPrompt>(&request.prompt);
-    stream->echo = text != nullptr ? text->text : tokenizer_->Decode(prompt.ids);
+    const auto* fim = std::get_if<api::FimPrompt>(&request.prompt);
+    stream->echo = text != nullptr  ? text->text
+                   : fim != nullptr ? fim->prefix
+                                    : tokenizer_->Decode(prompt.ids);
   }
   return stream;
 }
