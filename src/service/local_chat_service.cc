@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <utility>
 
@@ -17,6 +18,27 @@ Status CheckId(int64_t id, int64_t vocab, const char* field) {
   if (id >= 0 && id < vocab) return {};
   return FailField(ErrorCode::kInvalidArgument, field,
                    "{} has the token id {}; ids of this model are 0 to {}", field, id, vocab - 1);
+}
+
+std::optional<TimePoint> DeadlineOf(const api::Request& request) {
+  if (!request.deadline_seconds) return std::nullopt;
+  return Now() + std::chrono::duration_cast<Duration>(
+                     std::chrono::duration<double>(*request.deadline_seconds));
+}
+
+// A service's error about one of several inputs.
+Error InputError(Error error, size_t index) {
+  error.message = fmt::format("input[{}]: {}", index, error.message);
+  error.field = "input";
+  return error;
+}
+
+void ScaleToOne(std::vector<float>& values) {
+  double squares = 0;
+  for (const float v : values) squares += double{v} * v;
+  if (squares <= 0) return;
+  const auto scale = static_cast<float>(1 / std::sqrt(squares));
+  for (float& v : values) v *= scale;
 }
 
 // Part of the ids of one answer's tool calls.
@@ -42,7 +64,9 @@ struct LocalChatService::Stream {
   std::mutex mutex;
   OnEvent on_event;
   bool ended = false;
-  RequestId id;
+  std::vector<RequestId> ids;  // one; of embeddings one for each input
+  size_t open = 0;             // of these
+  api::Usage usage;            // of those that are done
   std::vector<Choice> choices;
   bool logprobs = false;
   bool keeps_answers = false;
@@ -79,12 +103,14 @@ class LocalChatService::LocalSession final : public Session {
       : service_(service), stream_(std::move(stream)), prompt_tokens_(prompt_tokens) {}
 
   ~LocalSession() override {
-    bool known = false;
-    {
-      std::lock_guard lock(service_.streams_mutex_);
-      known = service_.streams_.erase(stream_->id) > 0;
+    for (const RequestId id : stream_->ids) {
+      bool known = false;
+      {
+        std::lock_guard lock(service_.streams_mutex_);
+        known = service_.streams_.erase(id) > 0;
+      }
+      if (known) service_.engine_->Cancel(id);
     }
-    if (known) service_.engine_->Cancel(stream_->id);
     if (std::this_thread::get_id() == service_.text_thread_.get_id()) {
       stream_->ended = true;  // from within the callback, which holds the mutex
       return;
@@ -198,16 +224,62 @@ Result<std::unique_ptr<ChatService::Session>> LocalChatService::Submit(const api
                                                                        OnEvent on_event) {
   HADAL_OK(CheckModel(request.model));
   HADAL_OK(CheckTokenIds(request));
+  if (const auto* embed = std::get_if<api::EmbedPrompt>(&request.prompt)) {
+    return SubmitEmbeddings(request, *embed, std::move(on_event));
+  }
   HADAL_TRY(Prompt prompt, BuildPrompt(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   auto stream = NewStream(request, prompt, std::move(on_event));
   HADAL_TRY(EngineRequest engine_request, EngineRequestOf(request, prompt));
   {
     std::lock_guard lock(streams_mutex_);
-    HADAL_TRY(stream->id, engine_->Submit(std::move(engine_request)));
-    streams_.emplace(stream->id, stream);
+    HADAL_TRY(const RequestId id, engine_->Submit(std::move(engine_request)));
+    stream->ids = {id};
+    stream->open = 1;
+    streams_.emplace(id, Route{stream, 0});
   }
   return std::make_unique<LocalSession>(*this, std::move(stream), prompt_tokens);
+}
+
+Result<std::unique_ptr<ChatService::Session>> LocalChatService::SubmitEmbeddings(
+    const api::Request& request, const api::EmbedPrompt& embed, OnEvent on_event) {
+  std::vector<EngineRequest> requests;
+  int64_t prompt_tokens = 0;
+  for (size_t i = 0; i < embed.inputs.size(); ++i) {
+    api::Request one;
+    std::visit([&](const auto& input) { one.prompt = input; }, embed.inputs[i]);
+    auto prompt = prompts_->Build(one);
+    if (!prompt) return tl::make_unexpected(InputError(prompt.error(), i));
+    one.max_tokens = 1;
+    auto room = prompts_->MaxTokens(one, *prompt);
+    if (!room) return tl::make_unexpected(InputError(room.error(), i));
+    prompt_tokens += static_cast<int64_t>(prompt->ids.size());
+    EngineRequest& engine_request = requests.emplace_back();
+    engine_request.prompt = std::move(prompt->ids);
+    engine_request.max_tokens = 1;
+    engine_request.embed = true;
+    engine_request.tenant = request.tenant;
+    engine_request.deadline = DeadlineOf(request);
+  }
+  auto stream = std::make_shared<Stream>();
+  stream->on_event = std::move(on_event);
+  auto session = std::make_unique<LocalSession>(*this, stream, prompt_tokens);
+  const std::lock_guard hold(stream->mutex);  // no event is told before all are submitted
+  for (size_t i = 0; i < requests.size(); ++i) {
+    std::lock_guard lock(streams_mutex_);
+    auto id = engine_->Submit(std::move(requests[i]));
+    if (!id) {  // those before it end unheard
+      for (const RequestId submitted : stream->ids) {
+        streams_.erase(submitted);
+        engine_->Cancel(submitted);
+      }
+      return tl::make_unexpected(InputError(std::move(id).error(), i));
+    }
+    stream->ids.push_back(*id);
+    stream->open = stream->ids.size();
+    streams_.emplace(*id, Route{stream, static_cast<int>(i)});
+  }
+  return session;
 }
 
 Result<Prompt> LocalChatService::BuildPrompt(const api::Request& request) {
@@ -244,10 +316,7 @@ Result<EngineRequest> LocalChatService::EngineRequestOf(const api::Request& requ
   out.sampling.stop.clear();  // text is not the engine's business
   out.tenant = request.tenant;
   if (!request.sampling.ignore_eos) out.stop_tokens = StopTokens(prompt.is_chat);
-  if (request.deadline_seconds) {
-    out.deadline = Now() + std::chrono::duration_cast<Duration>(
-                               std::chrono::duration<double>(*request.deadline_seconds));
-  }
+  out.deadline = DeadlineOf(request);
   return out;
 }
 
@@ -336,7 +405,8 @@ void LocalChatService::Handle(EngineEvent& event) {
     std::lock_guard lock(streams_mutex_);
     const auto found = streams_.find(event.request);
     if (found == streams_.end()) return;  // its session is gone
-    stream = found->second;
+    stream = found->second.stream;
+    event.choice += found->second.first_choice;
     if (last) streams_.erase(found);
   }
   OnEvent dead;  // destroyed after the lock: it may own what waits for the lock
@@ -345,11 +415,18 @@ void LocalChatService::Handle(EngineEvent& event) {
     case EngineEvent::Kind::kToken:
       HandleToken(*stream, event);
       break;
+    case EngineEvent::Kind::kEmbedding:
+      ScaleToOne(event.embedding);
+      stream->Emit(api::Embedding{event.choice, std::move(event.embedding)});
+      break;
     case EngineEvent::Kind::kFinished:
       FinishChoice(*stream, event.choice, event.reason);
       break;
     case EngineEvent::Kind::kDone: {
-      api::Usage usage = event.usage;
+      api::Usage& usage = stream->usage;
+      usage.prompt_tokens += event.usage.prompt_tokens;
+      usage.cached_tokens += event.usage.cached_tokens;
+      if (--stream->open > 0) return;
       // The engine may have gone on for a step after a stop string; the caller gets the text's
       // count.
       usage.completion_tokens = usage.reasoning_tokens = 0;
@@ -386,10 +463,11 @@ void LocalChatService::HandleToken(Stream& stream, EngineEvent& event) {
   for (api::Event& piece : out.events) stream.EmitPiece(choice, std::move(piece));
   if (!out.stopped) return;
   FinishChoice(stream, event.choice, api::FinishReason::kStop);
-  engine_->Cancel(stream.id, event.choice);
+  engine_->Cancel(stream.ids.front(), event.choice);
 }
 
 void LocalChatService::FinishChoice(Stream& stream, int index, api::FinishReason reason) {
+  if (stream.choices.empty()) return;  // an embedding
   auto& choice = stream.choices.at(static_cast<size_t>(index));
   if (std::exchange(choice.finished, true)) return;
   for (api::Event& piece : choice.text.Finish()) stream.EmitPiece(choice, std::move(piece));
