@@ -82,6 +82,7 @@ class LocalChatService final : public ChatService, private EventSink {
   void KeepAnswer(Stream& stream, int index);
   Result<EngineRequest> EngineRequestOf(const api::Request& request, Prompt& prompt) const;
   std::vector<TokenId> StopTokens(bool is_chat) const;
+  static std::optional<TimePoint> DeadlineOf(const api::Request& request);
   std::shared_ptr<Stream> NewStream(const api::Request& request, const Prompt& prompt,
                                     OnEvent on_event) const;
 
