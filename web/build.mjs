@@ -51,7 +51,7 @@ async function build() {
   const katex = served(await esbuild.build({ ...options, entryPoints: ['node_modules/katex/dist/katex.css'] }));
   const page = served(await esbuild.build({
     ...options,
-    entryPoints: ['src/main.tsx', 'src/theme.ts', 'src/style/page.css', 'static/icon.svg'],
+    entryPoints: ['src/main.tsx', 'src/theme.ts', 'src/style/page.css'],
     jsx: 'automatic',
     jsxImportSource: 'preact',
     define: { KATEX_CSS: JSON.stringify(katex['katex.css']) },
@@ -62,9 +62,6 @@ async function build() {
   if (html.includes('undefined')) throw new Error('index.html names a file that was not built');
   fs.writeFileSync(path.join(out, 'index.html'), html);
   fs.copyFileSync(path.join(here, 'static/favicon.ico'), path.join(out, 'favicon.ico'));
-  for (const file of fs.readdirSync(options.outdir)) { // the entry of the icon is a module without use
-    if (/^icon-.*\.js$/.test(file)) fs.rmSync(path.join(options.outdir, file));
-  }
 }
 
 await build();

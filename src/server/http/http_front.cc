@@ -11,6 +11,7 @@
 #include "server/http/completion_timer.h"
 #include "server/http/error_response.h"
 #include "server/http/openai_response.h"
+#include "server/http/page.h"
 #include "server/http/request_id.h"
 #include "server/http/route_table.h"
 #include "server/stats_readings.h"
@@ -107,6 +108,7 @@ class HttpFront::Impl {
   void Refuse(Call& call, const Error& error, std::string_view allow = {});
   void Log(Call& call, int status);
   void AnswerModel(Call& call, std::string_view name);
+  void SendPage(Call& call);
   std::string MetricsPage() const;
   void QueueCompletion(Call call, OpenAiRoute route);
   void RunCompletion(const HttpRequest& request, const std::string& tenant, OpenAiRoute route,
@@ -228,6 +230,8 @@ void HttpFront::Impl::Answer(Call call, const RouteMatch& match) {
       return QueueCompletion(std::move(call), OpenAiRoute::kChat);
     case Endpoint::kCompletions:
       return QueueCompletion(std::move(call), OpenAiRoute::kText);
+    case Endpoint::kPage:
+      return SendPage(call);
   }
 }
 
@@ -248,6 +252,15 @@ void HttpFront::Impl::AnswerModel(Call& call, std::string_view name) {
     }
   }
   Refuse(call, {ErrorCode::kNotFound, "this model is not served here; see /v1/models", "model"});
+}
+
+void HttpFront::Impl::SendPage(Call& call) {
+  PageAnswer answer = AnswerPage(*call.request, call.record.request_id);
+  if (answer.status == 404) {
+    return Refuse(call, {ErrorCode::kNotFound, "the chat page has no such file; it is at /", {}});
+  }
+  Log(call, answer.status);
+  call.writer->Send(answer.status, answer.headers, std::move(answer.body));
 }
 
 void HttpFront::Impl::Reply(Call& call, int status, std::string_view content_type,

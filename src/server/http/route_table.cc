@@ -14,6 +14,9 @@ constexpr std::array kRoutes = {
     Route{"GET", "/v1/models/{name}", true, Endpoint::kModel},
     Route{"POST", "/v1/chat/completions", true, Endpoint::kChatCompletions},
     Route{"POST", "/v1/completions", true, Endpoint::kCompletions},
+    Route{"GET", "/", false, Endpoint::kPage},
+    Route{"GET", "/favicon.ico", false, Endpoint::kPage},
+    Route{"GET", "/assets/{name}", false, Endpoint::kPage},
 };
 
 // Whether `path` is that of `route`; the rest after its fixed part goes to *name.

@@ -18,6 +18,7 @@ enum class Endpoint {
   kModel,
   kChatCompletions,
   kCompletions,
+  kPage,
 };
 
 struct Route {

@@ -5,6 +5,7 @@ import { t } from '../i18n';
 import { current, heads, newChat, openChat, running, search } from '../state/conversations';
 import { isNarrow, showSidebar, sidebarShown } from '../state/preferences';
 import type { Head } from '../state/store';
+import icon from '../../static/icon.svg';
 import { chooseImport, exportAll, exportChat } from './exporting';
 import { Icon, IconButton } from './icons';
 import { layer } from './layers';
@@ -90,7 +91,7 @@ export function Sidebar() {
   return (
     <nav class="sidebar" aria-label={t('showSidebar')} hidden={!sidebarShown.value}>
       <div class="sidebar-head">
-        <span class="brand">{t('appName')}</span>
+        <span class="brand"><img src={icon} alt="" />{t('appName')}</span>
         <IconButton icon="sidebar" label={t('hideSidebar')} onClick={() => showSidebar(false)} />
       </div>
       <button

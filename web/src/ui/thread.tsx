@@ -13,6 +13,11 @@ import { TurnView, propsOf } from './turn_view';
 
 const nearEnd = 48; // pixels
 
+function tryOut(text: string): void {
+  document.getElementById('input')?.focus();
+  void ask(text);
+}
+
 function Empty() {
   const model = modelOf(current.value);
   const demo = model === 'hadal-demo';
@@ -23,7 +28,7 @@ function Empty() {
       {model && <p>{demo ? t('emptyDemo') : t('emptyModel', { model })}</p>}
       <div class="tries">
         {tries.map((text) => (
-          <button key={text} type="button" onClick={() => void ask(text)}>{text}</button>
+          <button key={text} type="button" onClick={() => tryOut(text)}>{text}</button>
         ))}
       </div>
     </div>
