@@ -50,6 +50,10 @@ export class Answer {
     return this.#finish !== undefined;
   }
 
+  get started(): boolean {
+    return this.#pieces > 0;
+  }
+
   add(chunk: Chunk, nowMs: number): void {
     if (chunk.error) return this.fail(failureOf(chunk.error));
     if (chunk.usage) this.#usage = chunk.usage;

@@ -7,7 +7,7 @@ import { addTurn, patchTurn, pathTo, removeTurn, shownTurns, titleOf } from '../
 import { type Conversation, type ToolResult, type Turn, newId } from '../model/types';
 import { change, current, keepCurrent, running, save } from './conversations';
 import {
-  ServerFailure, loadModels, models, modelsFailure, networkFailure, streamAnswer,
+  ServerFailure, brokenFailure, loadModels, models, modelsFailure, networkFailure, streamAnswer,
 } from './server';
 
 const saveEveryMs = 2000;
@@ -64,11 +64,11 @@ async function stream(c: Conversation, turn: Turn, answer: Answer, abort: AbortC
       answer.add(chunk, performance.now());
       schedule();
     });
-    if (!answer.done) answer.fail({ message: '', code: 'broken' });
+    if (!answer.done) answer.fail(brokenFailure);
   } catch (error) {
     if (abort.signal.aborted) answer.stop();
     else if (error instanceof ServerFailure) answer.fail(error.failure);
-    else if (!answer.done) answer.fail(networkFailure(''));
+    else if (!answer.done) answer.fail(answer.started ? brokenFailure : networkFailure);
   }
 }
 

@@ -19,7 +19,9 @@ export class ServerFailure extends Error {
   }
 }
 
-export const networkFailure = (message: string): Failure => ({ message, code: 'network' });
+// Their texts are the page's own, in its language.
+export const networkFailure: Failure = { message: 'network', code: 'network' };
+export const brokenFailure: Failure = { message: 'broken', code: 'broken' };
 
 function headers(): Record<string, string> {
   return apiKey.value ? { Authorization: `Bearer ${apiKey.value}` } : {};
@@ -45,7 +47,7 @@ export async function loadModels(): Promise<void> {
     if (response.ok) list = ((await response.json()) as { data: ModelCard[] }).data;
     else failure = await refused(response);
   } catch {
-    failure = networkFailure('');
+    failure = networkFailure;
   }
   if (load !== newestLoad) return; // a later key was tried meanwhile
   models.value = list;

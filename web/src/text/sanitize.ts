@@ -10,15 +10,19 @@ const formulas = ['svg', 'path', 'line', 'math', 'semantics', 'annotation', 'mro
   'ms', 'mtext', 'mspace', 'msup', 'msub', 'msubsup', 'mfrac', 'msqrt', 'mroot', 'mover', 'munder',
   'munderover', 'mtable', 'mtr', 'mlabeledtr', 'mtd', 'mstyle', 'mpadded', 'mphantom', 'menclose'];
 
-const config = {
-  ALLOWED_TAGS: [...text, ...formulas],
-  ALLOWED_ATTR: ['class', 'href', 'target', 'rel', 'src', 'alt', 'start', 'type', 'tabindex',
+// Attributes that name nothing to load or go to.
+const plain = ['class', 'target', 'rel', 'alt', 'start', 'type', 'tabindex',
     'aria-hidden', 'data-style', 'encoding', 'display', 'xmlns', 'width', 'height', 'viewBox',
     'preserveAspectRatio', 'd', 'x1', 'x2', 'y1', 'y2', 'stroke-width', 'mathvariant', 'stretchy',
     'fence', 'separator', 'minsize', 'maxsize', 'lspace', 'rspace', 'linethickness', 'accent',
     'accentunder', 'columnalign', 'columnspacing', 'rowspacing', 'columnlines', 'rowlines', 'notation',
     'mathcolor', 'mathbackground', 'scriptlevel', 'displaystyle', 'voffset', 'mathsize', 'side',
-    'movablelimits', 'symmetric', 'depth'],
+    'movablelimits', 'symmetric', 'depth'];
+
+const config = {
+  ALLOWED_TAGS: [...text, ...formulas],
+  ALLOWED_ATTR: ['href', 'src', ...plain],
+  ADD_URI_SAFE_ATTR: plain,
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:|data:image\/(?:png|gif|jpeg|webp);base64,)/i,

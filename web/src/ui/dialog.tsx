@@ -1,7 +1,7 @@
 // A modal dialog: the browser's own, which keeps the focus inside, closes with Escape and gives the
 // focus back.
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 import { t } from '../i18n';
 import { IconButton } from './icons';
 
@@ -15,7 +15,7 @@ interface Props {
 export function Dialog({ title, kind, onClose, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement;
     ref.current!.showModal();
     return () => {

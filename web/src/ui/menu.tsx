@@ -1,5 +1,5 @@
 // A button with a list of actions: arrow keys move, Escape or a click elsewhere closes.
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { type IconName, IconButton } from './icons';
 
 export interface Action {
@@ -27,7 +27,7 @@ export function Menu({ label, icon, actions }: { label: string; icon: IconName; 
     setOpen(false);
     button().focus();
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     list.current!.showPopover();
     place(list.current!, button());

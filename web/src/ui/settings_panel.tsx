@@ -172,10 +172,8 @@ function ChatSettings() {
 
 function KeySetting({ focused }: { focused: boolean }) {
   const [shown, setShown] = useState(false);
-  const field = useRef<HTMLInputElement>(null);
   const before = useRef(apiKey.value);
   useEffect(() => {
-    if (focused) field.current!.focus();
     return () => { if (apiKey.value !== before.current) void loadModels(); };
   }, []);
   return (
@@ -183,7 +181,7 @@ function KeySetting({ focused }: { focused: boolean }) {
       <label for="key">{t('apiKey')}</label>
       <div class="row">
         <input
-          id="key" ref={field} class="grow mono" type={(shown ? 'text' : 'password') as 'password'}
+          id="key" autofocus={focused} class="grow mono" type={(shown ? 'text' : 'password') as 'password'}
           autocomplete="off" spellcheck={false} value={apiKey.value} aria-describedby="key-note"
           onInput={(event) => {
             // A header carries visible ASCII only.

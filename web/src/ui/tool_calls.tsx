@@ -68,9 +68,12 @@ export function ToolCalls({ turn, given, busy }: Props) {
         </Call>
       ))}
       {open ? (
-        <button type="submit" class="primary" disabled={!complete || busy}>{t('sendResults')}</button>
+        <button key="send" type="submit" class="primary" disabled={!complete || busy}>
+          {t('sendResults')}
+        </button>
       ) : given && (
-        <button type="button" disabled={busy} onClick={() => setEditing(true)}>
+        // A key of its own: reused, it would turn into a submitting button under the click.
+        <button key="edit" type="button" disabled={busy} onClick={() => setEditing(true)}>
           {t('editResults')}
         </button>
       )}

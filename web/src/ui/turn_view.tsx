@@ -5,7 +5,7 @@ import { formatDuration, formatNumber, t } from '../i18n';
 import { choose, neighbour, siblings } from '../model/tree';
 import type { Turn } from '../model/types';
 import { editMessage, regenerate } from '../state/chat';
-import { change, current, keepCurrent, save } from '../state/conversations';
+import { change, current, save } from '../state/conversations';
 import { copy } from './clipboard';
 import { FailureCard } from './failure_card';
 import { FiguresLine } from './figures_line';
@@ -21,12 +21,24 @@ export interface TurnProps {
   busy: boolean; // an answer is under way in this conversation
 }
 
+// Runs what puts another turn in this one's place; the focus stays at the place.
+function inPlace(action: () => void): void {
+  const turns = () => [...document.querySelectorAll<HTMLElement>('article.turn')];
+  const at = turns().findIndex((turn) => turn.contains(document.activeElement));
+  action();
+  if (at < 0) return;
+  requestAnimationFrame(() => {
+    if (document.activeElement === document.body) turns()[at]?.focus({ preventScroll: true });
+  });
+}
+
+const again = (turn: Turn) => inPlace(() => void regenerate(turn));
+
 function switchBranch(turn: Turn, step: number): void {
   const { id } = current.value;
   const next = neighbour(current.value, turn, step);
   if (!next) return;
-  keepCurrent();
-  change(id, (c) => choose(c, next));
+  inPlace(() => change(id, (c) => choose(c, next)));
   void save(id);
 }
 
@@ -119,7 +131,7 @@ function Thinking({ turn }: { turn: Turn }) {
         <Icon name="right" />
         <span class="title">{title}</span>
         {active && turn.reasoningMs !== undefined && <span>{formatDuration(turn.reasoningMs)}</span>}
-        {tokens !== undefined && (
+        {tokens !== undefined && tokens > 0 && (
           <span>{turn.figures!.exact ? '' : '≈ '}{t('nTokens', { n: formatNumber(tokens) })}</span>
         )}
       </summary>
@@ -131,7 +143,7 @@ function Thinking({ turn }: { turn: Turn }) {
 function AnswerTurn(props: TurnProps) {
   const { turn, results, busy } = props;
   const writing = !turn.finish;
-  const retry = busy ? undefined : () => void regenerate(turn);
+  const retry = busy ? undefined : () => again(turn);
   const waiting = writing && !turn.content && !turn.reasoning && !turn.toolCalls;
   return (
     <>
@@ -148,7 +160,7 @@ function AnswerTurn(props: TurnProps) {
           {turn.content && <CopyButton text={turn.content} />}
           <IconButton
             icon="again" label={t('regenerate')} class="again" disabled={busy}
-            onClick={() => void regenerate(turn)}
+            onClick={() => again(turn)}
           />
           {turn.figures && <FiguresLine figures={turn.figures} />}
         </div>
@@ -166,7 +178,7 @@ export const TurnView = memo((props: TurnProps) => {
     if (event.target !== root.current || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === 'c') void copy(turn.content);
     else if (event.key === 'e' && isUser && !busy) setEditing(true);
-    else if (event.key === 'r' && !isUser && !busy) void regenerate(turn);
+    else if (event.key === 'r' && !isUser && !busy) again(turn);
     else if (event.key === 'ArrowLeft' && !busy) switchBranch(turn, -1);
     else if (event.key === 'ArrowRight' && !busy) switchBranch(turn, 1);
     else if (event.key === 't') root.current!.querySelector('summary')?.click();
