@@ -51,6 +51,10 @@ const std::array kRoutes = {
     Calls("/v1/chat/completions/render", RenderOpenAiChat),
     Calls("/tokenize", TokenizeText),
     Calls("/detokenize", DetokenizeIds),
+
+    Own("/", Endpoint::kPage, false),
+    Own("/favicon.ico", Endpoint::kPage, false),
+    Own("/assets/{name}", Endpoint::kPage, false),
 };
 
 // Whether `path` is that of `route`; the rest after its fixed part goes to *name.
