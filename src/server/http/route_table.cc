@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "server/http/anthropic_dialect.h"
 #include "server/http/calls.h"
 #include "server/http/openai_dialect.h"
 
@@ -49,6 +50,14 @@ const std::array kRoutes = {
     Calls("/v1/chat/completions/render", RenderOpenAiChat),
     Calls("/tokenize", TokenizeText),
     Calls("/detokenize", DetokenizeIds),
+
+    // Anthropic's base address is /, DeepSeek's for it /anthropic.
+    Answers("/v1/messages", ParseAnthropicMessages, Dialect::kAnthropic),
+    Answers("/anthropic/v1/messages", ParseAnthropicMessages, Dialect::kAnthropic),
+    Calls("/v1/messages/count_tokens", CountAnthropicTokens, Dialect::kAnthropic),
+    Calls("/anthropic/v1/messages/count_tokens", CountAnthropicTokens, Dialect::kAnthropic),
+    Get("/anthropic/v1/models", ReadAnthropicModels, Dialect::kAnthropic),
+    Get("/anthropic/v1/models/{name}", ReadAnthropicModel, Dialect::kAnthropic),
 };
 
 // Whether `path` is that of `route`; the rest after its fixed part goes to *name.
