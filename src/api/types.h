@@ -135,6 +135,9 @@ struct Request {
   std::variant<ChatPrompt, TextPrompt, TokenPrompt, FimPrompt> prompt;
   AnswerFormat format = {};
   std::optional<int64_t> max_tokens;  // unset: up to the end of the context
+  // Prompt and answer together may have at most so many tokens; unset: the server's context, which
+  // is also the most that it can be.
+  std::optional<int64_t> context = {};
   int n = 1;
   bool echo = false;
   Sampling sampling;

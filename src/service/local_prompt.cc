@@ -131,19 +131,27 @@ Status LocalChatService::CheckTokenIds(const api::Request& request) const {
 Result<int64_t> LocalChatService::MaxTokens(const api::Request& request,
                                             const Prompt& prompt) const {
   const auto n_prompt = static_cast<int64_t>(prompt.ids.size());
-  const int64_t left = options_.context - n_prompt;
+  const int64_t context = request.context.value_or(options_.context);
+  if (context < 1 || context > options_.context) {
+    return FailField(ErrorCode::kInvalidArgument, "context",
+                     "context is {}; it must be from 1 to {}, the context of this server", context,
+                     options_.context);
+  }
+  const int64_t left = context - n_prompt;
   if (left < 1) {
-    return FailField(ErrorCode::kContextLengthExceeded, std::string(prompt.field),
-                     "the prompt has {} tokens and the context is {} tokens, which must hold the "
+    const bool asked = request.context.has_value();
+    return FailField(ErrorCode::kContextLengthExceeded,
+                     asked ? "context" : std::string(prompt.field),
+                     "the prompt has {} tokens and {}context is {} tokens, which must hold the "
                      "answer too; nothing is cut, send a shorter prompt",
-                     n_prompt, options_.context);
+                     n_prompt, asked ? "" : "the ", context);
   }
   const int64_t max_tokens = request.max_tokens.value_or(left);
   if (max_tokens > left) {
     return FailField(ErrorCode::kContextLengthExceeded, "max_tokens",
                      "max_tokens is {} and the prompt has {} tokens, but the context is {} tokens; "
                      "max_tokens must be at most {}",
-                     max_tokens, n_prompt, options_.context, left);
+                     max_tokens, n_prompt, context, left);
   }
   return max_tokens;
 }
