@@ -1,5 +1,6 @@
 #include "server/http/dialect.h"
 
+#include "server/http/ollama_response.h"
 #include "server/http/openai_response.h"
 
 namespace hadal::server {
@@ -11,7 +12,7 @@ std::string ErrorBody(Dialect dialect, const Error& error) {
     case Dialect::kAnthropic:
       return ErrorJson(error);
     case Dialect::kOllama:
-      return ErrorJson(error);
+      return OllamaErrorBody(error);
   }
   return ErrorJson(error);
 }
