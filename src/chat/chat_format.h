@@ -51,7 +51,7 @@ class OutputParser {
   };
   virtual ~OutputParser() = default;
   virtual Text Push(TokenId id) = 0;
-  virtual Text Finish() = 0;  // held-back bytes
+  virtual Text Finish() = 0;                          // held-back bytes
   virtual ToolOutcome outcome() const { return {}; }  // after Finish
 };
 

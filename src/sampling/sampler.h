@@ -1,13 +1,13 @@
 // Owns: one row of logits -> one token. A pure function of the row, the parameters, the sequence's
 // tokens and (seed, choice, position): what else is in the batch cannot change the result.
 //
-// Order: mask (tokens outside it are never chosen, whatever else says); logit_bias; repetition penalty (tokens of prompt and answer: l > 0 ? l / r : l * r);
-// presence and frequency penalties (tokens of the answer: l -= presence + count * frequency);
-// temperature; top_k; top_p (the smallest most likely set of what top_k left whose mass reaches
-// top_p, at least one token); min_p (probability at least min_p times that of the most likely);
-// draw. Temperature 0 is the most likely token, the lowest id on ties. Logits that are not finite
-// are never chosen. Logprobs are of the model's own distribution: log_softmax of the row as it
-// came.
+// Order: mask (tokens outside it are never chosen, whatever else says); logit_bias; repetition
+// penalty (tokens of prompt and answer: l > 0 ? l / r : l * r); presence and frequency penalties
+// (tokens of the answer: l -= presence + count * frequency); temperature; top_k; top_p (the
+// smallest most likely set of what top_k left whose mass reaches top_p, at least one token); min_p
+// (probability at least min_p times that of the most likely); draw. Temperature 0 is the most
+// likely token, the lowest id on ties. Logits that are not finite are never chosen. Logprobs are of
+// the model's own distribution: log_softmax of the row as it came.
 //
 // Thread rule: a Sampler is scratch memory for one thread; rows may be spread over several.
 #pragma once

@@ -1,64 +1,28 @@
 #include "service/local_chat_service.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
+#include <random>
 #include <utility>
 
 #include "base/check.h"
-#include "service/choice_text.h"
+#include "service/local_stream.h"
 
 namespace hadal {
+namespace {
 
-// One request on its way out. `mutex` is held while its callback runs.
-struct LocalChatService::Stream {
-  struct Choice {
-    ChoiceText text;
-    bool begun = false;
-    bool finished = false;
-  };
+Status CheckId(int64_t id, int64_t vocab, const char* field) {
+  if (id >= 0 && id < vocab) return {};
+  return FailField(ErrorCode::kInvalidArgument, field,
+                   "{} has the token id {}; ids of this model are 0 to {}", field, id, vocab - 1);
+}
 
-  std::mutex mutex;
-  OnEvent on_event;
-  bool ended = false;
-  RequestId id;
-  std::vector<Choice> choices;
-  bool logprobs = false;
-  std::string echo;  // text before each choice's own
+// Part of the ids of one answer's tool calls.
+std::string RandomHex() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}{:08x}", device(), device(), device());
+}
 
-  void Emit(api::Event event) {
-    if (!ended) on_event(std::move(event));
-  }
-};
-
-class LocalChatService::LocalSession final : public Session {
- public:
-  LocalSession(LocalChatService& service, std::shared_ptr<Stream> stream, int64_t prompt_tokens)
-      : service_(service), stream_(std::move(stream)), prompt_tokens_(prompt_tokens) {}
-
-  ~LocalSession() override {
-    bool known = false;
-    {
-      std::lock_guard lock(service_.streams_mutex_);
-      known = service_.streams_.erase(stream_->id) > 0;
-    }
-    if (known) service_.engine_->Cancel(stream_->id);
-    if (std::this_thread::get_id() == service_.text_thread_.get_id()) {
-      stream_->ended = true;  // from within the callback, which holds the mutex
-      return;
-    }
-    std::lock_guard lock(stream_->mutex);  // waits for a running callback
-    stream_->ended = true;
-    stream_->on_event = nullptr;
-  }
-  int64_t prompt_tokens() const override { return prompt_tokens_; }
-
- private:
-  LocalChatService& service_;
-  const std::shared_ptr<Stream> stream_;
-  const int64_t prompt_tokens_;
-};
+}  // namespace
 
 LocalChatService::LocalChatService(LocalServiceOptions options,
                                    std::unique_ptr<Tokenizer> tokenizer)
@@ -66,15 +30,25 @@ LocalChatService::LocalChatService(LocalServiceOptions options,
       tokenizer_(std::move(tokenizer)),
       vocab_(options_.vocab > 0 ? options_.vocab : tokenizer_->vocab_size()),
       created_(UnixSeconds()) {
-  for (TokenId id = 0; id < tokenizer_->vocab_size(); ++id) {
-    max_token_bytes_ = std::max(max_token_bytes_, tokenizer_->BytesOf(id).size());
-  }
   auto format = ChooseChatFormat(*tokenizer_, options_.architecture, options_.chat_format);
   if (format) {
     format_ = std::move(*format);
   } else {
     no_format_ = std::move(format).error();
   }
+  MakeTrie();
+  prompts_ = std::make_unique<PromptBuilder>(
+      PromptRules{options_.name, options_.context, vocab_, options_.special_tokens_in_prompts},
+      *tokenizer_, format_.get(), no_format_, trie_.get());
+  guides_ = std::make_unique<GuideMaker>(*tokenizer_, format_.get(), trie_);
+}
+
+void LocalChatService::MakeTrie() {
+  if (tokenizer_->vocab_size() > vocab_) return;
+  std::vector<TokenId> stops = StopTokens(/*is_chat=*/true);
+  std::erase_if(stops, [&](TokenId id) { return id < 0 || id >= tokenizer_->vocab_size(); });
+  auto trie = grammar::TokenTrie::Build(*tokenizer_, stops);
+  if (trie) trie_ = std::move(*trie);
 }
 
 Result<std::unique_ptr<LocalChatService>> LocalChatService::Create(
@@ -108,7 +82,13 @@ std::vector<ModelCard> LocalChatService::models() const {
            .architecture = options_.architecture,
            .context = options_.context,
            .created = created_,
-           .chat = format_ != nullptr}};
+           .chat = format_ != nullptr,
+           .chat_format = format_ != nullptr ? std::string(format_->name()) : "",
+           .tools = format_ != nullptr && format_->tool_markup().has_value(),
+           .thinking = format_ != nullptr && format_->can_think(),
+           .fim = prompts_->has_fim(),
+           .parameters = options_.parameters,
+           .weights = options_.weights}};
 }
 
 std::shared_ptr<LocalChatService::Stream> LocalChatService::NewStream(const api::Request& request,
@@ -117,14 +97,22 @@ std::shared_ptr<LocalChatService::Stream> LocalChatService::NewStream(const api:
   auto stream = std::make_shared<Stream>();
   stream->on_event = std::move(on_event);
   stream->logprobs = request.sampling.logprobs;
+  stream->dropped = prompt.dropped;
+  stream->tenant = request.tenant;
+  const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
+  stream->keeps_answers = chat != nullptr && !chat->tools.empty();
   for (int i = 0; i < request.n; ++i) {
-    auto parser = prompt.is_chat ? format_->NewParser(prompt.starts_in_reasoning)
+    auto parser = prompt.is_chat ? format_->NewParser(prompt.starts_in_reasoning, RandomHex())
                                  : NewPlainTextParser(*tokenizer_);
-    stream->choices.push_back({ChoiceText(i, std::move(parser), request.sampling.stop)});
+    stream->choices.push_back(
+        {.text = ChoiceText(i, std::move(parser), request.sampling.stop, prompt.heal.size())});
   }
   if (request.echo) {
     const auto* text = std::get_if<api::TextPrompt>(&request.prompt);
-    stream->echo = text != nullptr ? text->text : tokenizer_->Decode(prompt.ids);
+    const auto* fim = std::get_if<api::FimPrompt>(&request.prompt);
+    stream->echo = text != nullptr  ? text->text
+                   : fim != nullptr ? fim->prefix
+                                    : tokenizer_->Decode(prompt.ids);
   }
   return stream;
 }
@@ -133,127 +121,118 @@ Result<std::unique_ptr<ChatService::Session>> LocalChatService::Submit(const api
                                                                        OnEvent on_event) {
   HADAL_OK(CheckModel(request.model));
   HADAL_OK(CheckTokenIds(request));
+  if (const auto* embed = std::get_if<api::EmbedPrompt>(&request.prompt)) {
+    return SubmitEmbeddings(request, *embed, std::move(on_event));
+  }
   HADAL_TRY(Prompt prompt, BuildPrompt(request));
-  HADAL_TRY(const int64_t max_tokens, MaxTokens(request, prompt));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   auto stream = NewStream(request, prompt, std::move(on_event));
-  EngineRequest engine_request = EngineRequestOf(request, prompt, max_tokens);
+  HADAL_TRY(EngineRequest engine_request, EngineRequestOf(request, prompt));
   {
     std::lock_guard lock(streams_mutex_);
-    HADAL_TRY(stream->id, engine_->Submit(std::move(engine_request)));
-    streams_.emplace(stream->id, stream);
+    HADAL_TRY(const RequestId id, engine_->Submit(std::move(engine_request)));
+    stream->ids = {id};
+    stream->open = 1;
+    streams_.emplace(id, Route{stream, 0});
   }
   return std::make_unique<LocalSession>(*this, std::move(stream), prompt_tokens);
 }
 
-void LocalChatService::OnStep(std::span<EngineEvent> events) {
-  {
-    std::lock_guard lock(queue_mutex_);
-    queue_.insert(queue_.end(), std::make_move_iterator(events.begin()),
-                  std::make_move_iterator(events.end()));
+Result<Prompt> LocalChatService::BuildPrompt(const api::Request& request) {
+  const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
+  const auto has_calls = [](const api::Message& m) { return !m.tool_calls.empty(); };
+  if (chat == nullptr || std::none_of(chat->messages.begin(), chat->messages.end(), has_calls)) {
+    return prompts_->Build(request);
   }
-  queue_changed_.notify_all();
+  api::Request filled = request;
+  replays_.Fill(request.tenant, std::get<api::ChatPrompt>(filled.prompt).messages);
+  return prompts_->Build(filled);
 }
 
-void LocalChatService::RunTextThread() {
-  sigset_t all;  // signals are for the main thread
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  std::vector<EngineEvent> events;
-  std::unique_lock lock(queue_mutex_);
-  while (true) {
-    queue_changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;
-    std::swap(events, queue_);
-    text_busy_ = true;
-    lock.unlock();
-    for (EngineEvent& event : events) Handle(event);
-    events.clear();
-    lock.lock();
-    text_busy_ = false;
-    queue_changed_.notify_all();
-  }
+std::optional<TimePoint> LocalChatService::DeadlineOf(const api::Request& request) {
+  if (!request.deadline_seconds) return std::nullopt;
+  return Now() + std::chrono::duration_cast<Duration>(
+                     std::chrono::duration<double>(*request.deadline_seconds));
 }
 
-void LocalChatService::Handle(EngineEvent& event) {
-  const bool last =
-      event.kind == EngineEvent::Kind::kDone || event.kind == EngineEvent::Kind::kFailed;
-  std::shared_ptr<Stream> stream;
-  {
-    std::lock_guard lock(streams_mutex_);
-    const auto found = streams_.find(event.request);
-    if (found == streams_.end()) return;  // its session is gone
-    stream = found->second;
-    if (last) streams_.erase(found);
+std::vector<TokenId> LocalChatService::StopTokens(bool is_chat) const {
+  std::vector<TokenId> stops = options_.stop_tokens;
+  if (is_chat && format_ != nullptr) {
+    const auto ends = format_->stop_tokens();
+    stops.insert(stops.end(), ends.begin(), ends.end());
   }
-  OnEvent dead;  // destroyed after the lock: it may own what waits for the lock
-  std::lock_guard lock(stream->mutex);
-  switch (event.kind) {
-    case EngineEvent::Kind::kToken:
-      HandleToken(*stream, event);
-      break;
-    case EngineEvent::Kind::kFinished:
-      FinishChoice(*stream, event.choice, event.reason);
-      break;
-    case EngineEvent::Kind::kDone: {
-      api::Usage usage = event.usage;
-      // The engine may have gone on for a step after a stop string; the caller gets the text's
-      // count.
-      usage.completion_tokens = usage.reasoning_tokens = 0;
-      for (const auto& choice : stream->choices) {
-        usage.completion_tokens += choice.text.n_tokens();
-        usage.reasoning_tokens += choice.text.n_reasoning_tokens();
-      }
-      stream->Emit(api::Done{usage});
-      break;
-    }
-    case EngineEvent::Kind::kFailed:
-      stream->Emit(api::Failed{std::move(event.error)});
-      break;
-  }
-  if (last || stream->ended) {
-    stream->ended = true;
-    dead = std::exchange(stream->on_event, nullptr);
-  }
+  if (const auto eos = tokenizer_->eos()) stops.push_back(*eos);
+  std::sort(stops.begin(), stops.end());
+  stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
+  return stops;
 }
 
-void LocalChatService::HandleToken(Stream& stream, EngineEvent& event) {
-  auto& choice = stream.choices.at(static_cast<size_t>(event.choice));
-  if (choice.finished) return;
-  if (!std::exchange(choice.begun, true) && !stream.echo.empty()) {
-    api::Delta echo;
-    echo.choice = event.choice;
-    echo.content = stream.echo;
-    stream.Emit(std::move(echo));
-  }
-  if (event.is_stop_token) return choice.text.CountStopToken();
-  auto logprob = stream.logprobs ? LogprobOf(event) : std::nullopt;
-  auto out = choice.text.Push(event.token, std::move(logprob));
-  for (api::Delta& delta : out.deltas) stream.Emit(std::move(delta));
-  if (!out.stopped) return;
-  FinishChoice(stream, event.choice, api::FinishReason::kStop);
-  engine_->Cancel(stream.id, event.choice);
-}
-
-void LocalChatService::FinishChoice(Stream& stream, int index, api::FinishReason reason) {
-  auto& choice = stream.choices.at(static_cast<size_t>(index));
-  if (std::exchange(choice.finished, true)) return;
-  for (api::Delta& delta : choice.text.Finish()) stream.Emit(std::move(delta));
-  stream.Emit(api::Finished{.choice = index, .reason = reason});
-}
-
-std::optional<api::TokenLogprob> LocalChatService::LogprobOf(const EngineEvent& event) const {
-  api::TokenLogprob out;
-  out.id = event.token;
-  out.bytes = tokenizer_->BytesOf(event.token);
-  out.logprob = event.logprob;
-  out.top = event.top;
-  for (const auto& [id, logprob] : event.top) out.top_bytes.emplace_back(tokenizer_->BytesOf(id));
+Result<EngineRequest> LocalChatService::EngineRequestOf(const api::Request& request,
+                                                        Prompt& prompt) const {
+  EngineRequest out;
+  HADAL_TRY(out.max_tokens, prompts_->MaxTokens(request, prompt));
+  HADAL_TRY(out.guides, guides_->Make(request, prompt, out.max_tokens));
+  out.prompt = std::move(prompt.ids);
+  out.n = request.n;
+  out.sampling = request.sampling;
+  out.sampling.stop.clear();  // text is not the engine's business
+  out.tenant = request.tenant;
+  if (!request.sampling.ignore_eos) out.stop_tokens = StopTokens(prompt.is_chat);
+  out.deadline = DeadlineOf(request);
   return out;
+}
+
+Status LocalChatService::CheckModel(std::string_view model) const {
+  if (model == options_.name) return {};
+  return FailField(ErrorCode::kNotFound, "model", "the model {} is not served here; {} is",
+                   model.substr(0, api::Limits::kMaxModelNameBytes), options_.name);
+}
+
+Status LocalChatService::CheckTokenIds(const api::Request& request) const {
+  for (const auto& [id, bias] : request.sampling.logit_bias) {
+    HADAL_OK(CheckId(id, vocab_, "logit_bias"));
+  }
+  for (const TokenId id : request.sampling.stop_token_ids) {
+    HADAL_OK(CheckId(id, vocab_, "stop_token_ids"));
+  }
+  return {};
+}
+
+Result<PromptView> LocalChatService::Render(const api::Request& request) {
+  HADAL_OK(CheckModel(request.model));
+  HADAL_TRY(Prompt prompt, BuildPrompt(request));
+  PromptView view;
+  HADAL_TRY(view.max_tokens, prompts_->MaxTokens(request, prompt));
+  view.dropped = prompt.dropped;
+  if (prompt.pieces.empty()) view.pieces.push_back({tokenizer_->Decode(prompt.ids), std::nullopt});
+  for (const Piece& piece : prompt.pieces) {
+    if (const auto* text = std::get_if<TextPiece>(&piece)) {
+      view.pieces.push_back({text->text, std::nullopt});
+    } else {
+      const TokenId id = std::get<TokenId>(piece);
+      view.pieces.push_back({std::string(tokenizer_->BytesOf(id)), id});
+    }
+  }
+  view.ids = std::move(prompt.ids);
+  return view;
+}
+
+Result<std::vector<int32_t>> LocalChatService::Tokenize(std::string_view model,
+                                                        std::string_view text) const {
+  HADAL_OK(CheckModel(model));
+  return tokenizer_->Encode(text, Tokenizer::Special::kAsText);
+}
+
+Result<std::string> LocalChatService::Detokenize(std::string_view model,
+                                                 std::span<const int32_t> ids) const {
+  HADAL_OK(CheckModel(model));
+  for (const int32_t id : ids) HADAL_OK(CheckId(id, vocab_, "ids"));
+  return tokenizer_->Decode(ids);
 }
 
 ServiceStats LocalChatService::stats() const {
   const EngineStats s = engine_->stats();
+  const auto constraints = guides_->counts();
   return {.running = s.running,
           .queued = s.queued,
           .blocks_total = s.blocks_total,
@@ -267,7 +246,12 @@ ServiceStats LocalChatService::stats() const {
           .preemptions = s.preemptions,
           .last_batch_rows = s.last_batch_rows,
           .last_batch_sequences = s.last_batch_sequences,
-          .step_seconds_total = s.step_seconds_total};
+          .step_seconds_total = s.step_seconds_total,
+          .constraints = static_cast<int64_t>(constraints.entries),
+          .constraint_bytes = static_cast<int64_t>(constraints.bytes),
+          .constraints_compiled = static_cast<int64_t>(constraints.compiled),
+          .constraint_hits = static_cast<int64_t>(constraints.hits),
+          .replayed_answers = static_cast<int64_t>(replays_.counts().found)};
 }
 
 double LocalChatService::RetryAfterSeconds() const { return engine_->RetryAfterSeconds(); }

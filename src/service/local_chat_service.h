@@ -21,6 +21,9 @@
 #include "chat/chat_format.h"
 #include "engine/engine.h"
 #include "service/chat_service.h"
+#include "service/guide_maker.h"
+#include "service/prompt_builder.h"
+#include "service/replay_store.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hadal {
@@ -32,6 +35,8 @@ struct LocalServiceOptions {
   int64_t vocab = 0;                 // rows of the embedding table; 0: the tokenizer's
   std::vector<TokenId> stop_tokens;  // further ends of text, of generation_config.json
   bool special_tokens_in_prompts = false;
+  int64_t parameters = 0;    // of the model
+  std::string weights = {};  // how they are stored
   FormatSource chat_format = {};
 };
 
@@ -45,7 +50,7 @@ class LocalChatService final : public ChatService, private EventSink {
   ~LocalChatService() override;
 
   std::vector<ModelCard> models() const override;
-  // Fields named: model, messages, messages[i].*, prompt, max_tokens, logit_bias, stop_token_ids.
+  // Fields named: those of PromptBuilder and GuideMaker, model, logit_bias, stop_token_ids.
   Result<std::unique_ptr<Session>> Submit(const api::Request& request, OnEvent on_event) override;
   Result<PromptView> Render(const api::Request& request) override;
   Result<std::vector<int32_t>> Tokenize(std::string_view model,
@@ -58,27 +63,26 @@ class LocalChatService final : public ChatService, private EventSink {
   bool WaitIdle(std::chrono::milliseconds timeout) override;
 
  private:
-  struct Prompt {
-    std::vector<TokenId> ids;
-    std::vector<Piece> pieces = {};  // of a chat
-    bool is_chat = false;
-    bool starts_in_reasoning = false;
-    std::string_view field;  // "messages" or "prompt"
-  };
   struct Stream;
   class LocalSession;
+  struct Route {
+    std::shared_ptr<Stream> stream;
+    int first_choice = 0;  // of the engine's request within the stream
+  };
 
   LocalChatService(LocalServiceOptions options, std::unique_ptr<Tokenizer> tokenizer);
 
   Status CheckModel(std::string_view model) const;
-  Result<Prompt> BuildPrompt(const api::Request& request) const;
-  Result<Prompt> BuildChatPrompt(const api::ChatPrompt& chat) const;
-  Result<Prompt> BuildTextPrompt(const api::TextPrompt& text) const;
-  Status CheckBytes(size_t n_bytes, std::string_view field) const;
   Status CheckTokenIds(const api::Request& request) const;
-  Result<int64_t> MaxTokens(const api::Request& request, const Prompt& prompt) const;
-  EngineRequest EngineRequestOf(const api::Request& request, Prompt& prompt,
-                                int64_t max_tokens) const;
+  void MakeTrie();
+  Result<std::unique_ptr<Session>> SubmitEmbeddings(const api::Request& request,
+                                                    const api::EmbedPrompt& embed,
+                                                    OnEvent on_event);
+  Result<Prompt> BuildPrompt(const api::Request& request);
+  void KeepAnswer(Stream& stream, int index);
+  Result<EngineRequest> EngineRequestOf(const api::Request& request, Prompt& prompt) const;
+  std::vector<TokenId> StopTokens(bool is_chat) const;
+  static std::optional<TimePoint> DeadlineOf(const api::Request& request);
   std::shared_ptr<Stream> NewStream(const api::Request& request, const Prompt& prompt,
                                     OnEvent on_event) const;
 
@@ -93,14 +97,18 @@ class LocalChatService final : public ChatService, private EventSink {
   const std::unique_ptr<Tokenizer> tokenizer_;
   const int64_t vocab_;
   const int64_t created_;
-  size_t max_token_bytes_ = 1;
   std::unique_ptr<ChatFormat> format_;  // null: no_format_ says why
   Error no_format_;
+  std::shared_ptr<const grammar::TokenTrie>
+      trie_;  // null: the vocabulary is larger than the model's
+  std::unique_ptr<PromptBuilder> prompts_;
+  std::unique_ptr<GuideMaker> guides_;
+  ReplayStore replays_{size_t{64} << 20};
   std::unique_ptr<Engine> engine_;
 
   // Held over Engine::Submit, so that the text thread never meets an id it does not know yet.
   std::mutex streams_mutex_;
-  std::unordered_map<RequestId, std::shared_ptr<Stream>> streams_;
+  std::unordered_map<RequestId, Route> streams_;
 
   std::mutex queue_mutex_;  // guards the four below
   std::condition_variable queue_changed_;

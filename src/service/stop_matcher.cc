@@ -27,7 +27,7 @@ void StopMatcher::Automaton::Advance(char c) {
 }
 
 StopMatcher::Out StopMatcher::Emit(size_t n_bytes, bool matched) {
-  Out out{held_.substr(0, n_bytes), matched};
+  Out out{held_.substr(0, n_bytes), matched, {}};
   held_.erase(0, n_bytes);
   emitted_bytes_ += static_cast<int64_t>(n_bytes);
   return out;
@@ -37,16 +37,18 @@ StopMatcher::Out StopMatcher::Push(std::string_view piece) {
   if (matched_) return {};
   for (const char c : piece) {
     held_ += c;
-    size_t longest_match = 0;
+    const std::string* longest = nullptr;
     for (Automaton& automaton : automata_) {
       automaton.Advance(c);
-      if (automaton.state == automaton.stop.size()) {
-        longest_match = std::max(longest_match, automaton.stop.size());
+      const bool matches = automaton.state == automaton.stop.size();
+      if (matches && (longest == nullptr || automaton.stop.size() > longest->size())) {
+        longest = &automaton.stop;
       }
     }
-    if (longest_match > 0) {
+    if (longest != nullptr) {
       matched_ = true;
-      Out out = Emit(held_.size() - longest_match, true);
+      Out out = Emit(held_.size() - longest->size(), true);
+      out.stop = *longest;
       held_.clear();
       return out;
     }
@@ -60,6 +62,7 @@ StopMatcher::Out StopMatcher::Push(std::string_view piece) {
 
 std::string StopMatcher::Finish() {
   if (matched_) return {};
+  for (Automaton& automaton : automata_) automaton.state = 0;
   return Emit(held_.size(), false).text;
 }
 

@@ -17,8 +17,9 @@ namespace hadal {
 class StopMatcher {
  public:
   struct Out {
-    std::string text;      // certain not to be part of a stop string
-    bool matched = false;  // a stop string ended in this piece; what follows it is dropped
+    std::string text;       // certain not to be part of a stop string
+    bool matched = false;   // a stop string ended in this piece; what follows it is dropped
+    std::string stop = {};  // that one
   };
 
   // Each stop string is non-empty valid UTF-8.

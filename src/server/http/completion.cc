@@ -29,9 +29,13 @@ void Completion::Attach(std::unique_ptr<ChatService::Session> session) {
   record_.prompt_tokens = session->prompt_tokens();
   session_ = std::move(session);
   if (ended_) return Retire();
-  attached_ = true;
+  Open();
+}
+
+// A stream begins at once, so that comments can keep the connection alive while the prompt is read.
+void Completion::Open() {
+  if (std::exchange(open_, true)) return;
   if (answer_->streams()) {
-    // At once, so that comments can keep the connection alive while the prompt is read.
     StartStream();
     backlog_ += answer_->Begin(record_.prompt_tokens);
     FlushBacklog();
@@ -51,6 +55,8 @@ void Completion::Answer(std::string body) {
 
 void Completion::Fail(const Error& error, double retry_after_seconds) {
   std::lock_guard lock(mutex_);
+  if (ended_) return;
+  if (!early_.empty()) Open();  // the client gets what had come
   if (!ended_) EndWithError(error, retry_after_seconds);
 }
 
@@ -104,9 +110,13 @@ void Completion::Measure(int choice, int n_tokens) {
 void Completion::OnEvent(api::Event event) {
   std::lock_guard lock(mutex_);
   if (ended_ || finish_after_backlog_) return;
+  if (const auto* delta = std::get_if<api::Delta>(&event)) Measure(delta->choice, delta->n_tokens);
+  if (const auto* call = std::get_if<api::ToolCallDelta>(&event)) {
+    Measure(call->choice, call->n_tokens);
+  }
   // A failure before anything else still has its status, so it need not wait.
   const bool first_failed = early_.empty() && std::holds_alternative<api::Failed>(event);
-  if (attached_ || first_failed) return Take(std::move(event));
+  if (open_ || first_failed) return Take(std::move(event));
   early_.push_back(std::move(event));
 }
 
@@ -114,10 +124,6 @@ void Completion::Take(api::Event event) {
   if (const auto* failed = std::get_if<api::Failed>(&event)) {
     record_.finish = FinishName(api::FinishReason::kError);
     return EndWithError(failed->error, 1);
-  }
-  if (const auto* delta = std::get_if<api::Delta>(&event)) Measure(delta->choice, delta->n_tokens);
-  if (const auto* call = std::get_if<api::ToolCallDelta>(&event)) {
-    Measure(call->choice, call->n_tokens);
   }
   if (const auto* finished = std::get_if<api::Finished>(&event)) {
     record_.finish = FinishName(finished->reason);

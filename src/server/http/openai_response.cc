@@ -186,6 +186,25 @@ OrderedJson StreamWriter::TextChoice(const api::Delta& delta) {
   return choice;
 }
 
+OrderedJson StreamWriter::FinishChunk(const api::Finished& finished) const {
+  OrderedJson choice = {{"index", finished.choice}};
+  if (head_.route == OpenAiRoute::kChat) {
+    choice["delta"] = OrderedJson::object();
+  } else {
+    choice["text"] = "";
+  }
+  choice["logprobs"] = nullptr;
+  choice["finish_reason"] = FinishName(finished.reason);
+  OrderedJson choices = OrderedJson::array();
+  choices.push_back(std::move(choice));
+  return Chunk(std::move(choices));
+}
+
+void StreamWriter::Flush(std::vector<std::string>& out) {
+  if (finish_) out.push_back(ToLine(*finish_));
+  finish_.reset();
+}
+
 std::vector<std::string> StreamWriter::On(const api::Event& event) {
   std::vector<std::string> out;
   const bool chat = head_.route == OpenAiRoute::kChat;
@@ -205,28 +224,26 @@ std::vector<std::string> StreamWriter::On(const api::Event& event) {
                  },
                  [&](const api::Finished& finished) {
                    AddRole(finished.choice, out);
-                   OrderedJson choice = {{"index", finished.choice}};
-                   if (chat) {
-                     choice["delta"] = OrderedJson::object();
-                   } else {
-                     choice["text"] = "";
-                   }
-                   choice["logprobs"] = nullptr;
-                   choice["finish_reason"] = FinishName(finished.reason);
-                   OrderedJson choices = OrderedJson::array();
-                   choices.push_back(std::move(choice));
-                   out.push_back(ToLine(Chunk(std::move(choices))));
+                   Flush(out);
+                   finish_ = FinishChunk(finished);
                  },
                  [&](const api::Done& done) {
-                   if (include_usage_ || done.dropped) {
+                   // DeepSeek's streams have the usage in the last chunk; OpenAI's, when asked for,
+                   // in one of its own without choices.
+                   if (finish_ && !include_usage_) (*finish_)["usage"] = UsageJson(done.usage);
+                   if (finish_ && done.dropped) {
+                     (*finish_)["truncation"] = DroppedJson(*done.dropped);
+                   }
+                   Flush(out);
+                   if (include_usage_) {
                      OrderedJson chunk = Chunk(OrderedJson::array());
-                     if (include_usage_) chunk["usage"] = UsageJson(done.usage);
-                     if (done.dropped) chunk["truncation"] = DroppedJson(*done.dropped);
+                     chunk["usage"] = UsageJson(done.usage);
                      out.push_back(ToLine(chunk));
                    }
                    out.push_back("[DONE]");
                  },
                  [&](const api::Failed& failed) { out.push_back(ErrorJson(failed.error)); },
+                 [](const api::Embedding&) {},
              },
              event);
   return out;
@@ -254,6 +271,7 @@ void ResponseCollector::On(api::Event event) {
             dropped_ = done.dropped;
           },
           [&](api::Failed& failed) { failure_ = std::move(failed.error); },
+          [](api::Embedding&) {},
       },
       event);
 }

@@ -50,9 +50,13 @@ class StreamWriter {
   OrderedJson CallChunk(const api::ToolCallDelta& delta) const;
   void AddRole(int choice, std::vector<std::string>& out);
 
+  OrderedJson FinishChunk(const api::Finished& finished) const;
+  void Flush(std::vector<std::string>& out);
+
   const ResponseHead head_;
   const bool include_usage_;
   std::map<int, Choice> choices_;
+  std::optional<OrderedJson> finish_;  // waits: the last one carries the usage
 };
 
 // The body of one answer that is not streamed.

@@ -7,6 +7,7 @@
 namespace hadal::server {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -70,7 +71,30 @@ TEST(OpenAiStream, EachChoiceGetsItsRoleOnceAndADeltaWithoutTextGetsNoChunk) {
   EXPECT_EQ(writer.On(Content("b", 1)).size(), 2u);
   EXPECT_EQ(writer.On(Content("a", 0)).size(), 1u);
   EXPECT_EQ(writer.On(Content("", 1)).size(), 0u);
-  EXPECT_EQ(writer.On(api::Finished{.choice = 2}).size(), 2u);
+  EXPECT_EQ(writer.On(api::Finished{.choice = 2}).size(), 1u);  // the end itself waits
+  EXPECT_EQ(writer.On(api::Finished{.choice = 1}).size(), 1u);
+  const auto last = writer.On(api::Done{kUsage});
+  ASSERT_EQ(last.size(), 2u);
+  EXPECT_THAT(last[0], AllOf(HasSubstr("finish_reason"), HasSubstr("\"usage\":{")));
+}
+
+TEST(OpenAiStream, ACallsFirstPieceNamesItAndTheRestAreArguments) {
+  StreamWriter writer(ChatHead(), false);
+  api::ToolCallDelta first;
+  first.first = true;
+  first.id = "call_00_x";
+  first.name = "f";
+  EXPECT_THAT(writer.On(first)[1],
+              HasSubstr(R"("delta":{"tool_calls":[{"index":0,"id":"call_00_x","type":"function",)"
+                        R"("function":{"name":"f","arguments":""}}]})"));
+  api::ToolCallDelta more;
+  more.arguments = "{\"a\":";
+  EXPECT_THAT(
+      writer.On(more)[0],
+      HasSubstr(R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":"}}]})"));
+  api::ToolCallDelta end;
+  end.last = true;
+  EXPECT_TRUE(writer.On(end).empty());
 }
 
 TEST(OpenAiStream, TextChunksHaveTextAndNoRole) {
@@ -79,7 +103,8 @@ TEST(OpenAiStream, TextChunksHaveTextAndNoRole) {
               ElementsAre(R"({"id":"cmpl-1","object":"text_completion","created":1700000000,)"
                           R"("model":"demo","system_fingerprint":"fp","choices":[{"index":0,)"
                           R"("text":"a","logprobs":null,"finish_reason":null}]})"));
-  EXPECT_THAT(writer.On(api::Finished{.choice = 0, .reason = api::FinishReason::kLength})[0],
+  EXPECT_TRUE(writer.On(api::Finished{.choice = 0, .reason = api::FinishReason::kLength}).empty());
+  EXPECT_THAT(writer.On(api::Done{kUsage})[0],
               HasSubstr(R"("text":"","logprobs":null,"finish_reason":"length")"));
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "server/http/calls.h"
+#include "server/http/embeddings.h"
 #include "server/http/ollama_dialect.h"
 #include "server/http/openai_dialect.h"
 #include "server/http/responses_dialect.h"
@@ -48,6 +49,7 @@ const std::array kRoutes = {
     Answers("/v1/completions", ParseOpenAiText),
     Answers("/completions", ParseOpenAiText),
     Answers("/beta/completions", ParseOpenAiText),
+    Answers("/v1/embeddings", ParseEmbeddings),
     Calls("/v1/chat/completions/render", RenderOpenAiChat),
     Calls("/tokenize", TokenizeText),
     Calls("/detokenize", DetokenizeIds),
