@@ -329,33 +329,6 @@ TEST_F(LocalChatServiceTest, MaxTokensThatDoNotFitAreRefusedWithAllCounts) {
   }
 }
 
-TEST_F(LocalChatServiceTest, ARequestMayHaveASmallerContextAndNeverALargerOne) {
-  Start();
-  api::Request request = Text("abc");  // 4 tokens with BOS
-  request.context = 10;
-  ASSERT_TRUE(service->Submit(request, [](api::Event) {}));
-  EXPECT_EQ(engine->requests.back().max_tokens, 6);
-  request.max_tokens = 7;
-  const Error too_many = RefusalOf(request);
-  EXPECT_EQ(too_many.code, ErrorCode::kContextLengthExceeded);
-  EXPECT_EQ(too_many.field, "max_tokens");
-  EXPECT_THAT(too_many.message, HasSubstr("the context is 10 tokens"));
-  EXPECT_THAT(too_many.message, HasSubstr("at most 6"));
-  request.max_tokens.reset();
-  request.context = 4;
-  const Error full = RefusalOf(request);
-  EXPECT_EQ(full.code, ErrorCode::kContextLengthExceeded);
-  EXPECT_EQ(full.field, "context");
-  EXPECT_THAT(full.message, HasSubstr("the prompt has 4 tokens and context is 4 tokens"));
-  for (const int64_t context : {int64_t{0}, int64_t{-1}, kContext + 1, INT64_MAX, INT64_MIN}) {
-    request.context = context;
-    const Error error = RefusalOf(request);
-    EXPECT_EQ(error.code, ErrorCode::kInvalidArgument) << context;
-    EXPECT_EQ(error.field, "context");
-    EXPECT_THAT(error.message, HasSubstr("from 1 to 64"));
-  }
-}
-
 TEST_F(LocalChatServiceTest, IdsOutsideTheVocabularyAreRefusedByField) {  // rows 63, 69
   Start();
   for (const TokenId id : {-1, static_cast<int>(kVocab), std::numeric_limits<int32_t>::max()}) {

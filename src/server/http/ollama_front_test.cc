@@ -82,10 +82,10 @@ TEST_F(OllamaFrontTest, ErrorsAreOneSentenceWithTheTablesStatus) {
 
 TEST_F(OllamaFrontTest, RefusalsOfTheServiceAreInOllamasWords) {
   service.refusal = Error{ErrorCode::kContextLengthExceeded,
-                          "the prompt has 90 tokens and context is 64 tokens", "context"};
+                          "max_tokens is 9; max_tokens must be at most 5", "max_tokens"};
   StartFront();
   ExpectError("/api/chat", Chat(), 400,
-              "the prompt has 90 tokens and options.num_ctx is 64 tokens");
+              "options.num_predict is 9; options.num_predict must be at most 5");
 }
 
 TEST_F(OllamaFrontTest, AStreamThatBreaksEndsWithAnErrorLine) {

@@ -194,7 +194,6 @@ Status Assemble(OllamaDraft& draft) {
 }
 
 constexpr std::array kWords = {
-    FieldWord{"context", "options.num_ctx"},
     FieldWord{"frequency_penalty", "options.frequency_penalty"},
     FieldWord{"max_tokens", "options.num_predict"},
     FieldWord{"min_p", "options.min_p"},

@@ -494,7 +494,6 @@ TEST(OllamaWords, ErrorsOfTheServiceAreSaidInTheClientsFields) {
   };
   const std::vector<std::array<std::string, 3>> rows = {
       {"max_tokens", "options.num_predict", "options.num_predict"},
-      {"context", "options.num_ctx", "options.num_ctx"},
       {"thinking", "think", "think"},
       {"response_format", "format", "format"},
       {"response_format.json_schema.schema", "format", "format"},

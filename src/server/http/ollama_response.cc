@@ -93,8 +93,8 @@ std::string OllamaWriter::On(api::Event event) {
     return {};
   }
   if (const auto* done = std::get_if<api::Done>(&event)) return End(*done);
-  if (!head_.stream) return {};
-  return OllamaErrorBody(std::get<api::Failed>(event).error) + "\n";
+  const auto* failed = std::get_if<api::Failed>(&event);
+  return failed != nullptr && head_.stream ? OllamaErrorBody(failed->error) + "\n" : "";
 }
 
 std::string OllamaWriter::Take(Part part, int n_tokens) {
