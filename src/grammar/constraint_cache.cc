@@ -1,8 +1,6 @@
 #include "grammar/constraint_cache.h"
 
 #include "access/sha256.h"
-#include "grammar/gbnf.h"
-#include "grammar/pattern.h"
 
 namespace hadal::grammar {
 namespace {
@@ -16,33 +14,7 @@ std::string KeyOf(const ConstraintSource& source) {
   return Sha256Hex(text);
 }
 
-Result<std::shared_ptr<const Automaton>> CompileRegex(std::string_view pattern, Budget& budget) {
-  HADAL_TRY(const Dfa dfa, CompilePattern(pattern, PatternUse::kWhole, budget));
-  AutomatonBuilder builder(budget);
-  HADAL_TRY(const uint32_t rule, builder.Declare("the pattern"));
-  Nfa nfa = builder.NewNfa();
-  nfa.Epsilon(nfa.Embed(nfa.start(), dfa), nfa.accept());
-  builder.Define(rule, std::move(nfa));
-  return builder.Build(rule);
-}
-
 }  // namespace
-
-Result<std::shared_ptr<const Automaton>> Compile(const ConstraintSource& source,
-                                                 const Limits& limits) {
-  Budget budget(limits);
-  switch (source.kind) {
-    case ConstraintKind::kJsonObject:
-      return CompileJsonObject(source.schema.space, budget);
-    case ConstraintKind::kJsonSchema:
-      return CompileSchema(source.text, source.schema, budget);
-    case ConstraintKind::kRegex:
-      return CompileRegex(source.text, budget);
-    case ConstraintKind::kGbnf:
-      return CompileGbnf(source.text, budget);
-  }
-  return Fail(ErrorCode::kInternal, "an unknown kind of constraint");
-}
 
 Result<std::shared_ptr<const Constraint>> ConstraintCache::Get(const ConstraintSource& source) {
   const std::string key = KeyOf(source);

@@ -16,26 +16,9 @@
 #include <string_view>
 
 #include "grammar/constraint.h"
-#include "grammar/schema.h"
+#include "grammar/constraint_source.h"
 
 namespace hadal::grammar {
-
-enum class ConstraintKind {
-  kJsonObject,  // any object; the source is not looked at
-  kJsonSchema,
-  kRegex,  // the whole output
-  kGbnf
-};
-
-struct ConstraintSource {
-  ConstraintKind kind = ConstraintKind::kJsonObject;
-  std::string_view text;
-  SchemaOptions schema;  // for the two JSON kinds
-};
-
-// Compiles without a cache. kInvalidArgument says what is wrong and where.
-Result<std::shared_ptr<const Automaton>> Compile(const ConstraintSource& source,
-                                                 const Limits& limits);
 
 class ConstraintCache {
  public:
