@@ -55,6 +55,7 @@ Result<std::shared_ptr<const Automaton>> AutomatonBuilder::Build(uint32_t root) 
   HADAL_OK(Rank());
   HADAL_OK(FindLive());
   if (!live_[rules_[root].first_state]) {
+    blamed_ = root;
     return Fail(ErrorCode::kInvalidArgument, "nothing can ever match the constraint ({})",
                 rules_[root].name);
   }

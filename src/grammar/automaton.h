@@ -99,10 +99,11 @@ class AutomatonBuilder {
 
   // kInvalidArgument: too large, a rule that begins with itself, or nothing that matches.
   Result<std::shared_ptr<const Automaton>> Build(uint32_t root);
-  // After Build: which rule its error is about, if one; whether anything matches a rule.
+  // After Build failed: which rule the error is about, if one.
   std::optional<uint32_t> blamed() const { return blamed_; }
+  // After Build, also when nothing matches its root: whether anything matches a rule.
   bool Matches(uint32_t rule) const {
-    return rules_[rule].reached && live_[rules_[rule].first_state] != 0;
+    return rules_[rule].reached && !live_.empty() && live_[rules_[rule].first_state] != 0;
   }
 
  private:

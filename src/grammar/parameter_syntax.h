@@ -16,7 +16,10 @@ struct ParameterSyntax {
   Dfa names;               // what a listed member may be called
   Dfa free_names;          // what one that is not listed may be called
   uint32_t max_free = 64;  // members that are not listed
-  Dfa texts;               // what TEXT may be: a filter (text_filter.h)
+  // What a reader of parameters takes.
+  size_t max_name_bytes = 1000;
+  size_t max_listed = 900;
+  Dfa texts;  // what TEXT may be: a filter (text_filter.h)
 };
 
 }  // namespace hadal::grammar

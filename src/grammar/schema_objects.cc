@@ -87,6 +87,9 @@ Result<Dfa> SchemaCompiler::FreeKeys(const Shape& shape) {
 
 Result<std::vector<SchemaCompiler::KeyClass>> SchemaCompiler::AdditionalKeys(const Shape& shape) {
   std::vector<KeyClass> classes;
+  const bool any_pattern = std::any_of(shape.objects.begin(), shape.objects.end(),
+                                       [](const ObjectPart& p) { return !p.patterns.empty(); });
+  if (!any_pattern && IsClosed(shape)) return classes;
   HADAL_TRY(Dfa rest, FreeKeys(shape));
   struct Pattern {
     uint32_t key, schema;

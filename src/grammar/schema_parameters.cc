@@ -20,7 +20,7 @@ class SchemaCompiler::ParameterMembers final : public Members {
 
   Status Listed(Nfa& nfa, uint32_t from, const std::string& name, const Nodes& value,
                 uint32_t to) override {
-    if (!syntax_.names.Matches(name)) {
+    if (!syntax_.names.Matches(name) || name.size() > syntax_.max_name_bytes) {
       return c_.reader_.Wrong(SchemaTree::kRoot,
                               "the name of the property \"{}\" cannot be written in a tag",
                               name.substr(0, 80));
@@ -142,6 +142,14 @@ Result<uint32_t> SchemaCompiler::EmitParameters(const ParameterSyntax& syntax) {
   for (const Shape& shape : shapes) {
     if (shape.values) {
       return reader_.Wrong(SchemaTree::kRoot, "an enum of whole objects is not supported here");
+    }
+    size_t listed = shape.required.size();
+    for (const ObjectPart& part : shape.objects) listed += part.properties.size();
+    if (listed > syntax.max_listed) {
+      return reader_.Wrong(SchemaTree::kRoot,
+                           "{} properties are listed or required; at most {} "
+                           "are supported here",
+                           listed, syntax.max_listed);
     }
     HADAL_OK(EmitObject(shape, SchemaTree::kRoot, members, nfa));
   }
