@@ -81,6 +81,7 @@ export const en = {
   tokensPerSecond: 'tokens/s',
   firstToken: 'First token',
   approximate: 'Counted by the page: the server reports tokens only with a whole answer.',
+  burst: 'It came too fast to time its tokens: the rate includes the wait for the first one.',
   stoppedMark: 'Stopped',
   lengthMark: 'Cut at max_tokens',
   lengthHelp: 'The answer reached the token limit. Raise “Longest answer” in the settings, or ask it to go on.',

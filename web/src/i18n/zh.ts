@@ -82,6 +82,7 @@ export const zh: Texts = {
   tokensPerSecond: 'token/秒',
   firstToken: '首个 token',
   approximate: '由页面计数：服务器只在回答完整时报告 token 数。',
+  burst: '到达太快，无法逐个计时：速率包含等待首个 token 的时间。',
   stoppedMark: '已停止',
   lengthMark: '达到 max_tokens',
   lengthHelp: '回答达到了 token 上限。请在设置中调大“最长回答”，或让它继续。',
