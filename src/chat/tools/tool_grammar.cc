@@ -41,7 +41,7 @@ class AnswerCompiler {
     }
     HADAL_TRY(const uint32_t root, builder_.Declare("the answer"));
     Nfa nfa = builder_.NewNfa();
-    const bool is_text = !rules_.format.constrains();
+    const bool is_text = !rules_.format.constrains() && !MustCall(rules_);
     if (is_text) {
       HADAL_OK(Text(nfa));
     } else if (!MustCall(rules_)) {
