@@ -74,10 +74,8 @@ class AnswerCompiler {
       nfa.Epsilon(nfa.Embed(nfa.start(), any), nfa.accept());
       return {};
     }
-    if (!MustCall(rules_)) {
-      HADAL_TRY(const uint32_t end, add(TextWithoutMarkup(*rules_.markup)));
-      nfa.Epsilon(end, nfa.accept());
-    }
+    HADAL_TRY(const uint32_t end, add(TextWithoutMarkup(*rules_.markup)));
+    nfa.Epsilon(end, nfa.accept());
     HADAL_TRY(before_block_, add(TextWithoutMarkup(*rules_.markup, /*goes_on=*/true)));
     return {};
   }
