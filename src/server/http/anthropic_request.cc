@@ -141,10 +141,7 @@ Status ReadOutputConfig(Json& value, const std::string& field, Draft& draft) {
 }
 
 Status ReadTruncation(Json& value, const std::string& field, Draft& draft) {
-  using Mode = api::Truncation::Mode;
-  static constexpr std::array kModes = {Mode::kMiddle, Mode::kMiddle, Mode::kFront, Mode::kNone};
-  HADAL_TRY(const size_t mode, ReadWord(value, field, {"auto", "middle", "front", "disabled"}));
-  draft.chat().truncation.mode = kModes[mode];
+  HADAL_TRY(draft.chat().truncation, TruncationOf(value, field));
   return {};
 }
 
