@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "server/http/anthropic_dialect.h"
 #include "server/http/calls.h"
 #include "server/http/embeddings.h"
 #include "server/http/ollama_dialect.h"
@@ -62,6 +63,18 @@ const std::array kRoutes = {
     Get("/api/tags", ReadOllamaTags, Dialect::kOllama),
     Get("/api/ps", ReadOllamaPs, Dialect::kOllama),
     Get("/api/version", ReadOllamaVersion, Dialect::kOllama),
+
+    // Anthropic's base address is /, DeepSeek's for it /anthropic.
+    Answers("/v1/messages", ParseAnthropicMessages, Dialect::kAnthropic),
+    Answers("/anthropic/v1/messages", ParseAnthropicMessages, Dialect::kAnthropic),
+    Calls("/v1/messages/count_tokens", CountAnthropicTokens, Dialect::kAnthropic),
+    Calls("/anthropic/v1/messages/count_tokens", CountAnthropicTokens, Dialect::kAnthropic),
+    Get("/anthropic/v1/models", ReadAnthropicModels, Dialect::kAnthropic),
+    Get("/anthropic/v1/models/{name}", ReadAnthropicModel, Dialect::kAnthropic),
+
+    Own("/", Endpoint::kPage, false),
+    Own("/favicon.ico", Endpoint::kPage, false),
+    Own("/assets/{name}", Endpoint::kPage, false),
 };
 
 // Whether `path` is that of `route`; the rest after its fixed part goes to *name.
