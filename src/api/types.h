@@ -46,6 +46,9 @@ struct Message {
   bool prefix = false;                           // last assistant message to be continued
   std::vector<ToolCall> tool_calls = {};         // assistant only
   std::string tool_call_id = {};                 // tool only: the call whose result this is
+  // assistant only: the model's own tokens of its reasoning, the end of it included, and of content
+  // and calls. A format that writes these into a prompt writes the tokens instead. Not a caller's.
+  std::vector<int32_t> reasoning_ids = {}, answer_ids = {};
 };
 
 // What an answer must look like, enforced token by token after the reasoning.

@@ -33,6 +33,10 @@ struct LocalChatService::Stream {
     ChoiceText text;
     bool begun = false;
     bool finished = false;
+    // For ReplayStore, where there are tools.
+    api::Message answer = {};
+    std::vector<TokenId> tokens = {};
+    bool calls_are_whole = true;
   };
 
   std::mutex mutex;
@@ -41,11 +45,31 @@ struct LocalChatService::Stream {
   RequestId id;
   std::vector<Choice> choices;
   bool logprobs = false;
+  bool keeps_answers = false;
+  std::string tenant;
   std::optional<api::Dropped> dropped;
   std::string echo;  // text before each choice's own
 
   void Emit(api::Event event) {
     if (!ended) on_event(std::move(event));
+  }
+  // A piece of a choice's answer.
+  void EmitPiece(Choice& choice, api::Event piece) {
+    if (keeps_answers) Keep(choice, piece);
+    Emit(std::move(piece));
+  }
+  static void Keep(Choice& choice, const api::Event& piece) {
+    api::Message& answer = choice.answer;
+    if (const auto* delta = std::get_if<api::Delta>(&piece)) {
+      answer.content += delta->content;
+      if (!delta->reasoning.empty()) {
+        answer.reasoning_content = answer.reasoning_content.value_or("") + delta->reasoning;
+      }
+    } else if (const auto* call = std::get_if<api::ToolCallDelta>(&piece)) {
+      if (call->first) answer.tool_calls.push_back({call->id, call->name, ""});
+      if (!answer.tool_calls.empty()) answer.tool_calls.back().arguments += call->arguments;
+      if (call->last && !call->complete) choice.calls_are_whole = false;
+    }
   }
 };
 
@@ -151,11 +175,14 @@ std::shared_ptr<LocalChatService::Stream> LocalChatService::NewStream(const api:
   stream->on_event = std::move(on_event);
   stream->logprobs = request.sampling.logprobs;
   stream->dropped = prompt.dropped;
+  stream->tenant = request.tenant;
+  const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
+  stream->keeps_answers = chat != nullptr && !chat->tools.empty();
   for (int i = 0; i < request.n; ++i) {
     auto parser = prompt.is_chat ? format_->NewParser(prompt.starts_in_reasoning, RandomHex())
                                  : NewPlainTextParser(*tokenizer_);
     stream->choices.push_back(
-        {ChoiceText(i, std::move(parser), request.sampling.stop, prompt.heal.size())});
+        {.text = ChoiceText(i, std::move(parser), request.sampling.stop, prompt.heal.size())});
   }
   if (request.echo) {
     const auto* text = std::get_if<api::TextPrompt>(&request.prompt);
@@ -171,7 +198,7 @@ Result<std::unique_ptr<ChatService::Session>> LocalChatService::Submit(const api
                                                                        OnEvent on_event) {
   HADAL_OK(CheckModel(request.model));
   HADAL_OK(CheckTokenIds(request));
-  HADAL_TRY(Prompt prompt, prompts_->Build(request));
+  HADAL_TRY(Prompt prompt, BuildPrompt(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   auto stream = NewStream(request, prompt, std::move(on_event));
   HADAL_TRY(EngineRequest engine_request, EngineRequestOf(request, prompt));
@@ -181,6 +208,17 @@ Result<std::unique_ptr<ChatService::Session>> LocalChatService::Submit(const api
     streams_.emplace(stream->id, stream);
   }
   return std::make_unique<LocalSession>(*this, std::move(stream), prompt_tokens);
+}
+
+Result<Prompt> LocalChatService::BuildPrompt(const api::Request& request) {
+  const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
+  const auto has_calls = [](const api::Message& m) { return !m.tool_calls.empty(); };
+  if (chat == nullptr || std::none_of(chat->messages.begin(), chat->messages.end(), has_calls)) {
+    return prompts_->Build(request);
+  }
+  api::Request filled = request;
+  replays_.Fill(request.tenant, std::get<api::ChatPrompt>(filled.prompt).messages);
+  return prompts_->Build(filled);
 }
 
 std::vector<TokenId> LocalChatService::StopTokens(bool is_chat) const {
@@ -231,7 +269,7 @@ Status LocalChatService::CheckTokenIds(const api::Request& request) const {
 
 Result<PromptView> LocalChatService::Render(const api::Request& request) {
   HADAL_OK(CheckModel(request.model));
-  HADAL_TRY(Prompt prompt, prompts_->Build(request));
+  HADAL_TRY(Prompt prompt, BuildPrompt(request));
   PromptView view;
   HADAL_TRY(view.max_tokens, prompts_->MaxTokens(request, prompt));
   view.dropped = prompt.dropped;
@@ -342,9 +380,10 @@ void LocalChatService::HandleToken(Stream& stream, EngineEvent& event) {
     stream.Emit(std::move(echo));
   }
   if (event.is_stop_token) return choice.text.CountStopToken();
+  if (stream.keeps_answers) choice.tokens.push_back(event.token);
   auto logprob = stream.logprobs ? LogprobOf(event) : std::nullopt;
   auto out = choice.text.Push(event.token, std::move(logprob));
-  for (api::Event& piece : out.events) stream.Emit(std::move(piece));
+  for (api::Event& piece : out.events) stream.EmitPiece(choice, std::move(piece));
   if (!out.stopped) return;
   FinishChoice(stream, event.choice, api::FinishReason::kStop);
   engine_->Cancel(stream.id, event.choice);
@@ -353,9 +392,21 @@ void LocalChatService::HandleToken(Stream& stream, EngineEvent& event) {
 void LocalChatService::FinishChoice(Stream& stream, int index, api::FinishReason reason) {
   auto& choice = stream.choices.at(static_cast<size_t>(index));
   if (std::exchange(choice.finished, true)) return;
-  for (api::Event& piece : choice.text.Finish()) stream.Emit(std::move(piece));
-  stream.Emit(api::Finished{
-      .choice = index, .reason = choice.text.FinishReasonOf(reason), .stop = choice.text.stop()});
+  for (api::Event& piece : choice.text.Finish()) stream.EmitPiece(choice, std::move(piece));
+  const api::FinishReason said = choice.text.FinishReasonOf(reason);
+  if (said == api::FinishReason::kToolCalls && choice.calls_are_whole && stream.keeps_answers) {
+    KeepAnswer(stream, index);
+  }
+  stream.Emit(api::Finished{.choice = index, .reason = said, .stop = choice.text.stop()});
+}
+
+// Before the caller hears of the end: its next request may come at once.
+void LocalChatService::KeepAnswer(Stream& stream, int index) {
+  auto& choice = stream.choices.at(static_cast<size_t>(index));
+  const auto split = choice.tokens.begin() + choice.text.n_reasoning_tokens();
+  choice.answer.reasoning_ids.assign(choice.tokens.begin(), split);
+  choice.answer.answer_ids.assign(split, choice.tokens.end());
+  replays_.Put(stream.tenant, std::move(choice.answer));
 }
 
 std::optional<api::TokenLogprob> LocalChatService::LogprobOf(const EngineEvent& event) const {

@@ -23,6 +23,7 @@
 #include "service/chat_service.h"
 #include "service/guide_maker.h"
 #include "service/prompt_builder.h"
+#include "service/replay_store.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hadal {
@@ -70,6 +71,8 @@ class LocalChatService final : public ChatService, private EventSink {
   Status CheckModel(std::string_view model) const;
   Status CheckTokenIds(const api::Request& request) const;
   void MakeTrie();
+  Result<Prompt> BuildPrompt(const api::Request& request);
+  void KeepAnswer(Stream& stream, int index);
   Result<EngineRequest> EngineRequestOf(const api::Request& request, Prompt& prompt) const;
   std::vector<TokenId> StopTokens(bool is_chat) const;
   std::shared_ptr<Stream> NewStream(const api::Request& request, const Prompt& prompt,
@@ -92,6 +95,7 @@ class LocalChatService final : public ChatService, private EventSink {
       trie_;  // null: the vocabulary is larger than the model's
   std::unique_ptr<PromptBuilder> prompts_;
   std::unique_ptr<GuideMaker> guides_;
+  ReplayStore replays_{size_t{64} << 20};
   std::unique_ptr<Engine> engine_;
 
   // Held over Engine::Submit, so that the text thread never meets an id it does not know yet.
