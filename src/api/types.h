@@ -88,7 +88,8 @@ struct Limits {
   static constexpr int kMaxToolCallIdBytes = 256;
   static constexpr int kMaxToolTextBytes = 1 << 20;  // of all tools' texts, and of one call's
   static constexpr int kMaxToolJsonDepth = 64;       // of a schema or of arguments
-  static constexpr int kMaxFormatBytes = 1 << 20;    // of a schema, pattern or grammar
+  static constexpr int kMaxEmbedInputs = 256;
+  static constexpr int kMaxFormatBytes = 1 << 20;  // of a schema, pattern or grammar
 };
 
 struct Sampling {
@@ -131,11 +132,16 @@ struct FimPrompt {
   std::string prefix, suffix;
 };
 
+// Texts to be embedded; no answer is written.
+struct EmbedPrompt {
+  std::vector<std::variant<TextPrompt, TokenPrompt>> inputs;
+};
+
 struct Request {
   std::string request_id;
   std::string model;
   std::string tenant;  // part of every prefix-cache key; "" = the default tenant
-  std::variant<ChatPrompt, TextPrompt, TokenPrompt, FimPrompt> prompt;
+  std::variant<ChatPrompt, TextPrompt, TokenPrompt, FimPrompt, EmbedPrompt> prompt;
   AnswerFormat format = {};
   std::optional<int64_t> max_tokens;    // unset: up to the end of the context
   std::optional<int64_t> context = {};  // for prompt and answer; at most the server's
@@ -183,6 +189,12 @@ struct ToolCallDelta {
   std::string arguments;  // the next piece of JSON text
   int n_tokens = 0;       // tokens accounted to this delta
 };
+// Of one input: the mean over its tokens of the residual stream after the last layer, before the
+// final norm, scaled to length 1.
+struct Embedding {
+  int choice = 0;  // the input's index
+  std::vector<float> values;
+};
 struct Finished {
   int choice = 0;
   FinishReason reason = FinishReason::kStop;
@@ -195,6 +207,6 @@ struct Done {
 struct Failed {
   Error error;
 };
-using Event = std::variant<Delta, ToolCallDelta, Finished, Done, Failed>;
+using Event = std::variant<Delta, ToolCallDelta, Embedding, Finished, Done, Failed>;
 
 }  // namespace hadal::api

@@ -58,8 +58,8 @@ Result<Prompt> PromptBuilder::Build(const api::Request& request) const {
     HADAL_TRY(prompt, Text(*text));
   } else if (const auto* fim = std::get_if<api::FimPrompt>(&request.prompt)) {
     HADAL_TRY(prompt, Fim(*fim));
-  } else {
-    prompt.ids = std::get<api::TokenPrompt>(request.prompt).ids;
+  } else if (const auto* tokens = std::get_if<api::TokenPrompt>(&request.prompt)) {
+    prompt.ids = tokens->ids;
     for (const TokenId id : prompt.ids) HADAL_OK(CheckId(id, rules_.vocab, "prompt"));
   }
   if (prompt.ids.empty()) {

@@ -1,5 +1,6 @@
 #include "server/http/dialect.h"
 
+#include "server/http/anthropic_response.h"
 #include "server/http/openai_response.h"
 
 namespace hadal::server {
@@ -9,7 +10,7 @@ std::string ErrorBody(Dialect dialect, const Error& error) {
     case Dialect::kOpenAi:
       return ErrorJson(error);
     case Dialect::kAnthropic:
-      return ErrorJson(error);
+      return AnthropicErrorBody(error);
     case Dialect::kOllama:
       return ErrorJson(error);
   }

@@ -243,6 +243,7 @@ std::vector<std::string> StreamWriter::On(const api::Event& event) {
                    out.push_back("[DONE]");
                  },
                  [&](const api::Failed& failed) { out.push_back(ErrorJson(failed.error)); },
+                 [](const api::Embedding&) {},
              },
              event);
   return out;
@@ -270,6 +271,7 @@ void ResponseCollector::On(api::Event event) {
             dropped_ = done.dropped;
           },
           [&](api::Failed& failed) { failure_ = std::move(failed.error); },
+          [](api::Embedding&) {},
       },
       event);
 }

@@ -1,0 +1,76 @@
+// An answer's Markdown on the screen. While it grows, finished blocks stay as they are and only the
+// last one is rendered again; a rendering that takes long is followed by a pause, so that the page
+// stays smooth whatever the block is.
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { t } from '../i18n';
+import { BlockStream } from '../text/block_stream';
+import { epoch } from '../text/engines';
+import { toHtml } from '../text/markdown';
+import { morph } from '../text/morph';
+import { toNodes } from '../text/sanitize';
+import { copy } from './clipboard';
+
+const pauseFactor = 3; // of the time that rendering took: at most a quarter of the time renders
+
+class GrowingView {
+  #blocks = new BlockStream(t('copy'));
+  #kept = 0; // nodes of finished blocks
+  #source = '';
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #freeAtMs = 0;
+
+  constructor(private root: HTMLElement) {}
+
+  show(source: string): void {
+    this.#source = source;
+    if (this.#timer !== undefined) return;
+    const wait = this.#freeAtMs - performance.now();
+    if (wait <= 0) return this.#draw();
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#draw();
+    }, wait);
+  }
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+  #draw(): void {
+    const began = performance.now();
+    const { finished, open } = this.#blocks.update(this.#source);
+    const done = [...toNodes(finished).childNodes];
+    morph(this.root, [...done, ...toNodes(open).childNodes], this.#kept);
+    this.#kept += done.length;
+    const tookMs = performance.now() - began;
+    this.#freeAtMs = tookMs < 4 ? 0 : began + tookMs * (1 + pauseFactor);
+  }
+}
+
+function onClick(event: MouseEvent): void {
+  const button = (event.target as Element).closest('.copy-code');
+  const code = button?.closest('.code')?.querySelector('pre');
+  if (code) void copy(code.textContent!.replace(/\n$/, ''));
+}
+
+export function MarkdownView({ source, growing }: { source: string; growing: boolean }) {
+  const ref = useRef<HTMLDivElement>(null);
+  const view = useRef<GrowingView | null>(null);
+  const viewEpoch = useRef(0);
+  const rendered = epoch.value;
+  const copyLabel = t('copy');
+  useLayoutEffect(() => {
+    const root = ref.current!;
+    if (growing) {
+      if (viewEpoch.current !== rendered) view.current = null; // finished blocks once more
+      viewEpoch.current = rendered;
+      view.current ??= new GrowingView(root);
+      view.current.show(source);
+      return;
+    }
+    view.current?.end();
+    view.current = null;
+    morph(root, [...toNodes(toHtml(source, { copyLabel })).childNodes]);
+  }, [source, growing, rendered, copyLabel]);
+  useEffect(() => () => view.current?.end(), []);
+  return <div ref={ref} class="markdown" onClick={onClick} />;
+}
