@@ -11,6 +11,7 @@ const endpoints = [
   { dialect: 'openai', post: '/v1/chat/completions', base: { model, messages, max_tokens: 1 }, missing: '/v1/nothing', documents: true },
   { dialect: 'openai', post: '/v1/completions', base: { model, prompt: 'x', max_tokens: 1 } },
   { dialect: 'deepseek', post: '/chat/completions', base: { model, messages, max_tokens: 1 }, missing: '/beta/nothing' },
+  { dialect: 'anthropic', post: '/v1/messages', base: { model, messages, max_tokens: 1 }, missing: '/v1/messages/nothing' },
   { dialect: 'own', post: '/tokenize', base: { text: 'x' }, missing: '/nothing' },
 ];
 

@@ -6,6 +6,7 @@
 // it), `refuse` names the field that the error must name, `says` what its message must say, and a row with `doc` {en, zh} becomes an
 // example of docs/API.md. A field is {name, type, default, en, zh, good, bad, required}: every value
 // of `good` is a case that is answered, every value of `bad` one that is refused by that name.
+import anthropic from './anthropic.mjs';
 import deepseekChat from './deepseek.mjs';
 import openAiAnswers from './openai_answers.mjs';
 import openAiFields from './openai_fields.mjs';
@@ -17,7 +18,7 @@ import own from './own.mjs';
 import refusals from './refusals.mjs';
 
 export const sections = [
-  openAiFields, openAiMessages, openAiAnswers, openAiTools, openAiFormats, openAiText, deepseekChat, own, refusals,
+  openAiFields, openAiMessages, openAiAnswers, openAiTools, openAiFormats, openAiText, deepseekChat, anthropic, own, refusals,
 ].flat();
 
 // `body` with what `path` (a.b[0].c) names set to `value`; undefined takes it out.
