@@ -98,7 +98,7 @@ const ollama = {
 
 // ---------------------------------------------------------------- OpenAI's Responses
 const outputItem = oneOf(
-  { type: 'reasoning', id: text, summary: listOf({ type: 'summary_text', text: string }) },
+  { type: 'reasoning', id: text, summary: listOf({ type: 'summary_text', text: string }), content: listOf({ type: 'reasoning_text', text: string }) },
   { type: 'message', id: text, role: 'assistant', status: oneOf('in_progress', 'completed', 'incomplete'),
     content: listOf({ type: 'output_text', text: string, annotations: [] }) },
   { type: 'function_call', id: text, call_id: text, name: text, arguments: string, status: oneOf('in_progress', 'completed', 'incomplete') });

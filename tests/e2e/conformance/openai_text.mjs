@@ -62,4 +62,27 @@ export default [{
     { name: 'a field of chat is unknown here and refused when the server says so', server: 'strict', body: { messages: [] }, refuse: 'messages' },
     { name: 'a chunk of text has no role', body: { stream: true, max_tokens: 1 }, events: inOrder(some({ choices: [{ delta: absent }] }), '[DONE]') },
   ],
+}, {
+  dialect: 'openai',
+  endpoint: 'POST /v1/embeddings',
+  purpose: { en: 'Vectors of texts: the mean of the last layer\'s hidden states, of length 1. A language model\'s, not an embedding model\'s: the answer says so in `pooling`.',
+    zh: '文本向量：最后一层隐藏状态的均值，长度归一。来自语言模型而非专用嵌入模型：回答的 `pooling` 会说明。' },
+  base: { model: 'hadal-demo', input: 'hi there' },
+  fields: [
+    { name: 'model', type: 'string', required: true, en: 'a served model or an alias', zh: '已提供的模型名或别名', bad: [3] },
+    { name: 'input', type: 'string, array of strings, array of token ids, or array of arrays of token ids', required: true, en: 'the texts', zh: '文本',
+      good: ['x', ['x', 'y'], [300, 301], [[300], [301, 302]], '你好'],
+      bad: ['', 3, {}, [], { value: [''], param: 'input[0]' }, { value: [[]], param: 'input[0]' }, { value: ['x', 3], param: 'input[1]' }, { value: [-1], param: 'input[0]' }, { value: [999999], param: /^input/ }] },
+    { name: 'encoding_format', type: '"float" or "base64"', default: '"float"', en: 'base64: float32, little-endian', zh: 'base64：小端 float32', good: ['float', 'base64', null], bad: ['x', 3] },
+    { name: 'dimensions', good: [null], bad: [64] },
+  ],
+  rows: [
+    { name: 'a vector of length 1', expect: { object: 'list', model: 'hadal-demo', pooling: /mean/, data: [{ object: 'embedding', index: 0, embedding: (v, at) => (
+      v?.length === 256 && Math.abs(v.reduce((sum, x) => sum + x * x, 0) - 1) < 1e-3 ? [] : [`${at} is no vector of 256 numbers and length 1`]) }], usage: { prompt_tokens: range(2, 3), total_tokens: range(2, 3) } } },
+    { name: 'a vector for each text, by its index', body: { input: ['a', 'b', 'c'] }, expect: { data: [{ index: 0 }, { index: 1 }, { index: 2 }] } },
+    { name: 'base64 is as long as 256 numbers', body: { encoding_format: 'base64' }, expect: { data: [{ embedding: /^[A-Za-z0-9+/]{1366}==$/ }] } },
+    refused('a text beyond the context is refused with both counts', { input: 'word '.repeat(5000) }, 'input', { says: /\d{4,}.*4096/ }),
+    { name: 'an unknown model is a 404', body: { model: 'x' }, status: 404, expect: { error: { code: 'model_not_found' } } },
+    { name: 'user is accepted', body: { user: 'u' } },
+  ],
 }];
