@@ -143,8 +143,10 @@ struct Request {
   std::string tenant;  // part of every prefix-cache key; "" = the default tenant
   std::variant<ChatPrompt, TextPrompt, TokenPrompt, FimPrompt, EmbedPrompt> prompt;
   AnswerFormat format = {};
-  std::optional<int64_t> max_tokens;    // unset: up to the end of the context
-  std::optional<int64_t> context = {};  // for prompt and answer; at most the server's
+  std::optional<int64_t> max_tokens;  // unset: up to the end of the context
+  // Prompt and answer together may have at most so many tokens; unset: the server's context, which
+  // is also the most that it can be.
+  std::optional<int64_t> context = {};
   int n = 1;
   bool echo = false;
   Sampling sampling;

@@ -35,6 +35,14 @@ Result<uint32_t> AutomatonBuilder::Declare(std::string name) {
   return static_cast<uint32_t>(rules_.size() - 1);
 }
 
+Result<uint32_t> AutomatonBuilder::DefineBytes(std::string name, const Dfa& dfa) {
+  HADAL_TRY(const uint32_t rule, Declare(std::move(name)));
+  Nfa nfa = NewNfa();
+  nfa.Epsilon(nfa.Embed(nfa.start(), dfa), nfa.accept());
+  Define(rule, std::move(nfa));
+  return rule;
+}
+
 uint32_t AutomatonBuilder::AddRepeat(uint32_t rule, uint32_t min, uint32_t max) {
   CHECK(max > 0 && min <= max);
   repeats_.push_back({rule, min, max});
@@ -47,6 +55,7 @@ Result<std::shared_ptr<const Automaton>> AutomatonBuilder::Build(uint32_t root) 
   HADAL_OK(Rank());
   HADAL_OK(FindLive());
   if (!live_[rules_[root].first_state]) {
+    blamed_ = root;
     return Fail(ErrorCode::kInvalidArgument, "nothing can ever match the constraint ({})",
                 rules_[root].name);
   }
@@ -108,8 +117,10 @@ Status AutomatonBuilder::DeterminizeReached(uint32_t root) {
   std::vector<uint32_t> work{root};
   rules_[root].reached = true;
   while (!work.empty()) {
-    Draft& draft = rules_[work.back()];
+    const uint32_t rule = work.back();
+    Draft& draft = rules_[rule];
     work.pop_back();
+    blamed_ = rule;
     auto dfa = Determinize(draft.nfa, calls, budget_);
     if (!dfa) return tl::make_unexpected(dfa.error().In(draft.name));
     draft.dfa = std::move(*dfa);
@@ -130,6 +141,7 @@ Status AutomatonBuilder::DeterminizeReached(uint32_t root) {
       }
     }
   }
+  blamed_.reset();
   return {};
 }
 
@@ -162,6 +174,7 @@ Status AutomatonBuilder::Rank() {
     for (const Dfa::Call& call : rules_[rule].dfa.states[0].calls) before[RuleOf(call)] = rule;
   }
   for (uint32_t i = 0; i < reached; ++i) at = before[at];
+  blamed_ = at;
   return Fail(
       ErrorCode::kInvalidArgument,
       "left recursion: {} can begin with itself; rewrite it so that something is read first",

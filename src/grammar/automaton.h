@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -80,6 +81,8 @@ class AutomatonBuilder {
     nfa_states_ += nfa.size();
     rules_[rule].nfa = std::move(nfa);
   }
+  // A rule of the byte automaton's language.
+  Result<uint32_t> DefineBytes(std::string name, const Dfa& dfa);
   uint32_t AddRepeat(uint32_t rule, uint32_t min, uint32_t max);
   // Overflows when it, or all that were defined together, are too large.
   Nfa NewNfa() const {
@@ -88,9 +91,20 @@ class AutomatonBuilder {
     return Nfa(static_cast<uint32_t>(left < max ? left : max));
   }
   Budget& budget() { return budget_; }
+  uint32_t n_rules() const { return static_cast<uint32_t>(rules_.size()); }
+  // Of what was defined, until Build.
+  const std::string& name(uint32_t rule) const { return rules_[rule].name; }
+  const Nfa& nfa(uint32_t rule) const { return rules_[rule].nfa; }
+  const Automaton::Repeat& repeat(uint32_t repeat) const { return repeats_[repeat]; }
 
   // kInvalidArgument: too large, a rule that begins with itself, or nothing that matches.
   Result<std::shared_ptr<const Automaton>> Build(uint32_t root);
+  // After Build failed: which rule the error is about, if one.
+  std::optional<uint32_t> blamed() const { return blamed_; }
+  // After Build, also when nothing matches its root: whether anything matches a rule.
+  bool Matches(uint32_t rule) const {
+    return rules_[rule].reached && !live_.empty() && live_[rules_[rule].first_state] != 0;
+  }
 
  private:
   struct Draft {
@@ -116,6 +130,7 @@ class AutomatonBuilder {
   std::vector<Draft> rules_;
   std::vector<Automaton::Repeat> repeats_;
   std::vector<uint8_t> live_;  // by global state
+  std::optional<uint32_t> blamed_;
   uint32_t n_states_ = 0;
   uint64_t nfa_states_ = 0;
 };

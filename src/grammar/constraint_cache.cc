@@ -1,8 +1,6 @@
 #include "grammar/constraint_cache.h"
 
 #include "access/sha256.h"
-#include "grammar/gbnf.h"
-#include "grammar/pattern.h"
 
 namespace hadal::grammar {
 namespace {
@@ -12,55 +10,39 @@ std::string KeyOf(const ConstraintSource& source) {
       fmt::format("{} {} {} {} {}\n", static_cast<int>(source.kind),
                   static_cast<int>(source.schema.space), source.schema.open_objects,
                   source.schema.ignore_unknown_keywords, source.schema.ignore_unknown_formats);
-  if (source.kind != ConstraintKind::kJsonObject) text += source.text;
-  return Sha256Hex(text);
-}
-
-Result<std::shared_ptr<const Automaton>> CompileRegex(std::string_view pattern, Budget& budget) {
-  HADAL_TRY(const Dfa dfa, CompilePattern(pattern, PatternUse::kWhole, budget));
-  AutomatonBuilder builder(budget);
-  HADAL_TRY(const uint32_t rule, builder.Declare("the pattern"));
-  Nfa nfa = builder.NewNfa();
-  nfa.Epsilon(nfa.Embed(nfa.start(), dfa), nfa.accept());
-  builder.Define(rule, std::move(nfa));
-  return builder.Build(rule);
+  const bool reads_text =
+      source.kind != ConstraintKind::kJsonObject && source.kind != ConstraintKind::kText;
+  if (reads_text) text += source.text;
+  return text;
 }
 
 }  // namespace
 
-Result<std::shared_ptr<const Automaton>> Compile(const ConstraintSource& source,
-                                                 const Limits& limits) {
-  Budget budget(limits);
-  switch (source.kind) {
-    case ConstraintKind::kJsonObject:
-      return CompileJsonObject(source.schema.space, budget);
-    case ConstraintKind::kJsonSchema:
-      return CompileSchema(source.text, source.schema, budget);
-    case ConstraintKind::kRegex:
-      return CompileRegex(source.text, budget);
-    case ConstraintKind::kGbnf:
-      return CompileGbnf(source.text, budget);
-  }
-  return Fail(ErrorCode::kInternal, "an unknown kind of constraint");
+Result<std::shared_ptr<const Constraint>> ConstraintCache::Get(const ConstraintSource& source) {
+  return Get(KeyOf(source), [&source](const Limits& limits) -> Result<Compiled> {
+    HADAL_TRY(auto automaton, Compile(source, limits));
+    return Compiled{std::move(automaton)};
+  });
 }
 
-Result<std::shared_ptr<const Constraint>> ConstraintCache::Get(const ConstraintSource& source) {
-  const std::string key = KeyOf(source);
+Result<std::shared_ptr<const Constraint>> ConstraintCache::Get(std::string_view key,
+                                                               const Compiler& compile) {
+  std::string hash = Sha256Hex(key);
   {
     const std::lock_guard lock(mutex_);
-    if (const auto it = by_key_.find(key); it != by_key_.end()) {
+    if (const auto it = by_key_.find(hash); it != by_key_.end()) {
       ++counts_.hits;
       entries_.splice(entries_.begin(), entries_, it->second);
       return it->second->constraint;
     }
   }
-  HADAL_TRY(auto automaton, Compile(source, options_.limits));
-  auto made = std::make_shared<const Constraint>(std::move(automaton), trie_, options_.limits);
+  HADAL_TRY(Compiled compiled, compile(options_.limits));
+  auto made = std::make_shared<const Constraint>(std::move(compiled), trie_, options_.limits);
   const std::lock_guard lock(mutex_);
   ++counts_.compiled;
-  if (const auto it = by_key_.find(key); it != by_key_.end()) return it->second->constraint;
-  entries_.push_front({key, made});
-  by_key_[key] = entries_.begin();
+  if (const auto it = by_key_.find(hash); it != by_key_.end()) return it->second->constraint;
+  entries_.push_front({hash, made});
+  by_key_[std::move(hash)] = entries_.begin();
   EvictLocked();
   return made;
 }

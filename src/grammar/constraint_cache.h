@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -16,26 +17,9 @@
 #include <string_view>
 
 #include "grammar/constraint.h"
-#include "grammar/schema.h"
+#include "grammar/constraint_source.h"
 
 namespace hadal::grammar {
-
-enum class ConstraintKind {
-  kJsonObject,  // any object; the source is not looked at
-  kJsonSchema,
-  kRegex,  // the whole output
-  kGbnf
-};
-
-struct ConstraintSource {
-  ConstraintKind kind = ConstraintKind::kJsonObject;
-  std::string_view text;
-  SchemaOptions schema;  // for the two JSON kinds
-};
-
-// Compiles without a cache. kInvalidArgument says what is wrong and where.
-Result<std::shared_ptr<const Automaton>> Compile(const ConstraintSource& source,
-                                                 const Limits& limits);
 
 class ConstraintCache {
  public:
@@ -48,7 +32,11 @@ class ConstraintCache {
       : trie_(std::move(trie)), options_(options) {}
 
   Result<std::shared_ptr<const Constraint>> Get(const ConstraintSource& source);
+  // A constraint of the caller's making; `key` says all that `compile` depends on.
+  using Compiler = std::function<Result<Compiled>(const Limits&)>;
+  Result<std::shared_ptr<const Constraint>> Get(std::string_view key, const Compiler& compile);
 
+  const TokenTrie& trie() const { return *trie_; }
   struct Counts {
     size_t entries = 0, bytes = 0;
     uint64_t hits = 0, compiled = 0, evicted = 0;

@@ -19,9 +19,10 @@ bool IsNameByte(char c) {
 
 class Parser {
  public:
-  Parser(std::string_view text, Budget& budget) : text_(text), budget_(budget), builder_(budget) {}
+  Parser(std::string_view text, AutomatonBuilder& builder)
+      : text_(text), builder_(builder), budget_(builder.budget()) {}
 
-  Result<std::shared_ptr<const Automaton>> Run() {
+  Result<uint32_t> Run() {
     SkipSpace(true);
     while (!AtEnd()) {
       HADAL_OK(Rule());
@@ -47,7 +48,7 @@ class Parser {
       }
       builder_.Define(rule.id, std::move(nfa));
     }
-    return builder_.Build(root->second.id);
+    return root->second.id;
   }
 
  private:
@@ -276,8 +277,8 @@ class Parser {
   }
 
   std::string_view text_;
+  AutomatonBuilder& builder_;
   Budget& budget_;
-  AutomatonBuilder builder_;
   size_t at_ = 0;
   Expressions expressions_;
   std::map<std::string, Named, std::less<>> rules_;
@@ -285,12 +286,13 @@ class Parser {
 
 }  // namespace
 
-Result<std::shared_ptr<const Automaton>> CompileGbnf(std::string_view source, Budget& budget) {
-  if (source.size() > budget.limits().max_source_bytes) {
+Result<uint32_t> EmitGbnf(std::string_view source, AutomatonBuilder& builder) {
+  const size_t max_bytes = builder.budget().limits().max_source_bytes;
+  if (source.size() > max_bytes) {
     return Fail(ErrorCode::kInvalidArgument, "the grammar has {} bytes; at most {} are accepted",
-                source.size(), budget.limits().max_source_bytes);
+                source.size(), max_bytes);
   }
-  return Parser(source, budget).Run();
+  return Parser(source, builder).Run();
 }
 
 }  // namespace hadal::grammar

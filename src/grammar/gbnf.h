@@ -6,13 +6,13 @@
 // Thread rule: pure function.
 #pragma once
 
-#include <memory>
 #include <string_view>
 
 #include "grammar/automaton.h"
 
 namespace hadal::grammar {
 
-Result<std::shared_ptr<const Automaton>> CompileGbnf(std::string_view source, Budget& budget);
+// The rule "root".
+Result<uint32_t> EmitGbnf(std::string_view source, AutomatonBuilder& builder);
 
 }  // namespace hadal::grammar

@@ -19,6 +19,7 @@ enum class JsonSpace {
 class JsonRules {
  public:
   JsonRules(AutomatonBuilder& builder, JsonSpace space) : builder_(builder), space_(space) {}
+  AutomatonBuilder& builder() { return builder_; }
 
   // A new state after optional white space.
   Result<uint32_t> Space(Nfa& nfa, uint32_t from);

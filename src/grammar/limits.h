@@ -37,6 +37,7 @@ class Budget {
                 limits_.max_steps);
   }
   uint64_t steps() const { return steps_; }
+  bool left() const { return steps_ <= limits_.max_steps; }
 
  private:
   Limits limits_;

@@ -47,17 +47,21 @@ class Matcher {
 
  private:
   struct Point {
-    std::vector<Config> configs;
+    uint32_t end = 0;      // of its configurations in configs_
     uint32_t n_nodes = 0;  // of the stack
     bool complete = false;
     bool finished = false;
   };
   const Point& now() const { return points_.back(); }
+  std::span<const Config> configs() const;
+  void Add(Point point, std::span<const Config> configs);
 
   std::shared_ptr<const Constraint> constraint_;
   Stack stack_;
   Stepper stepper_;
+  // In flat lists, so that a matcher is copied by copying three of them.
   std::vector<Point> points_;  // after each accepted call; the first is the beginning
+  std::vector<Config> configs_;
 };
 
 }  // namespace hadal::grammar

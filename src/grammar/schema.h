@@ -1,4 +1,4 @@
-// Owns: JSON Schema 2020-12 (and JSON mode) to an automaton. Knows nothing of tokens.
+// Owns: JSON Schema 2020-12 to a rule of an automaton. Knows nothing of tokens.
 // Thread rule: pure functions.
 //
 // Enforced: true and false schemas; type; enum, const; properties, required, additionalProperties,
@@ -20,26 +20,28 @@
 // white space. Patterned strings use the shortest escapes.
 #pragma once
 
-#include <memory>
 #include <string_view>
 
 #include "grammar/automaton.h"
 #include "grammar/json_rules.h"
+#include "grammar/parameter_syntax.h"
 
 namespace hadal::grammar {
 
 struct SchemaOptions {
-  JsonSpace space = JsonSpace::kFlexible;
-  bool open_objects = false;             // additionalProperties left out means true
-  bool ignore_unknown_keywords = false;  // otherwise they are refused
-  bool ignore_unknown_formats = false;   // otherwise they are refused
+  JsonSpace space = JsonSpace::kFlexible;  // of the rules that are passed beside the options
+  bool open_objects = false;               // additionalProperties left out means true
+  bool ignore_unknown_keywords = false;    // otherwise they are refused
+  bool ignore_unknown_formats = false;     // otherwise they are refused
 };
 
-// kInvalidArgument with the JSON pointer as the error's field.
-Result<std::shared_ptr<const Automaton>> CompileSchema(std::string_view json,
-                                                       const SchemaOptions& options,
-                                                       Budget& budget);
-// Any JSON object.
-Result<std::shared_ptr<const Automaton>> CompileJsonObject(JsonSpace space, Budget& budget);
+// A rule of the values that are valid. kInvalidArgument with the JSON pointer as the error's field.
+Result<uint32_t> EmitSchema(std::string_view json, const SchemaOptions& options, JsonRules& rules);
+// Of those that are objects.
+Result<uint32_t> EmitObjects(std::string_view json, const SchemaOptions& options, JsonRules& rules);
+// Of those that are objects, written as parameters; values that are enums of whole objects are
+// refused.
+Result<uint32_t> EmitParameters(std::string_view json, const SchemaOptions& options,
+                                const ParameterSyntax& syntax, JsonRules& rules);
 
 }  // namespace hadal::grammar

@@ -87,6 +87,9 @@ Result<Dfa> SchemaCompiler::FreeKeys(const Shape& shape) {
 
 Result<std::vector<SchemaCompiler::KeyClass>> SchemaCompiler::AdditionalKeys(const Shape& shape) {
   std::vector<KeyClass> classes;
+  const bool any_pattern = std::any_of(shape.objects.begin(), shape.objects.end(),
+                                       [](const ObjectPart& p) { return !p.patterns.empty(); });
+  if (!any_pattern && IsClosed(shape)) return classes;
   HADAL_TRY(Dfa rest, FreeKeys(shape));
   struct Pattern {
     uint32_t key, schema;
@@ -127,13 +130,45 @@ Result<std::vector<SchemaCompiler::KeyClass>> SchemaCompiler::AdditionalKeys(con
   return classes;
 }
 
-// [","] key ":" value, for the additional properties; kNone when there are none.
-Result<uint32_t> SchemaCompiler::MembersRule(const Shape& shape, uint32_t origin, bool comma) {
+Result<uint32_t> SchemaCompiler::JsonMembers::Begin(Nfa& nfa, uint32_t from) {
+  return c_.json_.Space(nfa, nfa.Literal(from, "{"));
+}
+
+Result<uint32_t> SchemaCompiler::JsonMembers::Separate(Nfa& nfa, uint32_t from) {
+  return c_.json_.Space(nfa, nfa.Literal(from, ","));
+}
+
+Status SchemaCompiler::JsonMembers::Listed(Nfa& nfa, uint32_t from, const std::string& name,
+                                           const Nodes& value, uint32_t to) {
+  HADAL_TRY(const uint32_t rule, c_.RuleOf(value));
+  HADAL_TRY(const uint32_t at, c_.json_.Space(nfa, nfa.Literal(from, QuoteJson(name) + ":")));
+  nfa.Call(at, rule, to);
+  return {};
+}
+
+Status SchemaCompiler::JsonMembers::Free(Nfa& nfa, uint32_t from, const Dfa& names,
+                                         const Nodes& value, uint32_t to) {
+  const uint32_t key = nfa.AddState();
+  EmitQuoted(nfa, from, names, key);
+  HADAL_TRY(const uint32_t at, c_.json_.Space(nfa, nfa.Literal(key, ":")));
+  HADAL_TRY(const uint32_t rule, c_.RuleOf(value));
+  nfa.Call(at, rule, to);
+  return {};
+}
+
+Status SchemaCompiler::JsonMembers::End(Nfa& nfa, uint32_t from, bool empty) {
+  // In an empty object there is no white space: Begin has let it come.
+  HADAL_TRY(const uint32_t end, empty ? Result<uint32_t>(from) : c_.json_.Space(nfa, from));
+  nfa.Bytes(end, '}', '}', nfa.accept());
+  return {};
+}
+
+// A member that is not listed, for the additional properties; kNone when there are none.
+Result<uint32_t> SchemaCompiler::MembersRule(const Shape& shape, uint32_t origin, Members& members,
+                                             bool first) {
   Nfa nfa = builder_.NewNfa();
-  uint32_t from = nfa.start();
-  if (comma) {
-    HADAL_TRY(from, json_.Space(nfa, nfa.Literal(from, ",")));
-  }
+  HADAL_TRY(const uint32_t from,
+            first ? Result<uint32_t>(nfa.start()) : members.Separate(nfa, nfa.start()));
   HADAL_TRY(const std::vector<KeyClass> classes, AdditionalKeys(shape));
   bool any = false;
   for (const KeyClass& keys : classes) {
@@ -142,11 +177,7 @@ Result<uint32_t> SchemaCompiler::MembersRule(const Shape& shape, uint32_t origin
     });
     if (keys.keys.empty() || forbidden) continue;
     any = true;
-    const uint32_t key = nfa.AddState();
-    EmitQuoted(nfa, from, keys.keys, key);
-    HADAL_TRY(const uint32_t value, json_.Space(nfa, nfa.Literal(key, ":")));
-    HADAL_TRY(const uint32_t rule, RuleOf(keys.value));
-    nfa.Call(value, rule, nfa.accept());
+    HADAL_OK(members.Free(nfa, from, keys.keys, keys.value, nfa.accept()));
   }
   if (!any) return kNone;
   HADAL_TRY(const uint32_t rule, builder_.Declare(tree_.PointerOf(origin) + " (more properties)"));
@@ -155,8 +186,8 @@ Result<uint32_t> SchemaCompiler::MembersRule(const Shape& shape, uint32_t origin
 }
 
 // at[c]: c properties were written (at most the last index, which then stands for "or more").
-Result<uint32_t> SchemaCompiler::EmitProperties(const Shape& shape, uint32_t from, Nfa& nfa,
-                                                std::vector<uint32_t>& at) {
+Result<uint32_t> SchemaCompiler::EmitProperties(const Shape& shape, uint32_t from, Members& members,
+                                                Nfa& nfa, std::vector<uint32_t>& at) {
   std::vector<std::string> names;
   std::set<std::string_view> seen;
   for (const ObjectPart& part : shape.objects) {
@@ -173,7 +204,6 @@ Result<uint32_t> SchemaCompiler::EmitProperties(const Shape& shape, uint32_t fro
   for (uint32_t c = 1; c <= last; ++c) at[c] = nfa.AddState();
   for (const std::string& name : names) {
     HADAL_TRY(const Nodes value, ValueOf(shape, name));
-    HADAL_TRY(const uint32_t rule, RuleOf(value));
     HADAL_TRY(const bool allowed, NameAllowed(shape, name));
     std::vector<uint32_t> next(at.size()), key(at.size(), kNone);
     for (uint32_t& state : next) state = nfa.AddState();
@@ -185,36 +215,27 @@ Result<uint32_t> SchemaCompiler::EmitProperties(const Shape& shape, uint32_t fro
       const uint32_t to = std::min(c + 1, last);
       if (key[to] == kNone) {
         key[to] = nfa.AddState();
-        HADAL_TRY(const uint32_t colon,
-                  json_.Space(nfa, nfa.Literal(key[to], QuoteJson(name) + ":")));
-        nfa.Call(colon, rule, next[to]);
+        HADAL_OK(members.Listed(nfa, key[to], name, value, next[to]));
       }
-      if (c == 0) {
-        nfa.Epsilon(at[c], key[to]);
-      } else {
-        HADAL_TRY(const uint32_t comma, json_.Space(nfa, nfa.Literal(at[c], ",")));
-        nfa.Epsilon(comma, key[to]);
-      }
+      HADAL_TRY(const uint32_t member,
+                c == 0 ? Result<uint32_t>(at[c]) : members.Separate(nfa, at[c]));
+      nfa.Epsilon(member, key[to]);
     }
     at = next;
   }
   return last;
 }
 
-Status SchemaCompiler::EmitObject(const Shape& shape, uint32_t origin, Nfa& nfa) {
-  if (!shape.limits_objects()) {
-    HADAL_TRY(const uint32_t rule, json_.Object());
-    nfa.Call(nfa.start(), rule, nfa.accept());
-    return {};
-  }
+Status SchemaCompiler::EmitObject(const Shape& shape, uint32_t origin, Members& members, Nfa& nfa) {
   const uint32_t min = shape.min_properties, max = shape.max_properties;
   if (min > max) return {};
-  HADAL_TRY(const uint32_t member, MembersRule(shape, origin, false));
-  HADAL_TRY(const uint32_t comma_member,
-            member == kNone ? Result<uint32_t>(kNone) : MembersRule(shape, origin, true));
+  HADAL_TRY(const uint32_t first, MembersRule(shape, origin, members, true));
+  HADAL_TRY(const uint32_t further, first == kNone || !members.separates()
+                                        ? Result<uint32_t>(first)
+                                        : MembersRule(shape, origin, members, false));
   size_t declared = shape.required.size();
   for (const ObjectPart& part : shape.objects) declared += part.properties.size();
-  if (min > declared + 1 && member != kNone) {
+  if (min > declared + 1 && first != kNone) {
     return reader_.Wrong(origin,
                          "minProperties {} is more than the listed properties and one more; the "
                          "same additional key could be written twice",
@@ -226,25 +247,24 @@ Status SchemaCompiler::EmitObject(const Shape& shape, uint32_t origin, Nfa& nfa)
   Shape capped = shape;
   if (max != kNone && counted < max) capped.max_properties = kNone;
   std::vector<uint32_t> at(counted + 1);
-  HADAL_TRY(const uint32_t open, json_.Space(nfa, nfa.Literal(nfa.start(), "{")));
-  HADAL_TRY(const uint32_t last, EmitProperties(capped, open, nfa, at));
+  HADAL_TRY(const uint32_t open, members.Begin(nfa, nfa.start()));
+  HADAL_TRY(const uint32_t last, EmitProperties(capped, open, members, nfa, at));
   const uint32_t done = nfa.AddState();
   for (uint32_t c = 0; c <= last && !nfa.overflowed(); ++c) {
     if (c >= min && c > 0) nfa.Epsilon(at[c], done);
-    if (c >= min && c == 0) nfa.Bytes(at[c], '}', '}', nfa.accept());
-    if (member == kNone || c >= max || c + 1 < min) continue;
+    if (c >= min && c == 0) HADAL_OK(members.End(nfa, at[c], /*empty=*/true));
+    if (first == kNone || c >= max || c + 1 < min) continue;
     const uint32_t more = nfa.AddState();
-    nfa.Call(at[c], c == 0 ? member : comma_member, more);
+    nfa.Call(at[c], c == 0 ? first : further, more);
     nfa.Epsilon(more, done);
-    if (max == kNone) {
-      nfa.Call(more, comma_member, more);
-    } else if (max - c > 1) {
-      nfa.Repeat(more, builder_.AddRepeat(comma_member, 0, max - c - 1), done);
+    const uint32_t room = std::min(max == kNone ? kNone : max - c - 1, members.max_free());
+    if (room == kNone) {
+      nfa.Call(more, further, more);
+    } else if (room > 0) {
+      nfa.Repeat(more, builder_.AddRepeat(further, 0, room), done);
     }
   }
-  HADAL_TRY(const uint32_t end, json_.Space(nfa, done));
-  nfa.Bytes(end, '}', '}', nfa.accept());
-  return {};
+  return members.End(nfa, done, /*empty=*/false);
 }
 
 }  // namespace hadal::grammar

@@ -67,10 +67,7 @@ Status SchemaCompiler::EmitNumbers(const Shape& shape, uint32_t origin, Nfa& nfa
       if (dfa.empty() && !(range.min && range.max)) {
         return reader_.Wrong(origin, "no number of at most 18 digits is within the bounds");
       }
-      HADAL_TRY(rule, builder_.Declare(tree_.PointerOf(origin)));
-      Nfa numbers = builder_.NewNfa();
-      numbers.Epsilon(numbers.Embed(numbers.start(), dfa), numbers.accept());
-      builder_.Define(rule, std::move(numbers));
+      HADAL_TRY(rule, builder_.DefineBytes(tree_.PointerOf(origin), dfa));
       shared_[key] = rule;
     } else {
       rule = it->second;

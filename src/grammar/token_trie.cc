@@ -16,7 +16,15 @@ void TokenTrie::AddNode(uint8_t byte, uint16_t depth) {
 
 Result<std::shared_ptr<const TokenTrie>> TokenTrie::Build(std::span<const std::string_view> bytes,
                                                           std::span<const TokenId> stops) {
+  return Build(bytes, stops, {});
+}
+
+Result<std::shared_ptr<const TokenTrie>> TokenTrie::Build(std::span<const std::string_view> bytes,
+                                                          std::span<const TokenId> stops,
+                                                          std::vector<std::string> control) {
   std::shared_ptr<TokenTrie> trie(new TokenTrie());
+  trie->control_ = std::move(control);
+  std::sort(trie->control_.begin(), trie->control_.end());
   trie->offset_.push_back(0);
   std::vector<TokenId> order;
   for (size_t id = 0; id < bytes.size(); ++id) {
@@ -63,7 +71,8 @@ Result<std::shared_ptr<const TokenTrie>> TokenTrie::Build(std::span<const std::s
 }
 
 Result<std::shared_ptr<const TokenTrie>> TokenTrie::Build(const Tokenizer& tokenizer,
-                                                          std::span<const TokenId> stops) {
+                                                          std::span<const TokenId> stops,
+                                                          std::span<const TokenId> control) {
   std::vector<std::string_view> bytes(static_cast<size_t>(tokenizer.vocab_size()));
   for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
     const std::string_view text = tokenizer.BytesOf(id);
@@ -71,12 +80,24 @@ Result<std::shared_ptr<const TokenTrie>> TokenTrie::Build(const Tokenizer& token
     const Utf8Char first = ReadUtf8Char(text);
     const bool one_character = first.kind == Utf8Char::Kind::kValid && first.length == text.size();
     if (tokenizer.IsAdded(id) && !one_character) continue;
+    // No text holds the byte, and with it a token could pass for a part of a control token.
+    if (text.find(kControl) != text.npos) continue;
     bytes[static_cast<size_t>(id)] = text;
+  }
+  std::vector<std::string> marked(control.size()), texts;
+  for (size_t i = 0; i < control.size(); ++i) {
+    const std::string_view text = tokenizer.BytesOf(control[i]);
+    if (text.empty()) {
+      return Fail(ErrorCode::kInvalidArgument, "control token {} has no text", control[i]);
+    }
+    texts.emplace_back(text);
+    marked[i] = kControl + texts.back();
+    bytes[static_cast<size_t>(control[i])] = marked[i];
   }
   for (const TokenId stop : stops) {
     if (stop >= 0 && stop < tokenizer.vocab_size()) bytes[static_cast<size_t>(stop)] = {};
   }
-  return Build(bytes, stops);
+  return Build(bytes, stops, std::move(texts));
 }
 
 std::string_view TokenTrie::BytesOf(TokenId id) const {

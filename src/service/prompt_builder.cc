@@ -164,21 +164,35 @@ bool PromptBuilder::CanGrow(std::string_view bytes) const {
   return trie_->end(node) > node + 1;
 }
 
+// How many of the last tokens make together the beginning of a longer token of the vocabulary, at
+// most kMostHealed; their bytes go to `heal`. `text` is what the tokens' text ends with: a token
+// that begins before it, or inside a character, stays.
+size_t PromptBuilder::Unfinished(std::span<const TokenId> ids, std::string_view text,
+                                 std::string& heal) const {
+  constexpr size_t kMostHealed = 4;
+  size_t found = 0;
+  if (trie_ == nullptr) return 0;
+  std::string bytes;
+  for (size_t n = 1; n <= kMostHealed && n < ids.size(); ++n) {
+    const std::string_view token = trie_->BytesOf(ids[ids.size() - n]);
+    bytes.insert(0, token);
+    if (token.empty() || bytes.size() > text.size() || !text.ends_with(bytes)) break;
+    if (!IsValidUtf8(bytes) || !CanGrow(bytes)) continue;
+    found = n;
+    heal = bytes;
+  }
+  return found;
+}
+
 void PromptBuilder::HealChat(const api::ChatPrompt& chat, Prompt& prompt) const {
   if (!chat.messages.back().prefix) return;
   const api::Message& last = chat.messages.back();
   const std::string& text =
       prompt.starts_in_reasoning ? last.reasoning_content.value_or("") : last.content;
   if (!prompt.starts_in_reasoning) prompt.given = last.content;
-  if (trie_ == nullptr || prompt.ids.size() < 2 || text.empty()) return;
-  const TokenId id = prompt.ids.back();
-  const std::string_view bytes = trie_->BytesOf(id);
-  // A token that begins before the prefix, or inside a character, stays.
-  if (bytes.empty() || bytes.size() > text.size() || !text.ends_with(bytes)) return;
-  if (!IsValidUtf8(bytes) || !CanGrow(bytes)) return;
-  prompt.heal = bytes;
-  prompt.ids.pop_back();
-  if (!prompt.given.empty()) prompt.given.resize(prompt.given.size() - bytes.size());
+  const size_t n = Unfinished(prompt.ids, text, prompt.heal);
+  prompt.ids.resize(prompt.ids.size() - n);
+  if (!prompt.given.empty()) prompt.given.resize(prompt.given.size() - prompt.heal.size());
 }
 
 Result<Prompt> PromptBuilder::Text(const api::TextPrompt& text) const {
@@ -203,14 +217,11 @@ Result<Prompt> PromptBuilder::Fim(const api::FimPrompt& fim) const {
   HADAL_OK(CheckBytes(fim.prefix.size() + fim.suffix.size(), "prompt"));
   Prompt prompt;
   std::string_view prefix = fim.prefix;
-  if (trie_ != nullptr && !prefix.empty()) {
-    const auto ids = tokenizer_.Encode(prefix, Tokenizer::Special::kAsText);
-    const std::string_view last = ids.empty() ? std::string_view() : trie_->BytesOf(ids.back());
-    if (!last.empty() && prefix.ends_with(last) && IsValidUtf8(last) && CanGrow(last)) {
-      prompt.heal = last;
-      prefix.remove_suffix(last.size());
-    }
-  }
+  // A first id stands for what comes before the prefix.
+  std::vector<TokenId> ids = {fim_->begin};
+  for (const TokenId id : tokenizer_.Encode(prefix, Tokenizer::Special::kAsText)) ids.push_back(id);
+  Unfinished(ids, prefix, prompt.heal);
+  prefix.remove_suffix(prompt.heal.size());
   prompt.pieces = FimPieces(*fim_, prefix, fim.suffix);
   prompt.ids = EncodePieces(tokenizer_, prompt.pieces);
   return prompt;

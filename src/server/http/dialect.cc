@@ -1,6 +1,7 @@
 #include "server/http/dialect.h"
 
 #include "server/http/anthropic_response.h"
+#include "server/http/ollama_response.h"
 #include "server/http/openai_response.h"
 
 namespace hadal::server {
@@ -12,7 +13,7 @@ std::string ErrorBody(Dialect dialect, const Error& error) {
     case Dialect::kAnthropic:
       return AnthropicErrorBody(error);
     case Dialect::kOllama:
-      return ErrorJson(error);
+      return OllamaErrorBody(error);
   }
   return ErrorJson(error);
 }

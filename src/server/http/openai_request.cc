@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "server/http/dialect_fields.h"
 #include "server/http/field_reader.h"
 #include "server/http/openai_draft.h"
 
@@ -295,9 +296,11 @@ Status CheckTogether(OpenAiDraft& draft) {
 }  // namespace
 
 Error InFieldsOf(const OpenAiNames& names, Error error) {
-  if (error.field == "thinking") error.field = names.thinking;
-  if (error.field == "max_tokens") error.field = names.max_tokens;
-  if (error.field == "response_format" && !names.format.empty()) error.field = names.format;
+  std::string field = error.field;
+  if (field == "thinking") field = names.thinking;
+  if (field == "max_tokens") field = names.max_tokens;
+  if (field == "response_format" && !names.format.empty()) field = names.format;
+  if (field != error.field) return Renamed(std::move(error), field);
   return error;
 }
 

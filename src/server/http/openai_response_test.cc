@@ -49,9 +49,10 @@ TEST(OpenAiStream, AChatStreamIsRoleReasoningContentFinishUsageDone) {
   };
   EXPECT_THAT(
       lines,
-      ElementsAre(choice(R"({"role":"assistant","content":""})", "null"),
-                  choice(R"({"reasoning_content":"hm"})", "null"),
-                  choice(R"({"content":"Hi"})", "null"), choice("{}", R"("stop")"),
+      ElementsAre(choice(R"({"role":"assistant","content":null,"reasoning_content":""})", "null"),
+                  choice(R"({"content":null,"reasoning_content":"hm"})", "null"),
+                  choice(R"({"content":"Hi","reasoning_content":null})", "null"),
+                  choice(R"({"content":"","reasoning_content":null})", R"("stop")"),
                   head + R"(],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,)"
                          R"("prompt_cache_hit_tokens":8,"prompt_cache_miss_tokens":2,)"
                          R"("prompt_tokens_details":{"cached_tokens":8},)"
@@ -59,10 +60,15 @@ TEST(OpenAiStream, AChatStreamIsRoleReasoningContentFinishUsageDone) {
                   "[DONE]"));
 }
 
-TEST(OpenAiStream, WithoutIncludeUsageThereIsNoUsageMember) {
+TEST(OpenAiStream, WithoutReasoningThereIsOnlyContent) {
   StreamWriter writer(ChatHead(), false);
-  EXPECT_THAT(writer.On(Content("a"))[1], Not(HasSubstr("usage")));
-  EXPECT_THAT(writer.On(api::Done{kUsage}), ElementsAre("[DONE]"));
+  const auto lines = writer.On(Content("a"));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], HasSubstr(R"("delta":{"role":"assistant","content":""})"));
+  EXPECT_THAT(lines[1], HasSubstr(R"("delta":{"content":"a"})"));
+  EXPECT_THAT(lines[1], HasSubstr("\"usage\":null"));
+  EXPECT_TRUE(writer.On(api::Finished{}).empty());
+  EXPECT_THAT(writer.On(api::Done{kUsage})[0], HasSubstr(R"("delta":{"content":""})"));
 }
 
 TEST(OpenAiStream, EachChoiceGetsItsRoleOnceAndADeltaWithoutTextGetsNoChunk) {
@@ -102,7 +108,7 @@ TEST(OpenAiStream, TextChunksHaveTextAndNoRole) {
   EXPECT_THAT(writer.On(Content("a")),
               ElementsAre(R"({"id":"cmpl-1","object":"text_completion","created":1700000000,)"
                           R"("model":"demo","system_fingerprint":"fp","choices":[{"index":0,)"
-                          R"("text":"a","logprobs":null,"finish_reason":null}]})"));
+                          R"("text":"a","logprobs":null,"finish_reason":null}],"usage":null})"));
   EXPECT_TRUE(writer.On(api::Finished{.choice = 0, .reason = api::FinishReason::kLength}).empty());
   EXPECT_THAT(writer.On(api::Done{kUsage})[0],
               HasSubstr(R"("text":"","logprobs":null,"finish_reason":"length")"));

@@ -5,7 +5,9 @@
 #include "server/http/anthropic_dialect.h"
 #include "server/http/calls.h"
 #include "server/http/embeddings.h"
+#include "server/http/ollama_dialect.h"
 #include "server/http/openai_dialect.h"
+#include "server/http/responses_dialect.h"
 
 namespace hadal::server {
 namespace {
@@ -52,6 +54,15 @@ const std::array kRoutes = {
     Calls("/v1/chat/completions/render", RenderOpenAiChat),
     Calls("/tokenize", TokenizeText),
     Calls("/detokenize", DetokenizeIds),
+    Answers("/v1/responses", ParseResponses),
+    Answers("/responses", ParseResponses),
+
+    Answers("/api/chat", ParseOllamaChat, Dialect::kOllama),
+    Answers("/api/generate", ParseOllamaGenerate, Dialect::kOllama),
+    Calls("/api/show", ShowOllamaModel, Dialect::kOllama),
+    Get("/api/tags", ReadOllamaTags, Dialect::kOllama),
+    Get("/api/ps", ReadOllamaPs, Dialect::kOllama),
+    Get("/api/version", ReadOllamaVersion, Dialect::kOllama),
 
     // Anthropic's base address is /, DeepSeek's for it /anthropic.
     Answers("/v1/messages", ParseAnthropicMessages, Dialect::kAnthropic),

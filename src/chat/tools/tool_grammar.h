@@ -1,0 +1,59 @@
+// Owns: what one answer may be, after the reasoning, as one automaton: text that holds no markup,
+// text in a format, calls of the offered tools with arguments that validate. What it allows, the
+// parser of tool calls reads as exactly that text and complete calls.
+// Knows nothing of requests. Thread rule: pure functions.
+//
+// - Markup is what the renderers write: DSML's two newlines before a block, V3's fences. Nothing
+//   follows a block. At most as many calls as the parser takes.
+// - auto: the answer's text, then a block or none. With a format, either the formatted text or a
+//   block. required, named: text (none with a format), then a block. none: no block.
+// - Arguments are objects that validate, with white space as SchemaOptions has it; a tool without
+//   parameters takes none. Where a schema cannot be enforced, a strict tool is refused; another
+//   takes any object, which is a warning. Such a tool's unknown keywords and formats say nothing,
+//   as JSON Schema has it.
+// - DSML: listed parameters in the schema's order, then others where the schema allows them. A
+//   string is text, its length, pattern, format and values enforced; only its type decides. Where
+//   tags are text a string cannot hold </｜DSML｜, and one with a length and no pattern no "<".
+//   A name that is not listed has 1 to 64 characters without quotes, < and >. That it is not
+//   written twice cannot be enforced: the parser drops the second and calls the call incomplete.
+// - Text, formatted or not, holds no beginning of a tag in any spelling that is read as text. JSON
+//   can always write \u003c; a JSON string with a length writes every "<" so.
+// - A prefix that is given already is fed to the matcher first. Where tags are text, one that ends
+//   inside a tag would hide the tag from the parser: heal it, so that the answer begins with it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "api/types.h"
+#include "chat/tools/tool_markup.h"
+#include "grammar/constraint_cache.h"
+
+namespace hadal {
+
+struct AnswerRules {
+  std::optional<ToolMarkup> markup = {};  // none: the format has no calls
+  std::span<const api::Tool> tools = {};
+  api::ToolChoice choice = {};
+  bool parallel = true;  // false: at most one call
+  api::AnswerFormat format = {};
+  // The texts of the control tokens that the vocabulary has (TokenTrie::control): tags are written
+  // with them.
+  std::span<const std::string> control = {};
+};
+
+// All that CompileAnswer depends on.
+std::string KeyOf(const AnswerRules& rules);
+
+// kInvalidArgument names tools[i].function.parameters, tool_choice or response_format; the message
+// has the JSON pointer. All of it together is within one budget of steps.
+Result<grammar::Compiled> CompileAnswer(const AnswerRules& rules, const grammar::Limits& limits);
+
+// From the cache, or compiled into it; `control` is that of the cache's vocabulary.
+Result<std::shared_ptr<const grammar::Constraint>> ConstraintOf(AnswerRules rules,
+                                                                grammar::ConstraintCache& cache);
+
+}  // namespace hadal
