@@ -195,6 +195,7 @@ Status CheckTogether(AnthropicRoute route, Draft& draft) {
   }
   draft.out.names.thinking_left_out = !draft.thinking;
   chat.thinking = draft.thinking.value_or(false);
+  chat.thinking_is_default = !draft.thinking;
   if (*chat.thinking) chat.effort = draft.effort;  // there is nothing else that it could bound
   if (draft.system) {
     api::Message system;
