@@ -34,6 +34,15 @@ class AnswerCompiler {
         json_(builder_, grammar::JsonSpace::kFlexible) {}
 
   Result<grammar::Compiled> Run() {
+    auto compiled = Compile();
+    if (!compiled && compiled.error().field.empty()) {
+      compiled.error().field = MayCall(rules_) ? "tools" : "response_format";
+    }
+    return compiled;
+  }
+
+ private:
+  Result<grammar::Compiled> Compile() {
     HADAL_OK(ValidateToolChoice(rules_.choice, rules_.tools));
     if (MustCall(rules_) && !rules_.markup) {
       return FailField(ErrorCode::kInvalidArgument, "tool_choice",
@@ -55,7 +64,6 @@ class AnswerCompiler {
     return grammar::Compiled{std::move(*built), std::move(warnings_)};
   }
 
- private:
   // Of a request: its field, the rules made for it ([first, last)), the one that says it all.
   struct Part {
     std::string field;
@@ -209,7 +217,7 @@ class AnswerCompiler {
     for (const Part& tool : tools_) {
       if (is_about(tool)) return OfTool(tool.field, error);
     }
-    error.field = is_about(format_) || tools_.empty() ? "response_format" : "tools";
+    if (is_about(format_)) error.field = format_.field;
     return error;
   }
 
