@@ -12,6 +12,8 @@ const endpoints = [
   { dialect: 'openai', post: '/v1/completions', base: { model, prompt: 'x', max_tokens: 1 } },
   { dialect: 'deepseek', post: '/chat/completions', base: { model, messages, max_tokens: 1 }, missing: '/beta/nothing' },
   { dialect: 'anthropic', post: '/v1/messages', base: { model, messages, max_tokens: 1 }, missing: '/v1/messages/nothing' },
+  { dialect: 'responses', post: '/v1/responses', base: { model, input: 'x', max_output_tokens: 1 }, missing: '/v1/responses/resp_1' },
+  { dialect: 'ollama', post: '/api/chat', base: { model, messages, stream: false, options: { num_predict: 1 } }, missing: '/api/nothing' },
   { dialect: 'own', post: '/tokenize', base: { text: 'x' }, missing: '/nothing' },
 ];
 

@@ -8,6 +8,7 @@
 // of `good` is a case that is answered, every value of `bad` one that is refused by that name.
 import anthropic from './anthropic.mjs';
 import deepseekChat from './deepseek.mjs';
+import ollama from './ollama.mjs';
 import openAiAnswers from './openai_answers.mjs';
 import openAiFields from './openai_fields.mjs';
 import openAiFormats from './openai_formats.mjs';
@@ -16,9 +17,10 @@ import openAiText from './openai_text.mjs';
 import openAiTools from './openai_tools.mjs';
 import own from './own.mjs';
 import refusals from './refusals.mjs';
+import responses from './responses.mjs';
 
 export const sections = [
-  openAiFields, openAiMessages, openAiAnswers, openAiTools, openAiFormats, openAiText, deepseekChat, anthropic, own, refusals,
+  openAiFields, openAiMessages, openAiAnswers, openAiTools, openAiFormats, openAiText, deepseekChat, responses, anthropic, ollama, own, refusals,
 ].flat();
 
 // `body` with what `path` (a.b[0].c) names set to `value`; undefined takes it out.
