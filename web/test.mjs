@@ -19,6 +19,8 @@ await esbuild.build({
   target: 'node18',
   format: 'esm',
   packages: 'external',
+  // What browsers have and node 18 does not.
+  banner: { js: "import { webcrypto } from 'node:crypto'; globalThis.crypto ??= webcrypto;" },
   sourcemap: 'inline',
   logLevel: 'warning',
 });

@@ -113,6 +113,7 @@ struct Sampling {
 struct ChatPrompt {
   std::vector<Message> messages;
   std::optional<bool> thinking = {};  // unset: the format's default
+  bool thinking_is_default = false;   // of the dialect: a model that cannot follow is no error
   // Bounds the reasoning to a share of the answer's tokens; unset: no bound.
   std::optional<Effort> effort = {};
   std::optional<int64_t> max_thinking_tokens = {};  // bounds it in tokens; wins over effort

@@ -235,6 +235,7 @@ std::shared_ptr<const Automaton> AutomatonBuilder::Flatten(uint32_t root) {
   std::sort(order.begin(), order.end(),
             [&](uint32_t a, uint32_t b) { return rules_[a].first_state < rules_[b].first_state; });
   out->rules_.resize(rules_.size());
+  bool root_is_called = false;
   for (const uint32_t rule : order) {
     const Draft& draft = rules_[rule];
     out->rules_[rule] = {renamed[draft.first_state], draft.rank};
@@ -252,9 +253,12 @@ std::shared_ptr<const Automaton> AutomatonBuilder::Flatten(uint32_t root) {
         const uint32_t callee = RuleOf(call);
         if (to == kNone || !live_[rules_[callee].first_state]) continue;
         out->calls_.push_back({callee, call.repeat, to});
+        root_is_called = root_is_called || callee == root;
       }
     }
+    if (rule == root) out->n_outermost_ = static_cast<uint32_t>(out->states_.size());
   }
+  if (root_is_called) out->n_outermost_ = 0;
   out->states_.push_back({static_cast<uint32_t>(out->edges_.size()),
                           static_cast<uint32_t>(out->calls_.size()), false});
   out->repeats_ = repeats_;

@@ -40,6 +40,8 @@ class Automaton {
   const Rule& rule(uint32_t rule) const { return rules_[rule]; }
   const Repeat& repeat(uint32_t repeat) const { return repeats_[repeat]; }
   bool accepts(uint32_t state) const { return states_[state].accept; }
+  // A state of the root that nothing calls: nothing follows what it accepts.
+  bool is_outermost(uint32_t state) const { return state < n_outermost_; }
   // Accepting with nothing after it: a call that ends here need not be returned to.
   bool only_accepts(uint32_t state) const {
     return accepts(state) && edges(state).empty() && calls(state).empty();
@@ -64,6 +66,7 @@ class Automaton {
     bool accept = false;
   };
   uint32_t root_ = 0;
+  uint32_t n_outermost_ = 0;  // the root's states come first
   std::vector<Rule> rules_;
   std::vector<Repeat> repeats_;
   std::vector<State> states_;  // one more than there are states

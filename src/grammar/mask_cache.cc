@@ -19,7 +19,11 @@ tl::unexpected<Error> TooAmbiguous() {
 }  // namespace
 
 MaskCache::MaskCache(const Automaton& automaton, const TokenTrie& trie, const Limits& limits)
-    : trie_(trie), limits_(limits), reader_(automaton, limits), path_(trie.max_token_bytes() + 1) {}
+    : automaton_(automaton),
+      trie_(trie),
+      limits_(limits),
+      reader_(automaton, limits),
+      path_(trie.max_token_bytes() + 1) {}
 
 size_t MaskCache::bytes() const {
   const std::lock_guard lock(mutex_);
@@ -98,7 +102,9 @@ Result<MaskCache::Entry*> MaskCache::EntryOf(uint32_t state) {
   }
   const uint32_t root = 0;
   if (reader_.n_states() > kMaxReaderStates) reader_.Clear();
-  HADAL_TRY(auto entry, Compute(reader_.FromState(state), {&root, 1}, false));
+  auto entry = std::make_unique<Entry>();
+  entry->has_exits = !automaton_.is_outermost(state);
+  HADAL_OK(Compute(reader_.FromState(state), {&root, 1}, false, *entry));
   return (entries_[state] = std::move(entry)).get();
 }
 
@@ -109,34 +115,33 @@ Result<MaskCache::Entry*> MaskCache::EntryBelow(Entry& above, const Return& to) 
     return it->second.get();
   }
   if (reader_.n_states() > kMaxReaderStates) reader_.Clear();
-  HADAL_TRY(auto entry, Compute(reader_.FromReturn(to), above.exits, true));
+  auto entry = std::make_unique<Entry>();
+  entry->has_exits = !automaton_.is_outermost(to.state);
+  HADAL_OK(Compute(reader_.FromReturn(to), above.exits, true, *entry));
   return (above.below[to] = std::move(entry)).get();
 }
 
-Result<std::unique_ptr<MaskCache::Entry>> MaskCache::Compute(int32_t start,
-                                                             std::span<const uint32_t> nodes,
-                                                             bool is_return) {
+Status MaskCache::Compute(int32_t start, std::span<const uint32_t> nodes, bool is_return,
+                          Entry& entry) {
   ++counts_.computed;
-  auto entry = std::make_unique<Entry>();
   if (start == RelativeReader::kTooMany) return TooAmbiguous();
   if (start != RelativeReader::kDead) {
     found_.clear();
     for (const uint32_t node : nodes) {
-      if (is_return && reader_.AtBottom(start)) entry->exits.push_back(node);
-      HADAL_OK(Walk(node, start, *entry));
+      if (is_return && entry.has_exits && reader_.AtBottom(start)) entry.exits.push_back(node);
+      HADAL_OK(Walk(node, start, entry));
     }
     if (found_.size() > trie_.n_words()) {
-      entry->bits.resize(trie_.n_words());
+      entry.bits.resize(trie_.n_words());
       for (const TokenId id : found_) {
-        entry->bits[static_cast<size_t>(id) / 64] |= uint64_t{1}
-                                                     << (static_cast<uint32_t>(id) % 64);
+        entry.bits[static_cast<size_t>(id) / 64] |= uint64_t{1} << (static_cast<uint32_t>(id) % 64);
       }
     } else {
-      entry->tokens = found_;
+      entry.tokens = found_;
     }
   }
-  bytes_ += 160 + entry->bits.size() * 8 + entry->tokens.size() * 4 + entry->exits.size() * 4;
-  return entry;
+  bytes_ += 160 + entry.bits.size() * 8 + entry.tokens.size() * 4 + entry.exits.size() * 4;
+  return {};
 }
 
 // The tokens strictly below `node` that can be read from `start`.
@@ -154,7 +159,9 @@ Status MaskCache::Walk(uint32_t node, int32_t start, Entry& entry) {
     }
     path_[trie_.depth(i)] = state;
     for (const TokenId id : trie_.tokens(i)) found_.push_back(id);
-    if (reader_.AtBottom(state) && trie_.end(i) > i + 1) entry.exits.push_back(i);
+    if (entry.has_exits && trie_.end(i) > i + 1 && reader_.AtBottom(state)) {
+      entry.exits.push_back(i);
+    }
     if (walked_ + reader_.steps() - begun > limits_.max_mask_steps) return TooAmbiguous();
     ++i;
   }

@@ -32,6 +32,7 @@ class MaskCache {
 
  private:
   struct Entry {
+    bool has_exits = true;        // otherwise nothing follows the rule, and exits stay empty
     std::vector<uint64_t> bits;   // either these
     std::vector<TokenId> tokens;  // or these
     std::vector<uint32_t> exits;  // nodes of the trie where the rule can be left and bytes follow
@@ -44,12 +45,13 @@ class MaskCache {
   };
   Result<Entry*> EntryOf(uint32_t state);
   Result<Entry*> EntryBelow(Entry& above, const Return& to);
-  Result<std::unique_ptr<Entry>> Compute(int32_t start, std::span<const uint32_t> nodes,
-                                         bool is_return);
+  // The tokens below `nodes` of the tree, read from `start` on.
+  Status Compute(int32_t start, std::span<const uint32_t> nodes, bool is_return, Entry& entry);
   Status Walk(uint32_t node, int32_t start, Entry& entry);
   void Apply(const Entry& entry, std::span<uint64_t> mask) const;
   Return Clamp(Return to) const;
 
+  const Automaton& automaton_;
   const TokenTrie& trie_;
   const Limits limits_;
   mutable std::mutex mutex_;  // guards all below

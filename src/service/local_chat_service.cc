@@ -47,7 +47,8 @@ void LocalChatService::MakeTrie() {
   if (tokenizer_->vocab_size() > vocab_) return;
   std::vector<TokenId> stops = StopTokens(/*is_chat=*/true);
   std::erase_if(stops, [&](TokenId id) { return id < 0 || id >= tokenizer_->vocab_size(); });
-  auto trie = grammar::TokenTrie::Build(*tokenizer_, stops);
+  auto trie =
+      grammar::TokenTrie::Build(*tokenizer_, stops, MarkupTokens(*tokenizer_, format_.get()));
   if (trie) trie_ = std::move(*trie);
 }
 

@@ -73,7 +73,9 @@ Result<Prompt> PromptBuilder::RenderChat(const api::ChatPrompt& chat,
                                          std::span<const api::Message> messages,
                                          std::string_view response_schema) const {
   // With choice none the model sees the tools, as with OpenAI, and may not call them.
-  HADAL_TRY(RenderedPrompt rendered, format_->Render(messages, {.thinking = chat.thinking,
+  std::optional<bool> thinking = chat.thinking;
+  if (chat.thinking_is_default && format_->must_think()) thinking.reset();
+  HADAL_TRY(RenderedPrompt rendered, format_->Render(messages, {.thinking = thinking,
                                                                 .tools = chat.tools,
                                                                 .response_schema = response_schema,
                                                                 .effort = chat.effort}));

@@ -173,20 +173,23 @@ function checkCall(block) {
 
 test('a tool is called with arguments that follow its schema, streamed or not, and its result is read', async () => {
   const messages = [{ role: 'user', content: 'What will the weather in Paris be on the next 2 days?' }];
-  for (const tool_choice of [{ type: 'any' }, { type: 'tool', name: 'get_weather', disable_parallel_tool_use: true }]) {
-    const asked = { ...request, messages, tools: [weather], tool_choice };
+  for (const fields of [{ tool_choice: { type: 'any' } },
+    { tool_choice: { type: 'tool', name: 'get_weather', disable_parallel_tool_use: true } },
+    { tool_choice: { type: 'any' }, thinking: { type: 'adaptive' } }]) {
+    const asked = { ...request, messages, tools: [weather], ...fields };
     const whole = await client.messages.create(asked);
     assert.equal(whole.stop_reason, 'tool_use');
     const calls = whole.content.filter((b) => b.type === 'tool_use');
     assert.ok(calls.length >= 1);
     calls.forEach(checkCall);
-    if (tool_choice.disable_parallel_tool_use) assert.equal(calls.length, 1);
+    if (fields.tool_choice.disable_parallel_tool_use) assert.equal(calls.length, 1);
+    assert.equal(thinkingOf(whole).length > 0, fields.thinking !== undefined);
     const streamed = await client.messages.stream(asked).finalMessage();
     assert.equal(streamed.stop_reason, 'tool_use');
     streamed.content.filter((b) => b.type === 'tool_use').forEach(checkCall);
     assert.deepEqual(streamed.content.map((b) => b.input), whole.content.map((b) => b.input));
     const results = calls.map((c) => ({ type: 'tool_result', tool_use_id: c.id, content: [{ type: 'text', text: 'sunny' }] }));
-    const answer = await client.messages.create({ ...asked, tool_choice: { type: 'none' },
+    const answer = await client.messages.create({ ...asked, tool_choice: { type: 'none' }, thinking: { type: 'disabled' },
       messages: [...messages, { role: 'assistant', content: whole.content }, { role: 'user', content: results }] });
     assert.equal(answer.stop_reason, 'end_turn');
     assert.ok(answer.content.every((b) => b.type === 'text'));

@@ -53,12 +53,12 @@ test('ask, and get the answer with thinking folded, tokens and speed', async () 
   const answer = await answered(page, 1);
   assert.match(await answer.locator('.markdown').innerText(), result);
   const summary = await answer.locator('summary').innerText();
-  assert.match(summary, /Thought for [\d.]+ s\s+\d+ tokens/);
+  assert.match(summary, /Thought for [\d.]+ m?s\s+\d+ tokens/);
   assert.equal(await answer.locator('.thoughts').isVisible(), false);
   await answer.locator('summary').click();
   assert.match(await answer.locator('.thoughts').innerText(), /Weights/);
   const figures = await answer.locator('.figures').innerText();
-  assert.match(figures, /Prompt \d+[^]*Answer \d+[^]*[\d,.]+ tokens\/s[^]*First token \d+ ms/);
+  assert.match(figures, /Prompt \d+[^]*Answer \d+[^]*[\d,.]+ tokens\/s[^]*First token [\d.]+ m?s/);
   assert.match(await page.locator('.context').innerText(), /\d+ \/ 4,096/);
   await answer.locator('.again').click();
   await answered(page, 1);

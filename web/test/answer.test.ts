@@ -33,6 +33,8 @@ test('a stopped answer counts the pieces that came, and says so', () => {
   assert.equal(finish, 'stopped');
   assert.equal(figures?.exact, false);
   assert.equal(figures?.completionTokens, 2);
+  assert.equal(figures?.burst, true);
+  assert.equal(figures?.tokensPerSecond, 100, 'two tokens in the 20 ms since the request');
 });
 
 test('tool calls come in pieces, side by side', () => {

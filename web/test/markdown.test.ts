@@ -151,6 +151,21 @@ test('a growing text has, at every character, the blocks of the whole text so fa
   }
 });
 
+test('the end of a growing text is the whole text, whatever was open before', () => {
+  for (const text of [sample.slice(0, sample.indexOf('[ref]')), 'para\n$$\nx\n\nmore', 'a\n$$x', '$$\nx\n$$',
+    '```js\nx', '- a\n*b*', '\\[ x\n\ny', 'a | b\n-|-', '# a\n$$\ny\n$$\nb']) {
+    const stream = new BlockStream('Copy');
+    let kept = '';
+    for (let end = 1; end < text.length; end++) kept += stream.update(text.slice(0, end)).finished;
+    const { finished, open } = stream.update(text, false);
+    assert.equal(kept + finished + open, toHtml(text), text);
+    assert.equal(stream.dependsOnLaterText, false);
+  }
+  const stream = new BlockStream('Copy');
+  stream.update('[a]\n\n[a]: https://a.example/\n', false);
+  assert.equal(stream.dependsOnLaterText, true);
+});
+
 test('blocks that are finished are not parsed again', () => {
   const stream = new BlockStream('Copy');
   const line = 'A line of text with **bold**.\n\n';

@@ -8,6 +8,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "chat/tools/answer_parser.h"
@@ -80,6 +81,7 @@ class AnswerWalker {
       const std::string_view bytes = trie.BytesOf(id);
       if (bytes.empty()) continue;
       all_.push_back(id);
+      by_bytes_.emplace(bytes, id);
     }
   }
 
@@ -132,24 +134,21 @@ class AnswerWalker {
     if (!probe || !*probe) return false;
     matcher.Rollback(1);
     while (!bytes.empty()) {
-      TokenId best = -1;
-      size_t length = 0;
-      for (const TokenId id : all_) {
-        const std::string_view token = vocabulary_.trie->BytesOf(id);
-        if (token.size() <= length || !bytes.starts_with(token)) continue;
-        best = id;
-        length = token.size();
-      }
-      const auto accepted = matcher.Accept(best);
+      size_t length = std::min<size_t>(bytes.size(), vocabulary_.trie->max_token_bytes());
+      while (length > 1 && !by_bytes_.contains(bytes.substr(0, length))) --length;
+      const auto id = by_bytes_.find(bytes.substr(0, length));
+      const bool known = id != by_bytes_.end();
+      const auto accepted = known ? matcher.Accept(id->second) : Result<bool>(false);
       EXPECT_TRUE(accepted && *accepted) << bytes;
       if (!accepted || !*accepted) return false;
-      out.push_back(best);
+      out.push_back(id->second);
       bytes.remove_prefix(length);
     }
     return true;
   }
 
   const AnswerVocabulary& vocabulary_;
+  std::unordered_map<std::string_view, TokenId> by_bytes_;
   std::shared_ptr<const grammar::Constraint> constraint_;
   std::mt19937& random_;
   std::vector<TokenId> all_;

@@ -34,6 +34,15 @@ class AnswerCompiler {
         json_(builder_, grammar::JsonSpace::kFlexible) {}
 
   Result<grammar::Compiled> Run() {
+    auto compiled = Compile();
+    if (!compiled && compiled.error().field.empty()) {
+      compiled.error().field = MayCall(rules_) ? "tools" : "response_format";
+    }
+    return compiled;
+  }
+
+ private:
+  Result<grammar::Compiled> Compile() {
     HADAL_OK(ValidateToolChoice(rules_.choice, rules_.tools));
     if (MustCall(rules_) && !rules_.markup) {
       return FailField(ErrorCode::kInvalidArgument, "tool_choice",
@@ -41,7 +50,7 @@ class AnswerCompiler {
     }
     HADAL_TRY(const uint32_t root, builder_.Declare("the answer"));
     Nfa nfa = builder_.NewNfa();
-    const bool is_text = !rules_.format.constrains();
+    const bool is_text = !rules_.format.constrains() && !MustCall(rules_);
     if (is_text) {
       HADAL_OK(Text(nfa));
     } else if (!MustCall(rules_)) {
@@ -55,7 +64,6 @@ class AnswerCompiler {
     return grammar::Compiled{std::move(*built), std::move(warnings_)};
   }
 
- private:
   // Of a request: its field, the rules made for it ([first, last)), the one that says it all.
   struct Part {
     std::string field;
@@ -74,10 +82,8 @@ class AnswerCompiler {
       nfa.Epsilon(nfa.Embed(nfa.start(), any), nfa.accept());
       return {};
     }
-    if (!MustCall(rules_)) {
-      HADAL_TRY(const uint32_t end, add(TextWithoutMarkup(*rules_.markup)));
-      nfa.Epsilon(end, nfa.accept());
-    }
+    HADAL_TRY(const uint32_t end, add(TextWithoutMarkup(*rules_.markup)));
+    nfa.Epsilon(end, nfa.accept());
     HADAL_TRY(before_block_, add(TextWithoutMarkup(*rules_.markup, /*goes_on=*/true)));
     return {};
   }
@@ -211,7 +217,7 @@ class AnswerCompiler {
     for (const Part& tool : tools_) {
       if (is_about(tool)) return OfTool(tool.field, error);
     }
-    error.field = is_about(format_) || tools_.empty() ? "response_format" : "tools";
+    if (is_about(format_)) error.field = format_.field;
     return error;
   }
 

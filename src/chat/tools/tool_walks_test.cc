@@ -69,6 +69,17 @@ Offer RandomOffer(std::mt19937& random) {
   return offer;
 }
 
+api::AnswerFormat RandomFormat(std::mt19937& random) {
+  using Kind = api::AnswerFormat::Kind;
+  static const api::AnswerFormat formats[] = {
+      {Kind::kJsonObject, ""},
+      {Kind::kJsonSchema, R"({"type":"object","properties":{"a":{"type":"string"},
+          "b":{"type":"string","maxLength":9},"c":{"enum":["<b>",1]}}})"},
+      {Kind::kRegex, "(<|[^a])*</?(｜|\\|)?[^]*x?"},
+      {Kind::kGrammar, "root ::= piece* piece\npiece ::= open | [^(]\nopen ::= \"<\" \"/\"?"}};
+  return formats[random() % std::size(formats)];
+}
+
 // A key that is written twice cannot be kept out.
 bool HasTwice(const std::string& text) {
   std::set<std::string> keys;
@@ -130,7 +141,7 @@ class ToolWalks : public ::testing::Test {
                         .choice = {kModes[n % 4], offer.tools.back().name},
                         .parallel = random() % 4 != 0,
                         .control = vocabulary.trie->control()};
-      if (random() % 4 == 0) rules.format.kind = api::AnswerFormat::Kind::kJsonObject;
+      if (random() % 3 == 0) rules.format = RandomFormat(random);
       auto compiled = CompileAnswer(rules, {});
       if (!compiled) {  // bounds that exclude each other, or a refusal
         EXPECT_EQ(compiled.error().code, ErrorCode::kInvalidArgument);

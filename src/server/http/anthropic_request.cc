@@ -141,10 +141,7 @@ Status ReadOutputConfig(Json& value, const std::string& field, Draft& draft) {
 }
 
 Status ReadTruncation(Json& value, const std::string& field, Draft& draft) {
-  using Mode = api::Truncation::Mode;
-  static constexpr std::array kModes = {Mode::kMiddle, Mode::kMiddle, Mode::kFront, Mode::kNone};
-  HADAL_TRY(const size_t mode, ReadWord(value, field, {"auto", "middle", "front", "disabled"}));
-  draft.chat().truncation.mode = kModes[mode];
+  HADAL_TRY(draft.chat().truncation, TruncationOf(value, field));
   return {};
 }
 
@@ -198,6 +195,7 @@ Status CheckTogether(AnthropicRoute route, Draft& draft) {
   }
   draft.out.names.thinking_left_out = !draft.thinking;
   chat.thinking = draft.thinking.value_or(false);
+  chat.thinking_is_default = !draft.thinking;
   if (*chat.thinking) chat.effort = draft.effort;  // there is nothing else that it could bound
   if (draft.system) {
     api::Message system;

@@ -11,8 +11,8 @@
 // beginning of the answer, unless it calls tools. Text blocks of system, user and tool_result are
 // joined by an empty line, those of the assistant by nothing: there they are pieces of one text. A
 // tool_result with is_error begins with "Error: ", the only way to tell the model.
-// redacted_thinking is dropped, signatures are not looked at. `truncation` ("auto", "middle",
-// "front", "disabled") is Hadal's own: what may be left out of a conversation that is too long.
+// redacted_thinking is dropped, signatures are not looked at. `truncation` is
+// Hadal's own, as in every dialect: what may be left out of a conversation that is too long.
 // Thread rule: pure functions.
 #pragma once
 

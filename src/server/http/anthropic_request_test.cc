@@ -411,16 +411,23 @@ TEST(AnthropicRequest, TheAnswersFormatHasTwoNamesOfWhichOneIsUsed) {
                 "output_format.schema", "a schema of 1 MB");
 }
 
-TEST(AnthropicRequest, TruncationIsReadInItsWords) {
+TEST(AnthropicRequest, TruncationIsOffOrTakesFromTheMiddleOrTheFront) {
   using Mode = api::Truncation::Mode;
-  for (const auto& [word, mode] :
-       std::vector<std::pair<std::string, Mode>>{{"auto", Mode::kMiddle},
-                                                 {"middle", Mode::kMiddle},
-                                                 {"front", Mode::kFront},
-                                                 {"disabled", Mode::kNone}}) {
-    const auto r = With("\"truncation\":\"" + word + "\"");
-    ASSERT_TRUE(r) << word;
-    EXPECT_EQ(ChatOf(r).truncation.mode, mode) << word;
+  const std::vector<std::pair<std::string, Mode>> good = {
+      {R"("disabled")", Mode::kNone},
+      {R"("auto")", Mode::kMiddle},
+      {R"({"type":"auto"})", Mode::kMiddle},
+      {R"({"type":"auto","strategy":"middle"})", Mode::kMiddle},
+      {R"({"type":"auto","strategy":"front"})", Mode::kFront},
+      {R"({"type":"disabled"})", Mode::kNone}};
+  for (const auto& [value, mode] : good) {
+    const auto r = With("\"truncation\":" + value);
+    ASSERT_TRUE(r) << value;
+    EXPECT_EQ(ChatOf(r).truncation.mode, mode) << value;
+  }
+  for (const char* bad : {R"("front")", R"({"type":"auto","strategy":"back"})",
+                          R"({"type":"auto","strategy":1})", R"({"strategy":"front"})"}) {
+    ExpectRefused(With("\"truncation\":" + std::string(bad)), "truncation", bad);
   }
 }
 

@@ -44,33 +44,6 @@ api::Message MessageOf(api::Role role, std::string content) {
   return message;
 }
 
-Result<std::string> JsonText(const Json& value, const std::string& field, size_t max_bytes) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() <= max_bytes) return text;
-  return FailField(ErrorCode::kInvalidArgument, field,
-                   "{} has {} bytes of JSON; at most {} are read", field, text.size(), max_bytes);
-}
-
-Result<api::Tool> ReadFunction(Json& function, const std::string& at) {
-  HADAL_OK(ExpectObject(function, at));
-  api::Tool tool;
-  Json* name = FindSet(function, "name");
-  if (name == nullptr) return Missing(at + ".name", "the name of a function");
-  HADAL_TRY(tool.name, TakeString(*name, at + ".name"));
-  if (Json* description = FindSet(function, "description")) {
-    HADAL_TRY(tool.description, TakeString(*description, at + ".description"));
-  }
-  if (const Json* parameters = FindSet(function, "parameters")) {
-    const std::string field = at + ".parameters";
-    HADAL_OK(ExpectObject(*parameters, field));
-    HADAL_TRY(tool.parameters, JsonText(*parameters, field, api::Limits::kMaxToolTextBytes));
-  }
-  if (const Json* strict = FindSet(function, "strict")) {
-    HADAL_TRY(tool.strict, ReadBool(*strict, at + ".strict"));
-  }
-  return tool;
-}
-
 std::string InWords(std::string_view field, std::span<const FieldWord> words) {
   for (const FieldWord& word : words) {
     if (!IsAtOrBelow(field, word.service)) continue;

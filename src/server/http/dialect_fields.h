@@ -1,5 +1,6 @@
-// Owns: what the parsers of several dialects share: reading a function that the model may call,
-// fields that nobody knows, and an error of the service in the words of the client.
+// Owns: what the parsers of several dialects share: members that are set, fields that nobody knows,
+// and an error in the words of the client. What OpenAI's fields say in another form is brought into
+// OpenAI's form and read by its rows (openai_draft.h): one place has the ranges and limits.
 // Thread rule: pure functions.
 #pragma once
 
@@ -22,12 +23,7 @@ Status RefuseUnknownField(std::string field, const RequestRules& rules);
 // "at.name", cut to what an error may show.
 std::string PathOf(std::string_view at, std::string_view name);
 
-// {"name","description","parameters","strict"}; other members are for the caller to check. What the
-// service checks (characters of names, schemas) is left to it.
-Result<api::Tool> ReadFunction(Json& function, const std::string& at);
 api::Message MessageOf(api::Role role, std::string content);
-// JSON text of a value, and kInvalidArgument when it is larger than `max_bytes`.
-Result<std::string> JsonText(const Json& value, const std::string& field, size_t max_bytes);
 
 // A path of the service ("messages[2].content") and what stands for it in the client's request. A
 // row holds for the path itself and all below it.

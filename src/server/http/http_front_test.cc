@@ -271,7 +271,7 @@ TEST_F(HttpFrontTest, StopCancelsWhatStillRunsAndSaysWhy) {
   EXPECT_EQ(Json::parse(events[2].data)["error"]["code"], "unavailable");
 }
 
-TEST_F(HttpFrontTest, EveryRouteButHealthAndThePageNeedsTheKey) {  // row 112
+TEST_F(HttpFrontTest, EveryRouteButProbesAndPageNeedsTheKey) {  // row 112
   options.keys = *ApiKeys::Create({{.key = std::string(kTestKey)}});
   AnswerWith(service, "ok");
   StartFront();
@@ -290,6 +290,8 @@ TEST_F(HttpFrontTest, EveryRouteButHealthAndThePageNeedsTheKey) {  // row 112
   EXPECT_THAT(unknown.body, HasSubstr("\"invalid_api_key\""));
   EXPECT_EQ(Get("/health").status, 200);
   EXPECT_EQ(Get("/ready").status, 200);
+  EXPECT_EQ(Get("/").status, 200);
+  EXPECT_EQ(Get("/assets/demo").status, 404);
   EXPECT_EQ(service.submitted(), 0u);
   for (const Headers& headers : {Headers{{"Authorization", "Bearer " + std::string(kTestKey)}},
                                  Headers{{"x-api-key", std::string(kTestKey)}},

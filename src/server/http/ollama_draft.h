@@ -11,9 +11,8 @@ namespace hadal::server {
 
 struct OllamaDraft {
   const RequestRules& rules;
-  OllamaRequest out;
-  // Sampling is read by the rows of OpenAI's validator: one place has the ranges.
-  OpenAiDraft sampling_draft;
+  OllamaRequest out;   // its request at the end
+  OpenAiDraft openai;  // collects the request; OpenAI's rows read what is theirs
   // Kept for the checks between fields, after every field has been read alone.
   std::optional<bool> thinking = {};
   std::optional<api::Effort> effort = {};
@@ -22,8 +21,9 @@ struct OllamaDraft {
   std::optional<int64_t> repeat_last_n = {}, num_keep = {};
 
   bool is_chat() const { return out.shape.route == OllamaRoute::kChat; }
-  api::ChatPrompt& chat() { return std::get<api::ChatPrompt>(out.request.prompt); }
-  api::Sampling& sampling() { return sampling_draft.sampling(); }
+  api::Request& request() { return openai.out.request; }
+  api::ChatPrompt& chat() { return openai.chat(); }
+  api::Sampling& sampling() { return openai.sampling(); }
 };
 
 // `value` is never null. Readers may move out of it.
@@ -31,7 +31,6 @@ using OllamaReader = Status (*)(Json& value, const std::string& field, OllamaDra
 
 // ollama_messages.cc
 Status ReadOllamaMessages(Json& value, const std::string& field, OllamaDraft& draft);
-Status ReadOllamaTools(Json& value, const std::string& field, OllamaDraft& draft);
 
 // ollama_options.cc
 Status ReadOllamaOptions(Json& value, const std::string& field, OllamaDraft& draft);

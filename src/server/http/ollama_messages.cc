@@ -1,4 +1,4 @@
-// The messages and tools of an Ollama chat.
+// The messages of an Ollama chat.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -6,6 +6,7 @@
 
 #include "server/http/dialect_fields.h"
 #include "server/http/ollama_draft.h"
+#include "server/http/openai_response.h"
 
 namespace hadal::server {
 namespace {
@@ -49,7 +50,7 @@ Result<api::ToolCall> ReadCall(Json& json, const std::string& at, std::string de
   if (const Json* arguments = FindSet(*function, "arguments")) {
     const std::string field = at_function + ".arguments";
     HADAL_OK(ExpectObject(*arguments, field));
-    HADAL_TRY(call.arguments, JsonText(*arguments, field, Limits::kMaxToolTextBytes));
+    call.arguments = ToLine(*arguments);
   }
   return call;
 }
@@ -169,26 +170,6 @@ Status ReadOllamaMessages(Json& value, const std::string& field, OllamaDraft& dr
   }
   api::Message& last = messages.back();
   last.prefix = last.role == api::Role::kAssistant && last.tool_calls.empty();
-  return {};
-}
-
-Status ReadOllamaTools(Json& value, const std::string& field, OllamaDraft& draft) {
-  if (!value.is_array() || value.size() > Limits::kMaxTools) {
-    return Invalid(field, value, fmt::format("an array of at most {} tools", Limits::kMaxTools));
-  }
-  for (size_t i = 0; i < value.size(); ++i) {
-    const std::string at = fmt::format("{}[{}]", field, i);
-    HADAL_OK(ExpectObject(value[i], at));
-    if (const Json* type = FindSet(value[i], "type"); type != nullptr && *type != "function") {
-      return Invalid(at + ".type", *type, "\"function\"");
-    }
-    Json* function = FindSet(value[i], "function");
-    if (function == nullptr) return Missing(at + ".function", "an object");
-    HADAL_TRY(std::string source, JsonText(*function, at + ".function", Limits::kMaxToolTextBytes));
-    HADAL_TRY(api::Tool tool, ReadFunction(*function, at + ".function"));
-    tool.source_json = std::move(source);
-    draft.chat().tools.push_back(std::move(tool));
-  }
   return {};
 }
 

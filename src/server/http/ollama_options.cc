@@ -53,12 +53,12 @@ constexpr std::array kUnsupported = {
 // shifted out of it.
 Status ReadNumPredict(const Json& value, const std::string& field, OllamaDraft& draft) {
   if (value == -1 || value == -2) {
-    draft.out.request.max_tokens.reset();
+    draft.request().max_tokens.reset();
     return {};
   }
   auto tokens = ReadInteger(value, field, 1);
   if (!tokens) return Invalid(field, value, "an integer, 1 or more, or -1 or -2 (no limit)");
-  draft.out.request.max_tokens = *tokens;
+  draft.request().max_tokens = *tokens;
   return {};
 }
 
@@ -70,7 +70,7 @@ Status ReadNumCtx(const Json& value, const std::string& field, OllamaDraft& draf
                      "{} is {}; it must be at most {}, the context of this server", field, context,
                      most);
   }
-  draft.out.request.context = context;
+  draft.request().context = context;
   return {};
 }
 
@@ -80,7 +80,7 @@ Status ReadSampling(std::string_view openai_field, Json& value, const std::strin
     draft.sampling().seed.reset();
     return {};
   }
-  return SamplingReader(openai_field)(value, field, draft.sampling_draft);
+  return SamplingReader(openai_field)(value, field, draft.openai);
 }
 
 Status ReadOption(const std::string& name, Json& value, const std::string& field,

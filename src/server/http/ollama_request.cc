@@ -17,7 +17,7 @@ Status ReadModelName(Json& value, const std::string& field, OllamaDraft& draft) 
     return Invalid(field, Json(name),
                    fmt::format("a name of 1 to {} bytes", Limits::kMaxModelNameBytes));
   }
-  HADAL_TRY(draft.out.request.model, OllamaModel(name, draft.rules));
+  HADAL_TRY(draft.request().model, OllamaModel(name, draft.rules));
   return {};
 }
 
@@ -59,22 +59,21 @@ Status ReadThink(Json& value, const std::string& field, OllamaDraft& draft) {
 }
 
 Status ReadFormat(Json& value, const std::string& field, OllamaDraft& draft) {
-  using Kind = api::AnswerFormat::Kind;
-  auto& format = draft.out.request.format;
   if (value == "") return {};
   if (value == "json") {
-    format.kind = Kind::kJsonObject;
+    draft.request().format.kind = api::AnswerFormat::Kind::kJsonObject;
     return {};
   }
   if (!value.is_object()) return Invalid(field, value, "\"json\" or a JSON Schema object");
-  format.kind = Kind::kJsonSchema;
-  HADAL_TRY(format.text, JsonText(value, field, Limits::kMaxFormatBytes));
-  return {};
+  return ReadGuidedJson(value, field, draft.openai);
 }
 
-// OpenAI's rows, which have the same names and meaning.
+// Fields that are OpenAI's, with the same names and meaning.
 Status ReadLogprobs(Json& value, const std::string& field, OllamaDraft& draft) {
-  return SamplingReader(field)(value, field, draft.sampling_draft);
+  return SamplingReader(field)(value, field, draft.openai);
+}
+Status ReadOllamaTools(Json& value, const std::string& field, OllamaDraft& draft) {
+  return ReadTools(value, field, draft.openai);
 }
 
 struct Row {
@@ -144,7 +143,7 @@ tl::unexpected<Error> NotWith(const std::string& field, std::string_view other) 
 
 // The prompt of /api/generate: a gap to fill, a text as it is, or a chat of one turn.
 Status AssemblePrompt(OllamaDraft& draft) {
-  auto& prompt = draft.out.request.prompt;
+  auto& prompt = draft.request().prompt;
   if (draft.truncate) {
     return FailField(ErrorCode::kInvalidArgument, "truncate",
                      "truncate leaves out whole turns, and here is only one; send false");
@@ -176,15 +175,14 @@ Status AssemblePrompt(OllamaDraft& draft) {
 
 // What only shows once every field is known.
 Status Assemble(OllamaDraft& draft) {
-  api::Request& request = draft.out.request;
+  api::Request& request = draft.request();
   if (request.model.empty()) return Missing("model", "the name of a served model");
   if (draft.is_chat() && !draft.has_messages) {
     return Missing("messages", "a non-empty array of messages");
   }
   if (!draft.is_chat()) HADAL_OK(AssemblePrompt(draft));
-  HADAL_OK(CheckSampling(draft.sampling_draft));
+  HADAL_OK(CheckSampling(draft.openai));
   HADAL_OK(CheckOllamaOptions(draft));
-  request.sampling = std::move(draft.sampling());
   if (auto* chat = std::get_if<api::ChatPrompt>(&request.prompt)) {
     chat->thinking = draft.thinking;
     chat->effort = draft.effort;
@@ -248,7 +246,7 @@ Result<std::string> OllamaModel(std::string_view name, const RequestRules& rules
 }
 
 Result<OllamaRequest> ParseOllamaRequest(OllamaRoute route, Json body, const RequestRules& rules) {
-  OllamaDraft draft{.rules = rules, .out = {}, .sampling_draft = {.rules = rules, .out = {}}};
+  OllamaDraft draft{.rules = rules, .out = {}, .openai = {.rules = rules, .out = {}}};
   draft.out.shape.route = route;
   draft.sampling() = rules.defaults;
   // The model first: an unknown model is the most useful thing to say.
@@ -258,6 +256,7 @@ Result<OllamaRequest> ParseOllamaRequest(OllamaRoute route, Json body, const Req
   }
   for (auto& [name, value] : body.items()) HADAL_OK(ReadField(name, value, draft));
   HADAL_OK(Assemble(draft));
+  draft.out.request = std::move(draft.request());
   return std::move(draft.out);
 }
 

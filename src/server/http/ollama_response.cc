@@ -26,7 +26,10 @@ std::string_view DoneReason(api::FinishReason reason) {
 
 }  // namespace
 
-std::string OllamaErrorBody(const Error& error) { return ToLine({{"error", error.message}}); }
+std::string OllamaErrorBody(const Error& error) {
+  const bool named = error.message.find(error.field) != std::string::npos;
+  return ToLine({{"error", named ? error.message : error.In(error.field).message}});
+}
 
 std::string Rfc3339(std::chrono::system_clock::time_point time) {
   using std::chrono::floor;

@@ -70,6 +70,7 @@ class OllamaWriter final : public AnswerWriter {
   std::string body_;
 };
 
+// One sentence, which names the field: there is no other place for it.
 std::string OllamaErrorBody(const Error& error);
 // "2026-10-31T16:37:14.123456789Z"
 std::string Rfc3339(std::chrono::system_clock::time_point time);

@@ -254,6 +254,9 @@ TEST(OllamaWriter, ModelTextStaysOnOneLineAndIsValidUtf8) {
 TEST(OllamaError, IsOneSentence) {
   EXPECT_EQ(OllamaErrorBody({ErrorCode::kInvalidArgument, "n is\n0", "n"}),
             R"({"error":"n is\n0"})");
+  EXPECT_EQ(OllamaErrorBody({ErrorCode::kInvalidArgument, "#/type is 7", "format"}),
+            R"({"error":"format: #/type is 7"})");
+  EXPECT_EQ(OllamaErrorBody({ErrorCode::kInternal, "lost", {}}), R"({"error":"lost"})");
   EXPECT_TRUE(Json::accept(OllamaErrorBody({ErrorCode::kInternal, "\xff\xfe", {}})));
 }
 

@@ -8,28 +8,19 @@
 namespace hadal::server {
 namespace {
 
-using api::Limits;
-
-Status ReadTextFormat(const Json& value, const std::string& field, ResponsesDraft& draft) {
-  using Kind = api::AnswerFormat::Kind;
-  static constexpr std::string_view kMustBe = "\"text\", \"json_object\" or \"json_schema\"";
-  HADAL_OK(ExpectObject(value, field));
+// The schema stands in the format itself here, not in a json_schema beside its type.
+Status ReadTextFormat(Json& value, const std::string& field, ResponsesDraft& draft) {
   draft.out.echo["text"]["format"] = value;
-  auto& format = draft.out.request.format;
-  const auto type = value.find("type");
-  if (type == value.end()) return Missing(field + ".type", kMustBe);
-  if (*type == "text") return {};
-  if (*type == "json_object") {
-    format.kind = Kind::kJsonObject;
-    return {};
+  if (value.is_object() && value.contains("type") && value["type"] == "json_schema") {
+    const auto schema = value.find("schema");
+    if (schema != value.end() && !schema->is_object()) {
+      return Invalid(field + ".schema", *schema, "a JSON Schema object");
+    }
+    Json inner = Json::object();
+    if (schema != value.end()) inner["schema"] = std::move(*schema);
+    value["json_schema"] = std::move(inner);
   }
-  if (*type != "json_schema") return Invalid(field + ".type", *type, kMustBe);
-  const auto schema = value.find("schema");
-  if (schema == value.end()) return Missing(field + ".schema", "a JSON Schema object");
-  HADAL_OK(ExpectObject(*schema, field + ".schema"));
-  format.kind = Kind::kJsonSchema;
-  HADAL_TRY(format.text, JsonText(*schema, field + ".schema", Limits::kMaxFormatBytes));
-  return {};
+  return InResponsesWords(ReadResponseFormat(value, field, draft.openai));
 }
 
 }  // namespace
@@ -46,7 +37,8 @@ Status ReadResponsesReasoning(Json& value, const std::string& field, ResponsesDr
                                          Level{"medium", Effort::kHigh},
                                          Level{"high", Effort::kHigh},
                                          Level{"xhigh", Effort::kHigh},
-                                         Level{"max", Effort::kMax}};
+                                         Level{"max", Effort::kMax},
+                                         Level{"ultra", Effort::kMax}};
   // The reasoning is shown whole, and whether a later turn sees it is the chat format's to know.
   static constexpr std::array<std::string_view, 4> kWithoutEffect = {"context", "generate_summary",
                                                                      "mode", "summary"};
@@ -67,12 +59,13 @@ Status ReadResponsesReasoning(Json& value, const std::string& field, ResponsesDr
     return {};
   }
   return Invalid(field + ".effort", *effort,
-                 "\"none\", \"minimal\", \"low\", \"medium\", \"high\", \"xhigh\" or \"max\"");
+                 "\"none\", \"minimal\", \"low\", \"medium\", \"high\", \"xhigh\", \"max\" "
+                 "or \"ultra\"");
 }
 
 Status ReadResponsesText(Json& value, const std::string& field, ResponsesDraft& draft) {
   HADAL_OK(ExpectObject(value, field));
-  for (const auto& [name, member] : value.items()) {
+  for (auto& [name, member] : value.items()) {
     if (member.is_null() || name == "verbosity") continue;
     if (name == "format") {
       HADAL_OK(ReadTextFormat(member, field + ".format", draft));

@@ -11,14 +11,14 @@ namespace hadal::server {
 
 struct ResponsesDraft {
   const RequestRules& rules;
-  ResponsesRequest out;
-  // Sampling is read by the rows of OpenAI's validator: one place has the ranges.
-  OpenAiDraft sampling_draft;
+  ResponsesRequest out;  // its request at the end
+  OpenAiDraft openai;    // collects the request; OpenAI's rows read what is theirs
   std::optional<std::string> instructions = {};
   bool has_input = false, has_stream_options = false, wants_logprobs = false;
 
-  api::ChatPrompt& chat() { return std::get<api::ChatPrompt>(out.request.prompt); }
-  api::Sampling& sampling() { return sampling_draft.sampling(); }
+  api::Request& request() { return openai.out.request; }
+  api::ChatPrompt& chat() { return openai.chat(); }
+  api::Sampling& sampling() { return openai.sampling(); }
 };
 
 // `value` is never null. Readers may move out of it.

@@ -130,8 +130,10 @@ class ItemsReader {
     api::Message message;
     if (*role == "assistant") {
       message.role = api::Role::kAssistant;
-    } else if (*role == "system" || *role == "developer") {
+    } else if (*role == "system") {
       message.role = api::Role::kSystem;
+    } else if (*role == "developer") {
+      message.role = api::Role::kDeveloper;
     } else if (*role != "user") {
       return Invalid(at + ".role", *role, kRoles);
     }
@@ -153,6 +155,7 @@ class ItemsReader {
     HADAL_TRY(call.id, ReadString(item, at, "call_id"));
     HADAL_TRY(call.name, ReadString(item, at, "name"));
     HADAL_TRY(call.arguments, ReadString(item, at, "arguments"));
+    if (call.arguments.empty()) call.arguments = "{}";  // of a call without parameters
     pending_.tool_calls.push_back(std::move(call));
     pending_origin_.calls.push_back(index);
     return {};

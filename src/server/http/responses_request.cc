@@ -17,7 +17,7 @@ Status ReadModelName(Json& value, const std::string& field, ResponsesDraft& draf
     return Invalid(field, Json(name),
                    fmt::format("a name of 1 to {} bytes", Limits::kMaxModelNameBytes));
   }
-  HADAL_TRY(draft.out.request.model, ServedModel(name, draft.rules));
+  HADAL_TRY(draft.request().model, ServedModel(name, draft.rules));
   return {};
 }
 
@@ -27,8 +27,8 @@ Status ReadInstructions(Json& value, const std::string& field, ResponsesDraft& d
 }
 
 Status ReadMaxOutputTokens(Json& value, const std::string& field, ResponsesDraft& draft) {
-  HADAL_TRY(draft.out.request.max_tokens, ReadInteger(value, field, 1));
-  draft.out.echo[field] = *draft.out.request.max_tokens;
+  HADAL_TRY(draft.request().max_tokens, ReadInteger(value, field, 1));
+  draft.out.echo[field] = *draft.request().max_tokens;
   return {};
 }
 
@@ -102,7 +102,7 @@ Status ReadTruncation(Json& value, const std::string& field, ResponsesDraft& dra
 
 // OpenAI's rows, which have the same names and meaning.
 Status ReadSampling(Json& value, const std::string& field, ResponsesDraft& draft) {
-  return SamplingReader(field)(value, field, draft.sampling_draft);
+  return SamplingReader(field)(value, field, draft.openai);
 }
 
 struct Row {
@@ -177,7 +177,7 @@ Status ReadField(const std::string& name, Json& value, ResponsesDraft& draft) {
 
 // What the client left out, so that a response always says what was used.
 void CompleteEcho(ResponsesDraft& draft) {
-  const api::Sampling& sampling = draft.out.request.sampling;
+  const api::Sampling& sampling = draft.request().sampling;
   Json echo = {{"background", false},
                {"instructions", draft.instructions ? Json(*draft.instructions) : Json(nullptr)},
                {"max_output_tokens", nullptr},
@@ -205,16 +205,14 @@ void CompleteEcho(ResponsesDraft& draft) {
 
 // What only shows once every field is known.
 Status Assemble(ResponsesDraft& draft) {
-  if (draft.out.request.model.empty()) return Missing("model", "the name of a served model");
+  if (draft.request().model.empty()) return Missing("model", "the name of a served model");
   if (!draft.has_input) return Missing("input", "a string or a non-empty array of items");
   if (draft.has_stream_options && !draft.out.stream) {
     return FailField(ErrorCode::kInvalidArgument, "stream_options",
                      "stream_options is set but stream is not true; set stream to true");
   }
-  draft.sampling().logprobs =
-      draft.wants_logprobs || draft.sampling_draft.top_logprobs.value_or(0) > 0;
-  HADAL_OK(CheckSampling(draft.sampling_draft));
-  draft.out.request.sampling = std::move(draft.sampling());
+  draft.sampling().logprobs = draft.wants_logprobs || draft.openai.top_logprobs.value_or(0) > 0;
+  HADAL_OK(CheckSampling(draft.openai));
   CompleteEcho(draft);
   auto& messages = draft.chat().messages;
   if (messages.empty()) return Missing("input", "items with at least one message or call");
@@ -228,7 +226,7 @@ Status Assemble(ResponsesDraft& draft) {
 }  // namespace
 
 Result<ResponsesRequest> ParseResponsesRequest(Json body, const RequestRules& rules) {
-  ResponsesDraft draft{.rules = rules, .out = {}, .sampling_draft = {.rules = rules, .out = {}}};
+  ResponsesDraft draft{.rules = rules, .out = {}, .openai = {.rules = rules, .out = {}}};
   draft.sampling() = rules.defaults;
   // The model first: an unknown model is the most useful thing to say.
   if (const auto model = body.find("model"); model != body.end()) {
@@ -237,6 +235,7 @@ Result<ResponsesRequest> ParseResponsesRequest(Json body, const RequestRules& ru
   }
   for (auto& [name, value] : body.items()) HADAL_OK(ReadField(name, value, draft));
   HADAL_OK(Assemble(draft));
+  draft.out.request = std::move(draft.request());
   return std::move(draft.out);
 }
 

@@ -33,6 +33,8 @@ struct ResponsesShape {
   std::vector<Origin> messages;
 };
 Error InResponsesWords(const ResponsesShape& shape, Error error);
+// Of a row of OpenAI's, before there are messages.
+Status InResponsesWords(Status status);
 
 struct ResponsesRequest {
   api::Request request;  // model is the served name; request_id and tenant are the caller's to fill

@@ -226,7 +226,8 @@ TEST(ResponsesRequest, EffortIsInTheModelsWords) {
   using api::Effort;
   const std::vector<std::pair<std::string, Effort>> rows = {
       {"minimal", Effort::kLow}, {"low", Effort::kLow},    {"medium", Effort::kHigh},
-      {"high", Effort::kHigh},   {"xhigh", Effort::kHigh}, {"max", Effort::kMax}};
+      {"high", Effort::kHigh},   {"xhigh", Effort::kHigh}, {"max", Effort::kMax},
+      {"ultra", Effort::kMax}};
   for (const auto& [name, expected] : rows) {
     const auto r = effort("\"" + name + "\"");
     ASSERT_TRUE(r) << name;
@@ -250,7 +251,7 @@ TEST(ResponsesRequest, TextFormatsAreRead) {
   EXPECT_EQ(format(R"({"type":"json_object"})")->request.format.kind, Kind::kJsonObject);
   ExpectRefused(format("1"), "text.format", "number");
   ExpectRefused(format("{}"), "text.format.type", "none");
-  ExpectRefused(format(R"({"type":"grammar"})"), "text.format.type", "grammar");
+  ExpectRefused(format(R"({"type":"yaml"})"), "text.format.type", "yaml");
   ExpectRefused(format(R"({"type":"json_schema"})"), "text.format.schema", "none");
   ExpectRefused(format(R"({"type":"json_schema","schema":"x"})"), "text.format.schema", "string");
   ExpectRefused(format(R"({"type":"json_schema","schema":null})"), "text.format.schema", "null");
@@ -302,7 +303,7 @@ TEST(ResponsesInput, ItemsOfOneAnswerBecomeOneMessageAgain) {
   ASSERT_TRUE(r) << r.error().message;
   const auto& m = ChatOf(r).messages;
   ASSERT_EQ(m.size(), 6u);
-  EXPECT_EQ(m[1].role, api::Role::kSystem);
+  EXPECT_EQ(m[1].role, api::Role::kDeveloper);
   EXPECT_EQ(m[1].content, "d1d2");
   EXPECT_EQ(m[2].role, api::Role::kAssistant);
   EXPECT_EQ(m[2].content, "I call");

@@ -14,6 +14,7 @@ constexpr std::array kWords = {
     FieldWord{"reasoning_effort", "reasoning.effort"},
     FieldWord{"response_format.json_schema", "text.format"},
     FieldWord{"response_format", "text.format"},
+    FieldWord{"text.format.json_schema", "text.format"},
     FieldWord{"thinking", "reasoning.effort"},
     FieldWord{"tool_choice.function", "tool_choice"},
 };
@@ -51,6 +52,11 @@ Error InResponsesWords(const ResponsesShape& shape, Error error) {
     field = InWords(error.field, kWords);
   }
   return Renamed(std::move(error), field);
+}
+
+Status InResponsesWords(Status status) {
+  if (status) return status;
+  return tl::make_unexpected(InResponsesWords(ResponsesShape{}, std::move(status).error()));
 }
 
 }  // namespace hadal::server

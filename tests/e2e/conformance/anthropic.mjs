@@ -54,7 +54,7 @@ const fields = [
   { name: 'output_config', type: 'object: `effort`, `format`', default: '{}', en: '`effort` bounds the thinking as `reasoning_effort` does; `format`: {"type":"json_schema","schema":...}', zh: '`effort` 与 `reasoning_effort` 相同；`format`：{"type":"json_schema","schema":...}',
     good: [{ effort: 'low' }, { effort: 'max' }, { format }, {}, null], bad: ['x', { value: { effort: 'x' }, param: 'output_config.effort' }, { value: { format: {} }, param: 'output_config.format.type' }, { value: { format: { type: 'json_schema' } }, param: 'output_config.format.schema' }, { value: { format: { type: 'json_schema', schema: { type: 'x' } } }, param: 'output_config.format' }] },
   { name: 'output_format', type: 'object', default: 'none', en: 'the older name of `output_config.format`', zh: '`output_config.format` 的旧名称', good: [format, null], bad: ['x', { value: { type: 'x' }, param: 'output_format.type' }] },
-  { name: 'truncation', type: '"disabled", "auto", "middle" or "front"', default: '"disabled"', en: 'leaves out whole turns of a conversation that does not fit, and says so', zh: '对话放不下时整轮省略并说明', good: ['auto', 'front', 'middle', 'disabled', null], bad: ['x', true] },
+  { name: 'truncation', type: '"disabled", "auto" or {"type":"auto","strategy":"middle" or "front"}', default: '"disabled"', en: 'leaves out whole turns of a conversation that does not fit, and says so', zh: '对话放不下时整轮省略并说明', good: ['auto', 'disabled', { type: 'auto', strategy: 'front' }, { type: 'auto' }, null], bad: ['x', 'front', true] },
 ];
 
 const rows = [

@@ -28,6 +28,7 @@ export function formatNumber(n: number, digits = 0): string {
 }
 
 export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${formatNumber(ms)} ms`;
   if (ms < 60_000) return t('seconds', { n: formatNumber(ms / 1000, ms < 10_000 ? 1 : 0) });
   const seconds = Math.round(ms / 1000);
   return t('minutes', { m: Math.floor(seconds / 60), s: seconds % 60 });

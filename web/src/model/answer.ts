@@ -31,6 +31,9 @@ export function failureOf(error: Chunk['error'], status?: number, retryAfter?: s
   return failure;
 }
 
+// Pieces that come closer together than this were waiting in a queue: they tell no speed.
+const burstMs = 100;
+
 export class Answer {
   #content = '';
   #reasoning = '';
@@ -122,9 +125,12 @@ export class Answer {
     }
     if (this.#firstMs !== undefined) {
       figures.firstTokenMs = this.#firstMs - this.startMs;
-      const seconds = (this.#lastMs - this.#firstMs) / 1000;
-      if (completionTokens > 1 && seconds > 0) {
-        figures.tokensPerSecond = (completionTokens - 1) / seconds;
+      const decodeMs = this.#lastMs - this.#firstMs;
+      if (decodeMs >= burstMs && completionTokens > 1) {
+        figures.tokensPerSecond = ((completionTokens - 1) * 1000) / decodeMs;
+      } else if (this.#lastMs > this.startMs) {
+        figures.tokensPerSecond = (completionTokens * 1000) / (this.#lastMs - this.startMs);
+        figures.burst = true;
       }
     }
     return figures;

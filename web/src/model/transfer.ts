@@ -85,6 +85,7 @@ function readFigures(v: unknown): Turn['figures'] {
   const figures: NonNullable<Turn['figures']> = {
     exact: v.exact === true, completionTokens: number(v.completionTokens) ?? 0,
   };
+  if (v.burst === true) figures.burst = true;
   for (const key of ['promptTokens', 'cachedTokens', 'reasoningTokens', 'firstTokenMs',
     'tokensPerSecond'] as const) {
     const n = number(v[key]);

@@ -29,6 +29,7 @@ export interface Figures {
   reasoningTokens?: number;
   firstTokenMs?: number;
   tokensPerSecond?: number;
+  burst?: boolean; // it came all at once: the rate is that of the whole answer, a lower bound
 }
 
 export type Finish = 'stop' | 'length' | 'tool_calls' | 'stopped' | 'failed';

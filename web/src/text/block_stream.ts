@@ -41,8 +41,14 @@ export class BlockStream {
     this.#env = { open: true, copyLabel, references: {} };
   }
 
-  // `source` is the last one with more at its end.
-  update(source: string): Update {
+  // A definition at the end can give a link to any block: then all have to be rendered again.
+  get dependsOnLaterText(): boolean {
+    return Object.keys(this.#env.references!).length > 0;
+  }
+
+  // `source` is the last one with more at its end; `growing`: more may come.
+  update(source: string, growing = true): Update {
+    this.#env.open = growing;
     const text = source.includes('\r') ? source.replace(/\r\n?/g, '\n') : source;
     const tail = text.slice(this.#finishedTo);
     const blocks = blocksOf(parse(tail, this.#env));
@@ -54,7 +60,7 @@ export class BlockStream {
       this.#finishedTo += offsetOfLine(tail, blocks[open]!.line);
       finished = this.#render(blocks.slice(0, open), false);
     }
-    return { finished, open: this.#render(blocks.slice(Math.max(0, open)), true) };
+    return { finished, open: this.#render(blocks.slice(Math.max(0, open)), growing) };
   }
 
   #render(blocks: Block[], open: boolean): string {

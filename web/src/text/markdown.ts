@@ -106,7 +106,9 @@ md.core.ruler.push('tasks', (state) => {
     const first = token.children?.[0];
     if (tokens[i - 2]?.type !== 'list_item_open' || first?.type !== 'text') return;
     const mark = /^\[([ xX])\] /.exec(first.content);
-    if (mark) first.content = (mark[1] === ' ' ? '☐ ' : '☑ ') + first.content.slice(4);
+    if (!mark) return;
+    first.content = (mark[1] === ' ' ? '☐ ' : '☑ ') + first.content.slice(4);
+    tokens[i - 2]!.attrSet('class', 'task');
   });
 });
 

@@ -70,8 +70,9 @@ function blockMath(state: StateBlock, start: number, end: number, silent: boolea
     if (!closed && line.includes(pair.close)) return false; // text follows: the inline rule reads it
     lines.push(closed ? line.slice(0, -pair.close.length) : line);
   }
-  // What still streams in may be closed later.
-  if (!closed && !state.env.open) return false;
+  // What still streams in may be closed later; until then it ends no paragraph, so that the blocks
+  // before it do not depend on it.
+  if (!closed && (silent || !state.env.open)) return false;
   const tex = lines.join('\n').trim();
   if (tex.length > maxLength || tex.includes(pair.close)) return false;
   if (silent) return true;

@@ -13,15 +13,14 @@ export function FiguresLine({ figures }: { figures: Figures }) {
   parts.push([t('completion'), about + formatNumber(figures.completionTokens)]);
   if (figures.tokensPerSecond !== undefined) {
     const digits = figures.tokensPerSecond < 100 ? 1 : 0;
-    parts.push(['', `${about}${formatNumber(figures.tokensPerSecond, digits)} ${t('tokensPerSecond')}`]);
+    const bound = figures.burst ? '≥ ' : about;
+    parts.push(['', `${bound}${formatNumber(figures.tokensPerSecond, digits)} ${t('tokensPerSecond')}`]);
   }
   if (figures.firstTokenMs !== undefined) {
-    const ms = figures.firstTokenMs;
-    const time = ms < 1000 ? `${formatNumber(ms)} ms` : formatDuration(ms);
-    parts.push([t('firstToken'), time]);
+    parts.push([t('firstToken'), formatDuration(figures.firstTokenMs)]);
   }
   return (
-    <span class="figures" title={figures.exact ? undefined : t('approximate')}>
+    <span class="figures" title={!figures.exact ? t('approximate') : figures.burst ? t('burst') : undefined}>
       {parts.map(([label, value]) => (
         <span key={label}>{label && <span class="label">{label} </span>}{value}</span>
       ))}

@@ -13,13 +13,15 @@ import { copy } from './clipboard';
 const pauseFactor = 3; // of the time that rendering took: at most a quarter of the time renders
 
 class GrowingView {
-  #blocks = new BlockStream(t('copy'));
+  #blocks: BlockStream;
   #kept = 0; // nodes of finished blocks
   #source = '';
   #timer: ReturnType<typeof setTimeout> | undefined;
   #freeAtMs = 0;
 
-  constructor(private root: HTMLElement) {}
+  constructor(private root: HTMLElement, readonly copyLabel: string) {
+    this.#blocks = new BlockStream(copyLabel);
+  }
 
   show(source: string): void {
     this.#source = source;
@@ -31,13 +33,19 @@ class GrowingView {
       this.#draw();
     }, wait);
   }
-  end(): void {
+  stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
-  #draw(): void {
+  // True when the whole text is shown; else it must be rendered anew.
+  finish(source: string, copyLabel: string): boolean {
+    this.#source = source;
+    this.#draw(false);
+    return !this.#blocks.dependsOnLaterText && copyLabel === this.copyLabel;
+  }
+  #draw(growing = true): void {
     const began = performance.now();
-    const { finished, open } = this.#blocks.update(this.#source);
+    const { finished, open } = this.#blocks.update(this.#source, growing);
     const done = [...toNodes(finished).childNodes];
     morph(this.root, [...done, ...toNodes(open).childNodes], this.#kept);
     this.#kept += done.length;
@@ -61,16 +69,21 @@ export function MarkdownView({ source, growing }: { source: string; growing: boo
   useLayoutEffect(() => {
     const root = ref.current!;
     if (growing) {
-      if (viewEpoch.current !== rendered) view.current = null; // finished blocks once more
+      if (viewEpoch.current !== rendered) { // finished blocks once more
+        view.current?.stop();
+        view.current = null;
+      }
       viewEpoch.current = rendered;
-      view.current ??= new GrowingView(root);
+      view.current ??= new GrowingView(root, copyLabel);
       view.current.show(source);
       return;
     }
-    view.current?.end();
+    const grown = view.current;
     view.current = null;
+    grown?.stop();
+    if (viewEpoch.current === rendered && grown?.finish(source, copyLabel)) return;
     morph(root, [...toNodes(toHtml(source, { copyLabel })).childNodes]);
   }, [source, growing, rendered, copyLabel]);
-  useEffect(() => () => view.current?.end(), []);
+  useEffect(() => () => view.current?.stop(), []);
   return <div ref={ref} class="markdown" onClick={onClick} />;
 }

@@ -158,10 +158,12 @@ function AnswerTurn(props: TurnProps) {
         <div class="actions">
           <Branches {...props} />
           {turn.content && <CopyButton text={turn.content} />}
-          <IconButton
-            icon="again" label={t('regenerate')} class="again" disabled={busy}
-            onClick={() => again(turn)}
-          />
+          {!turn.failure && (
+            <IconButton
+              icon="again" label={t('regenerate')} class="again" disabled={busy}
+              onClick={() => again(turn)}
+            />
+          )}
           {turn.figures && <FiguresLine figures={turn.figures} />}
         </div>
       )}
