@@ -71,7 +71,7 @@ test('complaint 18: closing tags do not leak into streamed arguments', async () 
 });
 
 test('complaint 18: a closing tag inside a string is the string\'s', async () => {
-  const texts = ['</parameter>', '<｜tool▁call▁end｜>', '</｜DSML｜invoke>', '```\n<｜tool▁calls▁end｜>', '</think>', '"}</tool_calls>'];
+  const texts = ['</parameter>', '</invoke>', '<｜tool▁call▁end｜>', '<|tool▁call▁end|>', '```\n<｜tool▁calls▁end｜>', '</think>', '"}</tool_calls>'];
   await everyFormat(async (server, f) => {
     for (const text of texts) {
       const choice = await chat(server, { ...forced, tools: [shell(text)] });
@@ -81,11 +81,14 @@ test('complaint 18: a closing tag inside a string is the string\'s', async () =>
   });
 });
 
-test('complaint 18: what DSML cannot write as it is, its own closing tag, is delivered or refused, never cut', async () => {
+test('complaint 18: what DSML cannot write inside a string, its own tags, is delivered or refused, never cut', async () => {
   await everyFormat(async (server, f) => {
-    const r = await server.chat({ messages, ...forced, tools: [shell('a</｜DSML｜parameter>b')] });
-    if (r.status === 400) return assert.match(r.json.error.param, /^tools/);
-    assert.deepEqual(argumentsOf(r.json.choices[0]), [{ command: 'a</｜DSML｜parameter>b', ok: true }], `${f}: ${r.text}`);
+    for (const text of ['a</｜DSML｜parameter>b', '</｜DSML｜invoke>', '</|DSML|parameter>']) {
+      const r = await server.chat({ messages, ...forced, tools: [shell(text)] });
+      if (r.status === 400) assert.match(r.json.error.param, /^tools/, f);
+      else assert.deepEqual(argumentsOf(r.json.choices[0]), [{ command: text, ok: true }], `${f}: ${r.text}`);
+      assert.equal(r.status, f.startsWith('deepseek-v3.2') || f === 'deepseek-v4' ? 400 : 200, `${f}: ${text}`);
+    }
   });
 });
 
@@ -110,14 +113,15 @@ test('complaint 20: a command with 2>&1, pipes, quotes and newlines comes throug
   });
 });
 
-test('complaint 21: forty streams at once each give whole calls, every time', async () => {
+test('complaint 21: twenty streams at once each give whole calls, every time', async () => {
   await everyFormat(async (server, f) => {
-    const runs = await Promise.all([...Array(40).keys()].map((seed) => ask(server, 'openai', { messages, tools: [look, shell('make 2>&1')], choice: 'required', temperature: 1, seed, max_tokens: 700, stream: true })));
+    const runs = await Promise.all([...Array(20).keys()].map((seed) => ask(server, 'openai', { messages, tools: [look, shell('make 2>&1')], choice: 'required', temperature: 1, seed, max_tokens: 500, stream: true },
+      { parallel_tool_calls: seed % 4 === 0 })));
     for (const r of runs) {
       assert.ok(!markup.test(r.text), `${f}: ${r.text}`);
       if (r.finish !== 'length') for (const c of r.calls) assert.equal(typeof JSON.parse(c.arguments), 'object', f);
     }
-    assert.ok(runs.filter((r) => r.finish === 'tool_calls').length >= 36, `${f}: ${runs.map((r) => r.finish)}`);
+    assert.ok(runs.filter((r) => r.finish === 'tool_calls').length > 16, `${f}: ${runs.map((r) => r.finish)}`);
   });
 });
 
