@@ -30,6 +30,11 @@ function fromOpenAiStream(events) {
   }
   return out;
 }
+// Text completions, of one choice; Ollama's generate is one too.
+const textWhole = ({ json }) => ({ text: json.choices[0].text, finish: json.choices[0].finish_reason });
+const textStream = (events) => ({ text: events.map((e) => e.choices[0]?.text ?? '').join(''), finish: events.map((e) => e.choices[0]?.finish_reason).find(Boolean) });
+const generateStream = (events) => ({ text: events.map((e) => e.response).join(''), thinking: events.map((e) => e.thinking ?? '').join(''), finish: events.at(-1).done_reason });
+
 const openAi = (path) => ({ path, body: openAiBody, whole: fromOpenAi, stream: fromOpenAiStream, error: (json) => json.error.message });
 
 const responses = {
@@ -51,6 +56,9 @@ const responses = {
     const joined = (type) => events.filter((e) => e.type === type).map((e) => e.delta);
     out.text = joined('response.output_text.delta').join('');
     out.thinking = joined('response.reasoning_text.delta').join('');
+    const pieces = (i) => events.filter((e) => e.type === 'response.function_call_arguments.delta' && e.output_index === i);
+    const added = events.filter((e) => e.type === 'response.output_item.added' && e.item.type === 'function_call');
+    out.calls = added.map((e) => ({ name: e.item.name, arguments: pieces(e.output_index).map((p) => p.delta).join('') }));
     out.pieces = events.filter((e) => e.delta !== undefined).map((e) => e.delta);
     return out;
   },
@@ -113,6 +121,14 @@ function eventsOf(text) {
   const lines = text.split('\n');
   const data = text.includes('data: ') ? lines.filter((l) => l.startsWith('data: {')).map((l) => l.slice(6)) : lines.filter(Boolean);
   return data.map((l) => JSON.parse(l));
+}
+
+// How an answer of a path is read, whole and as a stream.
+export function readerOf(path) {
+  if (path.endsWith('/chat/completions')) return dialects.openai;
+  if (path.endsWith('/completions')) return { whole: textWhole, stream: textStream };
+  if (path.endsWith('/api/generate')) return { whole: ({ json }) => generateStream([json]), stream: generateStream };
+  return Object.values(dialects).find((d) => path.endsWith(d.path));
 }
 
 // `more` goes into the body as it is.

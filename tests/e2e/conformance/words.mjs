@@ -20,7 +20,7 @@ export const chinese = {
   '"none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"': '"none"、"minimal"、"low"、"medium"、"high"、"xhigh"、"max"、"ultra"',
   'object: `thinking` or `enable_thinking`, boolean': '对象：`thinking` 或 `enable_thinking`，布尔',
   '"disabled", "auto", or an object: `type` "auto", `strategy` "middle" or "front"': '"disabled"、"auto"，或对象：`type` 为 "auto"，`strategy` 为 "middle" 或 "front"',
-  '"disabled", "auto", "middle" or "front"': '"disabled"、"auto"、"middle" 或 "front"', '"disabled" or "auto"': '"disabled" 或 "auto"',
+  '"disabled", "auto" or {"type":"auto","strategy":"middle" or "front"}': '"disabled"、"auto" 或 {"type":"auto","strategy":"middle" 或 "front"}', '"disabled" or "auto"': '"disabled" 或 "auto"',
   'array of 1 to 4096 messages': '1 至 4096 条消息的数组', 'array of at most 128 functions': '至多 128 个函数的数组', 'array of at most 128 tools': '至多 128 个工具的数组',
   'string or array of 1 to 4096 items': '字符串，或 1 至 4096 个条目的数组', 'array of 1 to 1024 strings': '1 至 1024 个字符串的数组', 'object of at most 16 strings': '至多 16 个字符串的对象',
   '"none", "auto", "required", or {"type":"function","function":{"name":...}}': '"none"、"auto"、"required"，或 {"type":"function","function":{"name":...}}',
