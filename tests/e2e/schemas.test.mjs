@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import Ajv2020 from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { Server } from './hadal.mjs';
+import { Server, withServer } from './hadal.mjs';
 import { features, mayBeRefused } from './schemas/features.mjs';
 import { randomSchema } from './schemas/random_schema.mjs';
 
@@ -15,9 +15,9 @@ after(() => server.stop());
 
 const ajv = addFormats(new Ajv2020({ strict: false, allErrors: true, validateSchema: true }));
 
+const sampled = { messages: [{ role: 'user', content: 'Answer in json.' }], thinking: { type: 'disabled' }, temperature: 1 };
 async function ask(schema, seed) {
-  const { status, json, text } = await server.chat({
-    messages: [{ role: 'user', content: 'Answer in json.' }], thinking: { type: 'disabled' }, temperature: 1, seed, max_tokens: 300,
+  const { status, json, text } = await server.chat({ ...sampled, seed, max_tokens: 300,
     response_format: { type: 'json_schema', json_schema: { name: 'answer', schema } } });
   if (status === 400 && json.error.param === 'response_format') return { kind: 'refused', why: json.error.message };
   assert.equal(status, 200, text);
@@ -26,6 +26,17 @@ async function ask(schema, seed) {
   assert.equal(choice.finish_reason, 'stop');
   return { kind: 'completed', content: choice.message.content, tokens: json.usage.completion_tokens };
 }
+
+// The same, of the arguments of a tool that must be called.
+const askTool = (at) => async (schema, seed) => {
+  const { status, json, text } = await at.chat({ ...sampled, seed, max_tokens: 1200, parallel_tool_calls: false, tool_choice: 'required',
+    tools: [{ type: 'function', function: { name: 'answer', parameters: schema } }] });
+  assert.equal(status, 200, text);
+  const [{ message, finish_reason }] = json.choices;
+  if (finish_reason === 'length') return { kind: 'cut' };
+  assert.deepEqual([finish_reason, message.content, message.tool_calls.length], ['tool_calls', '', 1]);
+  return { kind: 'completed', content: message.tool_calls[0].function.arguments, tokens: json.usage.completion_tokens };
+};
 
 // What is wrong with a completed answer; '' when nothing is.
 function fault(schema, content) {
@@ -36,14 +47,14 @@ function fault(schema, content) {
   return valid ? '' : ajv.errorsText();
 }
 
-async function askAll(schemas) {
+async function askAll(schemas, askOne = ask) {
   const out = { completed: 0, cut: 0, refused: 0, tokens: 0, faults: [], reasons: new Map(), cuts: [] };
   let next = 0;
   await Promise.all([...Array(nAtOnce)].map(async () => {
     while (next < schemas.length) {
       const seed = next++;
       const schema = schemas[seed];
-      const answer = await ask(schema, seed);
+      const answer = await askOne(schema, seed);
       out[answer.kind]++;
       if (answer.kind === 'refused') out.reasons.set(seed, answer.why);
       if (answer.kind === 'cut') out.cuts.push(seed);
@@ -91,3 +102,15 @@ test('a schema for each keyword, three answers each: every completed answer vali
   assert.deepEqual(refused.filter(([name]) => !mayBeRefused.has(name)), []);
   assert.deepEqual(out.cuts.map((i) => names[Math.floor(i / 3)]), []);
 });
+
+// V3.1 writes arguments as JSON, V4 as tags with typed parameters.
+for (const [format, n] of [['deepseek-v3.1', 100], ['deepseek-v4', 40]]) {
+  test(`${n} random schemas as a tool's parameters in the format ${format}: every call validates`, async (t) => {
+    const objects = [...Array(2 * n).keys()].map((i) => randomSchema(i + 1)).filter((s) => s.type === 'object').slice(0, n);
+    assert.equal(objects.length, n);
+    const out = await withServer(['--chat-template', format, '--set', 'server.access_log=off'], (at) => askAll(objects, askTool(at)));
+    t.diagnostic(`${out.completed} calls (${out.tokens} tokens), ${out.cut} cut by max_tokens, ${out.faults.length} wrong`);
+    assert.deepEqual(out.faults, []);
+    assert.ok(out.cut <= n * 0.05);
+  });
+}

@@ -33,8 +33,11 @@ const openAiChunk = oneOf('[DONE]',
     index: integer, delta, finish_reason: oneOf(null, finish), logprobs: chatLogprobs })) }, { usage: oneOf(null, usage), truncation }),
   exactly({ ...head, object: 'text_completion', choices: listOf(exactly({
     index: integer, text: string, finish_reason: oneOf(null, finish), logprobs: textLogprobs })) }, { usage: oneOf(null, usage) }));
+const embeddings = exactly({ object: 'list', model, pooling: text, usage: exactly({ prompt_tokens: count, total_tokens: count }),
+  data: listOf(exactly({ object: 'embedding', index: integer, embedding: oneOf(text, listOf(range(-1, 1), 1)) }), 1) });
+const models = exactly({ object: 'list', data: listOf({ id: model, object: 'model' }, 1) });
 const openAi = {
-  whole: { 'chat.completion': openAiChat, text_completion: openAiText },
+  whole: { 'chat.completion': openAiChat, text_completion: openAiText, list: oneOf(embeddings, models) },
   kindOf: (body) => body.object,
   event: openAiChunk,
   // The last line tells a whole answer from one that broke off.
@@ -119,4 +122,13 @@ function mentions(field) {
   return (v, at) => (typeof v === 'string' && v.includes(field) ? [] : [`${at} is ${JSON.stringify(v)}; it must name ${field}`]);
 }
 
-export const dialects = { openai: openAi, deepseek: openAi, own: openAi, anthropic, ollama, responses };
+// ---------------------------------------------------------------- Hadal's own
+const ids = listOf(integer);
+const piece = oneOf(exactly({ text: string }), exactly({ control: text, id: integer }));
+const own = { ...openAi,
+  whole: {
+    render: exactly({ model, prompt: text, pieces: listOf(piece, 1), ids, count: count, max_tokens: count, context: count }, { truncation }),
+    tokenize: exactly({ model, ids, tokens: ids, count: count }), detokenize: exactly({ model, text: string, content: string }) },
+  kindOf: (body) => (body.pieces ? 'render' : body.ids ? 'tokenize' : body.content !== undefined ? 'detokenize' : 'other') };
+
+export const dialects = { openai: openAi, deepseek: openAi, own, anthropic, ollama, responses };

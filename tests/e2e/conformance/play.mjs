@@ -2,6 +2,7 @@
 // {status, headers, body, text, events, comments}. Starts the servers that rows name.
 import http from 'node:http';
 import { Server } from '../hadal.mjs';
+import { readerOf } from '../every_dialect.mjs';
 import { differences } from './matcher.mjs';
 import { dialects } from './dialects.mjs';
 
@@ -65,6 +66,18 @@ export async function play(row) {
   if (type.startsWith('application/x-ndjson')) answer.events = answer.text.split('\n').filter(Boolean).map((l) => JSON.parse(l));
   if (type.startsWith('application/json')) answer.body = answer.text === '' ? undefined : JSON.parse(answer.text);
   return answer;
+}
+
+// A stream of one greedy answer is, put together, the whole answer to the same request.
+export async function streamFaults(row, answer) {
+  const repeats = answer.events && row.body.stream !== false && (row.body.n ?? 1) === 1;
+  const greedy = row.body?.temperature === 0 || row.body?.options?.temperature === 0;
+  const reader = repeats && greedy && readerOf(row.path);
+  if (!reader) return [];
+  const whole = await play({ ...row, body: { ...row.body, stream: false, stream_options: undefined } });
+  const parts = ({ text, thinking, calls, finish }) => ({ text, thinking, calls, finish });
+  const joined = parts(reader.stream(answer.events.filter((e) => typeof e === 'object')));
+  return differences(joined, parts(reader.whole({ json: whole.body })), 'the joined stream');
 }
 
 // What is wrong with the answer, as sentences: by the rules of its dialect, then by the row.

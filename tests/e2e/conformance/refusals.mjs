@@ -8,11 +8,13 @@ const messages = [{ role: 'user', content: 'who are you?' }];
 const model = 'hadal-demo';
 // An endpoint of each dialect, with a body that it answers.
 const endpoints = [
-  { dialect: 'openai', post: '/v1/chat/completions', base: { model, messages, max_tokens: 1 }, missing: '/v1/nothing', documents: true },
+  { dialect: 'openai', post: '/v1/chat/completions', base: { model, messages, max_tokens: 1 }, title: 'OpenAI, DeepSeek', missing: '/v1/nothing', documents: true },
   { dialect: 'openai', post: '/v1/completions', base: { model, prompt: 'x', max_tokens: 1 } },
-  { dialect: 'deepseek', post: '/chat/completions', base: { model, messages, max_tokens: 1 }, missing: '/beta/nothing' },
-  { dialect: 'anthropic', post: '/v1/messages', base: { model, messages, max_tokens: 1 }, missing: '/v1/messages/nothing' },
-  { dialect: 'own', post: '/tokenize', base: { text: 'x' }, missing: '/nothing' },
+  { dialect: 'deepseek', post: '/chat/completions', base: { model, messages, max_tokens: 1 } },
+  { dialect: 'anthropic', post: '/v1/messages', base: { model, messages, max_tokens: 1 }, title: 'Anthropic', missing: '/v1/messages/nothing' },
+  { dialect: 'responses', post: '/v1/responses', base: { model, input: 'x', max_output_tokens: 1 } },
+  { dialect: 'ollama', post: '/api/chat', base: { model, messages, stream: false, options: { num_predict: 1 } }, title: 'Ollama', missing: '/api/nothing' },
+  { dialect: 'own', post: '/tokenize', base: { text: 'x' } },
 ];
 
 const bodies = [
@@ -22,9 +24,9 @@ const bodies = [
   ['a zero byte', '{"model": "x"}\0', any], ['a number beyond a double', '{"max_tokens": 1e999}', any],
 ];
 
-export function refusalsOf({ dialect, post, base, missing, documents }) {
+function refusalsOf({ dialect, title, post, base, missing, documents }) {
   const d = dialects[dialect];
-  const doc = (en, zh) => (documents ? { doc: { en, zh } } : {});
+  const doc = (en, zh) => (documents ? { doc: { en, zh }, general: true } : {});
   const refusal = (name, rest) => ({ name, ...rest });
   const withKey = (name, headers) => ({ name: `a key as ${name}`, server: 'keyed', headers });
   const unauthorised = (name, headers) => (
@@ -41,7 +43,7 @@ export function refusalsOf({ dialect, post, base, missing, documents }) {
     refusal('GET is a 405 that names the methods', { method: 'GET', only: true, status: 405, answerHeaders: { allow: /POST/ }, ...doc('A method that the path does not have.', '该路径不支持的方法。') }),
     refusal('DELETE is a 405', { method: 'DELETE', only: true, status: 405 }),
     { name: 'OPTIONS says what is allowed', method: 'OPTIONS', only: true, status: 204, answerHeaders: { allow: /POST/ } },
-    ...(missing ? [refusal('a path that is not there is a 404', { path: missing, status: 404, expect: d.notFound, ...doc('A path that is not there.', '不存在的路径。') })] : []),
+    ...(missing ? [refusal('a path that is not there is a 404', { path: missing, status: 404, expect: d.notFound, general: true, doc: { en: `A path that is not there (${title}).`, zh: `不存在的路径（${title}）。` } })] : []),
     refusal('a body over the limit is a 413', { server: 'small', only: true, body: { ...base, filler: 'x'.repeat(5000) }, status: 413, ...doc('A body over `server.max_body_bytes`.', '请求体超过 `server.max_body_bytes`。') }),
     withKey('a bearer token', { authorization: `Bearer ${key}` }),
     withKey('a bearer token, the scheme in small letters', { authorization: `bearer ${key}` }),

@@ -1,13 +1,15 @@
 // The table: sections of one endpoint each, and the cases that they stand for.
 //
-// A section is {dialect, endpoint: 'POST /path', also: [paths], base: body, fields, rows}, with `purpose`
-// {en, zh} once per endpoint. A row is {name, body, expect, events, status, refuse, says, headers,
-// answerHeaders, server, path, method}; its body is laid over the section's base (`only`: instead of
-// it), `refuse` names the field that the error must name, `says` what its message must say, and a row with `doc` {en, zh} becomes an
-// example of docs/API.md. A field is {name, type, default, en, zh, good, bad, required}: every value
-// of `good` is a case that is answered, every value of `bad` one that is refused by that name.
+// A section is {dialect, endpoint: 'POST /path', also: [paths], base: body, fields, rows}, with
+// `purpose` {en, zh} once per endpoint. A row is {name, body, expect, events, status, refuse, says,
+// headers, answerHeaders, server, path, method}. Its body is laid over the section's base (`only`:
+// instead of it), `refuse` names the field that the error must name, `says` what its message must say. A
+// row with `doc` {en, zh} becomes an example of docs/API.md, beside its endpoint or (`general`) among the
+// errors. A field is {name, type, default, en, zh, good, bad, required}: every value of `good` is a case
+// that is answered, every value of `bad` one that is refused by that name.
 import anthropic from './anthropic.mjs';
 import deepseekChat from './deepseek.mjs';
+import ollama from './ollama.mjs';
 import openAiAnswers from './openai_answers.mjs';
 import openAiFields from './openai_fields.mjs';
 import openAiFormats from './openai_formats.mjs';
@@ -16,9 +18,11 @@ import openAiText from './openai_text.mjs';
 import openAiTools from './openai_tools.mjs';
 import own from './own.mjs';
 import refusals from './refusals.mjs';
+import responses from './responses.mjs';
 
 export const sections = [
-  openAiFields, openAiMessages, openAiAnswers, openAiTools, openAiFormats, openAiText, deepseekChat, anthropic, own, refusals,
+  openAiFields, openAiAnswers, openAiMessages, openAiTools, openAiFormats, openAiText, deepseekChat, responses,
+  anthropic, ollama, own, refusals,
 ].flat();
 
 // `body` with what `path` (a.b[0].c) names set to `value`; undefined takes it out.
