@@ -51,7 +51,9 @@ class OutputParser {
   };
   virtual ~OutputParser() = default;
   virtual Text Push(TokenId id) = 0;
-  virtual Text Finish() = 0;                          // held-back bytes
+  // Before Finish: the answer did not end by itself.
+  virtual void NoteCut() {}
+  virtual Text Finish() = 0;            // held-back bytes
   virtual ToolOutcome outcome() const { return {}; }  // after Finish
 };
 

@@ -35,9 +35,18 @@ Result<std::shared_ptr<const Constraint>> ConstraintCache::Get(std::string_view 
       entries_.splice(entries_.begin(), entries_, it->second);
       return it->second->constraint;
     }
+    if (const auto it = failed_.find(hash); it != failed_.end()) {
+      return tl::make_unexpected(it->second);
+    }
   }
-  HADAL_TRY(Compiled compiled, compile(options_.limits));
-  auto made = std::make_shared<const Constraint>(std::move(compiled), trie_, options_.limits);
+  Result<Compiled> compiled = compile(options_.limits);
+  if (!compiled) {
+    const std::lock_guard lock(mutex_);
+    if (failed_.size() >= kMostFailures) failed_.clear();
+    failed_.emplace(std::move(hash), compiled.error());
+    return tl::make_unexpected(std::move(compiled).error());
+  }
+  auto made = std::make_shared<const Constraint>(std::move(*compiled), trie_, options_.limits);
   const std::lock_guard lock(mutex_);
   ++counts_.compiled;
   if (const auto it = by_key_.find(hash); it != by_key_.end()) return it->second->constraint;

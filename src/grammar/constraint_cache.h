@@ -56,6 +56,9 @@ class ConstraintCache {
   mutable std::mutex mutex_;
   std::list<Entry> entries_;  // most recently used first
   std::map<std::string, std::list<Entry>::iterator, std::less<>> by_key_;
+  // What does not compile, so that sending it again costs nothing.
+  static constexpr size_t kMostFailures = 256;
+  std::map<std::string, Error, std::less<>> failed_;
   Counts counts_;
 };
 

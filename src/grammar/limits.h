@@ -20,7 +20,7 @@ struct Limits {
   uint32_t max_required = 1u << 16;      // minItems, minLength: more could never be generated
   uint32_t max_configurations = 1024;    // ways to read the output so far that are kept at once
   uint32_t max_stack_frames = 1u << 21;  // of one matcher
-  uint64_t max_mask_steps = 1u << 25;    // tokens' bytes read for one mask
+  uint64_t max_mask_steps = 1u << 23;    // tokens' bytes read for one mask
   size_t max_mask_bytes = 32u << 20;     // masks remembered for one constraint
 };
 

@@ -25,10 +25,7 @@ MaskCache::MaskCache(const Automaton& automaton, const TokenTrie& trie, const Li
       reader_(automaton, limits),
       path_(trie.max_token_bytes() + 1) {}
 
-size_t MaskCache::bytes() const {
-  const std::lock_guard lock(mutex_);
-  return bytes_;
-}
+size_t MaskCache::bytes() const { return bytes_; }
 
 MaskCache::Counts MaskCache::counts() const {
   const std::lock_guard lock(mutex_);

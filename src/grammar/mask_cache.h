@@ -4,6 +4,7 @@
 // Knows nothing of requests. Thread rule: every method may be called from any thread; one lock.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -60,7 +61,7 @@ class MaskCache {
   std::vector<int32_t> path_;  // state by depth, during Walk
   std::vector<TokenId> found_;
   uint64_t walked_ = 0;
-  size_t bytes_ = 0;
+  std::atomic<size_t> bytes_ = 0;  // read without the lock: a fill may take long
   Counts counts_;
 };
 

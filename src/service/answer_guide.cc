@@ -55,13 +55,20 @@ AnswerGuide::AnswerGuide(std::shared_ptr<const GuideRules> rules)
 
 Result<std::unique_ptr<AnswerGuide>> AnswerGuide::Make(std::shared_ptr<const GuideRules> rules) {
   std::unique_ptr<AnswerGuide> guide(new AnswerGuide(std::move(rules)));
-  const std::string& given = guide->rules_->given;
-  if (guide->matcher_ && !given.empty()) {
-    HADAL_TRY(const bool fits, guide->matcher_->Accept(given));
+  const GuideRules& r = *guide->rules_;
+  if (!guide->matcher_ || r.starts_in_reasoning) return guide;
+  // What is healed is a part of the prefix, too.
+  const std::string whole = r.given + r.heal;
+  if (!whole.empty()) {
+    grammar::Matcher ahead = guide->matcher_->Fork();
+    HADAL_TRY(const bool fits, ahead.Accept(whole));
     if (!fits) {
       return Fail(ErrorCode::kInvalidArgument,
                   "the prefix is not the beginning of an answer in the format that is asked for");
     }
+  }
+  if (!r.given.empty()) {
+    HADAL_TRY([[maybe_unused]] const bool fits, guide->matcher_->Accept(r.given));
   }
   return guide;
 }
@@ -98,9 +105,14 @@ Result<bool> AnswerGuide::FillReasoning(std::span<uint64_t> mask) const {
   return true;
 }
 
+Status AnswerGuide::Named(Status status) const {
+  if (!status && status.error().field.empty()) status.error().field = rules_->field;
+  return status;
+}
+
 Result<bool> AnswerGuide::FillAnswer(std::span<uint64_t> mask) const {
   if (constrained()) {
-    HADAL_OK(matcher_->FillMask(mask));
+    HADAL_OK(Named(matcher_->FillMask(mask)));
   } else if (heal_.empty()) {
     return false;
   } else {
@@ -165,8 +177,9 @@ Status AnswerGuide::AcceptInAnswer(TokenId id) {
     heal_.erase(0, std::min(heal_.size(), rules_->trie->BytesOf(id).size()));
   }
   if (!constrained()) return {};
-  HADAL_TRY(const bool allowed, matcher_->Accept(id));
-  if (allowed) return {};
+  const Result<bool> allowed = matcher_->Accept(id);
+  if (!allowed) return Named(tl::make_unexpected(allowed.error()));
+  if (*allowed) return {};
   return Fail(ErrorCode::kInternal, "token {} is not allowed by the answer's constraint", id);
 }
 

@@ -27,6 +27,7 @@ struct GuideRules {
   std::vector<TokenId> never_in_reasoning = {};  // while the answer is constrained
   std::string given = {};  // of the answer, in the prompt already: the constraint covers it too
   std::string heal = {};   // cut off the prompt's end: the answer begins with it
+  std::string field = {};  // that asked for the constraint, for errors
 };
 
 class AnswerGuide final : public TokenGuide {
@@ -41,6 +42,7 @@ class AnswerGuide final : public TokenGuide {
   enum class State { kReasoning, kClosing, kAnswer };
   explicit AnswerGuide(std::shared_ptr<const GuideRules> rules);
 
+  Status Named(Status status) const;
   bool constrained() const { return matcher_.has_value(); }
   Result<bool> FillReasoning(std::span<uint64_t> mask) const;
   Result<bool> FillAnswer(std::span<uint64_t> mask) const;

@@ -152,9 +152,10 @@ ChoiceText::Out ChoiceText::Push(TokenId id, std::optional<api::TokenLogprob> lo
   return out;
 }
 
-std::vector<api::Event> ChoiceText::Finish() {
+std::vector<api::Event> ChoiceText::Finish(bool cut) {
   Out out;
   if (stopped_) return {};
+  if (cut) parser_->NoteCut();
   AddEvents(parser_->Finish(), out);
   if (stopped_) return std::move(out.events);
   // What looked like the beginning of a stop string is text, and tokens without text still count.

@@ -32,7 +32,9 @@ class ChoiceText {
   Out Push(TokenId id, std::optional<api::TokenLogprob> logprob);
   // A token that ended the choice: it counts and has no text.
   void CountStopToken() { ++n_tokens_; }
-  std::vector<api::Event> Finish();  // what was held back
+  // What was held back. cut: the answer did not end by itself, so the beginning of a tag is no
+  // text.
+  std::vector<api::Event> Finish(bool cut = false);
   // After Finish, or once stopped.
   api::FinishReason FinishReasonOf(api::FinishReason engine) const;
   const std::optional<std::string>& stop() const { return stop_; }  // the string that ended it

@@ -68,7 +68,13 @@ Result<std::shared_ptr<const grammar::Constraint>> GuideMaker::Constrain(
     return FailField(ErrorCode::kInvalidArgument, "ignore_eos",
                      "ignore_eos cannot be combined with {}", field);
   }
-  return ConstraintOf(std::move(rules), *cache_);
+  auto constraint = ConstraintOf(std::move(rules), *cache_);
+  if (constraint) return constraint;
+  Error error = std::move(constraint).error();  // it may quote a whole grammar
+  constexpr size_t kMostBytes = 600;
+  if (error.message.size() > kMostBytes)
+    error.message = error.message.substr(0, kMostBytes) + "...";
+  return tl::make_unexpected(std::move(error));
 }
 
 Result<GuideMaker::Made> GuideMaker::Make(const api::Request& request, const Prompt& prompt,
@@ -83,6 +89,7 @@ Result<GuideMaker::Made> GuideMaker::Make(const api::Request& request, const Pro
   auto rules = std::make_shared<GuideRules>();
   rules->trie = trie_;
   rules->answer = std::move(answer);
+  rules->field = request.format.constrains() ? "response_format" : "tools";
   rules->starts_in_reasoning = prompt.starts_in_reasoning;
   rules->given = prompt.given;
   rules->heal = prompt.heal;

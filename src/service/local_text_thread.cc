@@ -122,7 +122,8 @@ void LocalChatService::FinishChoice(Stream& stream, int index, api::FinishReason
   if (stream.choices.empty()) return;  // an embedding
   auto& choice = stream.choices.at(static_cast<size_t>(index));
   if (std::exchange(choice.finished, true)) return;
-  for (api::Event& piece : choice.text.Finish()) stream.EmitPiece(choice, std::move(piece));
+  const bool cut = reason != api::FinishReason::kStop && stream.keeps_answers;
+  for (api::Event& piece : choice.text.Finish(cut)) stream.EmitPiece(choice, std::move(piece));
   const api::FinishReason said = choice.text.FinishReasonOf(reason);
   if (said == api::FinishReason::kToolCalls && choice.calls_are_whole && stream.keeps_answers) {
     KeepAnswer(stream, index);

@@ -57,7 +57,7 @@ Result<Prompt> PromptBuilder::Build(const api::Request& request) const {
   } else if (const auto* text = std::get_if<api::TextPrompt>(&request.prompt)) {
     HADAL_TRY(prompt, Text(*text));
   } else if (const auto* fim = std::get_if<api::FimPrompt>(&request.prompt)) {
-    HADAL_TRY(prompt, Fim(*fim));
+    HADAL_TRY(prompt, Fim(*fim, /*heals=*/!request.format.constrains()));
   } else if (const auto* tokens = std::get_if<api::TokenPrompt>(&request.prompt)) {
     prompt.ids = tokens->ids;
     for (const TokenId id : prompt.ids) HADAL_OK(CheckId(id, rules_.vocab, "prompt"));
@@ -100,7 +100,9 @@ Result<Prompt> PromptBuilder::Chat(const api::Request& request, const api::ChatP
   const bool truncates = chat.truncation.mode != api::Truncation::Mode::kNone;
   size_t n_bytes = 0;
   for (const api::Message& message : chat.messages) n_bytes += BytesOf(message);
-  if (!truncates) HADAL_OK(CheckBytes(n_bytes, "messages"));
+  // What truncation may leave out is rendered and counted first, so it has a bound, too.
+  constexpr size_t kMostContexts = 16;
+  HADAL_OK(CheckBytes(truncates ? n_bytes / kMostContexts : n_bytes, "messages"));
   const bool has_schema = request.format.kind == api::AnswerFormat::Kind::kJsonSchema;
   HADAL_TRY(Prompt prompt, RenderChat(chat, chat.messages, has_schema ? request.format.text : ""));
   if (truncates) {
@@ -123,8 +125,7 @@ Result<Prompt> PromptBuilder::Truncated(const api::Request& request, const api::
   std::string_view schema;
   if (request.format.kind == api::AnswerFormat::Kind::kJsonSchema) schema = request.format.text;
   const auto mode = chat.truncation.mode;
-  size_t most = 0;
-  while (WithoutTurns(chat.messages, mode, most + 1)) ++most;
+  const size_t most = TurnsThatMayGo(chat.messages, mode);
   const auto without = [&](size_t n) -> Result<Prompt> {
     const auto messages = *WithoutTurns(chat.messages, mode, n);
     HADAL_TRY(Prompt prompt, RenderChat(chat, messages, schema));
@@ -209,7 +210,8 @@ Result<Prompt> PromptBuilder::Text(const api::TextPrompt& text) const {
   return prompt;
 }
 
-Result<Prompt> PromptBuilder::Fim(const api::FimPrompt& fim) const {
+// A format says what the middle is, and the prefix is none of it: then nothing is healed.
+Result<Prompt> PromptBuilder::Fim(const api::FimPrompt& fim, bool heals) const {
   if (!fim_) {
     return FailField(ErrorCode::kInvalidArgument, "suffix",
                      "the model {} cannot fill a gap: its vocabulary has no tokens for that; leave "
@@ -222,7 +224,7 @@ Result<Prompt> PromptBuilder::Fim(const api::FimPrompt& fim) const {
   // A first id stands for what comes before the prefix.
   std::vector<TokenId> ids = {fim_->begin};
   for (const TokenId id : tokenizer_.Encode(prefix, Tokenizer::Special::kAsText)) ids.push_back(id);
-  Unfinished(ids, prefix, prompt.heal);
+  if (heals) Unfinished(ids, prefix, prompt.heal);
   prefix.remove_suffix(prompt.heal.size());
   prompt.pieces = FimPieces(*fim_, prefix, fim.suffix);
   prompt.ids = EncodePieces(tokenizer_, prompt.pieces);
@@ -253,23 +255,42 @@ Result<int64_t> PromptBuilder::MaxTokens(const api::Request& request, const Prom
   return max_tokens;
 }
 
-std::optional<std::vector<api::Message>> WithoutTurns(std::span<const api::Message> messages,
-                                                      api::Truncation::Mode mode, size_t n_turns) {
-  std::vector<size_t> begins;  // of turns; what stands before the first user message is its own
+namespace {
+
+bool Instructs(const api::Message& message) {
+  return message.role == api::Role::kSystem || message.role == api::Role::kDeveloper;
+}
+
+// Where the turns begin; what stands before the first user message is a turn of its own.
+std::vector<size_t> TurnsOf(std::span<const api::Message> messages) {
+  std::vector<size_t> begins;
   for (size_t i = 0; i < messages.size(); ++i) {
-    const bool instructs =
-        messages[i].role == api::Role::kSystem || messages[i].role == api::Role::kDeveloper;
-    if (instructs) continue;
+    if (Instructs(messages[i])) continue;
     if (begins.empty() || messages[i].role == api::Role::kUser) begins.push_back(i);
   }
-  const size_t first = mode == api::Truncation::Mode::kMiddle ? 1 : 0;
+  return begins;
+}
+
+size_t FirstThatMayGo(api::Truncation::Mode mode) {
+  return mode == api::Truncation::Mode::kMiddle ? 1 : 0;
+}
+
+}  // namespace
+
+size_t TurnsThatMayGo(std::span<const api::Message> messages, api::Truncation::Mode mode) {
+  const size_t kept = FirstThatMayGo(mode) + 1;  // and the last one
+  return std::max(TurnsOf(messages).size(), kept) - kept;
+}
+
+std::optional<std::vector<api::Message>> WithoutTurns(std::span<const api::Message> messages,
+                                                      api::Truncation::Mode mode, size_t n_turns) {
+  const std::vector<size_t> begins = TurnsOf(messages);
+  const size_t first = FirstThatMayGo(mode);
   if (begins.size() < first + n_turns + 1) return std::nullopt;  // the last one stays
   const size_t from = begins[first], to = begins[first + n_turns];
   std::vector<api::Message> kept;
   for (size_t i = 0; i < messages.size(); ++i) {
-    const bool instructs =
-        messages[i].role == api::Role::kSystem || messages[i].role == api::Role::kDeveloper;
-    if (i < from || i >= to || instructs) kept.push_back(messages[i]);
+    if (i < from || i >= to || Instructs(messages[i])) kept.push_back(messages[i]);
   }
   return kept;
 }

@@ -61,7 +61,7 @@ class PromptBuilder {
   Result<Prompt> Truncated(const api::Request& request, const api::ChatPrompt& chat,
                            Prompt whole) const;
   Result<Prompt> Text(const api::TextPrompt& text) const;
-  Result<Prompt> Fim(const api::FimPrompt& fim) const;
+  Result<Prompt> Fim(const api::FimPrompt& fim, bool heals) const;
   Status CheckBytes(size_t n_bytes, std::string_view field) const;
   int64_t ContextOf(const api::Request& request) const;
   bool CanGrow(std::string_view bytes) const;
@@ -77,6 +77,7 @@ class PromptBuilder {
   size_t max_token_bytes_ = 1;
 };
 
+size_t TurnsThatMayGo(std::span<const api::Message> messages, api::Truncation::Mode mode);
 // The messages of whole turns without `n_turns` of those that may go, first by first: a turn is a
 // user's message and all that follows it up to the next. System and developer messages and the last
 // turn stay; kMiddle keeps the first turn, too. Nothing when so many cannot go.

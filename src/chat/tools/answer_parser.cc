@@ -1,5 +1,7 @@
 #include "chat/tools/answer_parser.h"
 
+#include <utility>
+
 namespace hadal {
 namespace {
 
@@ -53,10 +55,21 @@ OutputParser::Text AnswerParser::Push(TokenId id) {
 }
 
 OutputParser::Text AnswerParser::Finish() {
+  constexpr std::string_view kHalfCharacter = "\xEF\xBF\xBD";
   Text step;
-  if (!answering_) Take(reasoning_.Finish(), step);
-  calls_.Push(detokenizer_.Finish(), step.events);
-  outcome_ = calls_.Finish(step.events);
+  std::string tail;
+  if (!answering_) {
+    Text last = reasoning_.Finish();
+    tail = std::exchange(last.content, {});
+    Take(last, step);
+  }
+  tail += detokenizer_.Finish();
+  const bool in_character = tail.ends_with(kHalfCharacter);
+  if (in_character) tail.resize(tail.size() - kHalfCharacter.size());
+  calls_.Push(tail, step.events);
+  // Half of a tag's character is a part of the tag.
+  if (in_character && !calls_.holds()) calls_.Push(kHalfCharacter, step.events);
+  outcome_ = calls_.Finish(step.events, cut_ || in_character);
   return step;
 }
 

@@ -34,6 +34,7 @@ class AnswerParser final : public OutputParser {
   AnswerParser(const Shared& shared, bool starts_in_reasoning, std::string id_prefix);
 
   Text Push(TokenId id) override;
+  void NoteCut() override { cut_ = true; }
   Text Finish() override;
   ToolOutcome outcome() const override { return outcome_; }
 
@@ -43,6 +44,7 @@ class AnswerParser final : public OutputParser {
   const Shared shared_;
   ReasoningParser reasoning_;
   ToolCallParser calls_;
+  bool cut_ = false;
   bool answering_ = false;  // markup has come: all further tokens are the answer's
   StreamingDetokenizer detokenizer_;
   ToolOutcome outcome_;

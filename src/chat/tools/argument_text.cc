@@ -73,6 +73,7 @@ void ParameterValue::BecomeString(std::string& out) {
 
 bool ParameterValue::End(bool cut, std::string& out) {
   if (mode_ == Mode::kHeld) {
+    if (cut && raw_.empty()) return false;  // nothing says what it would have been
     if (json_.CompleteAtEnd() || (cut && json_.started())) {
       out += repaired_;
       return json_.CompleteAtEnd();

@@ -289,6 +289,8 @@ void DsmlCallReader::End(std::string_view held, bool control) {
     OnText(held);
   } else {
     writer_.Malformed(held);
+    // The newlines before it were the block's.
+    if (state_ == State::kContent && !held.empty()) writer_.BeginBlock();
   }
   writer_.outcome().in_block_at_end = state_ != State::kContent && state_ != State::kBrokenTag;
   if (state_ == State::kCallName || state_ == State::kParameterName) writer_.Malformed(name_);

@@ -36,10 +36,16 @@ void ToolCallParser::PushControl(std::string_view token, ToolEvents& events) {
   scanner_.PushControl(token);
 }
 
-ToolOutcome ToolCallParser::Finish(ToolEvents& events) {
+ToolOutcome ToolCallParser::Finish(ToolEvents& events, bool cut) {
   writer_.WriteTo(events);
-  EndCharacter();
-  reader_->End(scanner_.held(), scanner_.held_control());
+  // An output that ends inside a character was cut: half of a tag's character is no text either.
+  const bool in_character = !pending_.empty();
+  if (in_character && holds()) {
+    pending_.clear();
+  } else {
+    EndCharacter();
+  }
+  reader_->End(scanner_.held(), scanner_.held_control() || cut || in_character);
   return writer_.outcome();
 }
 

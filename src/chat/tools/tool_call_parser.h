@@ -37,7 +37,10 @@ class ToolCallParser {
   // Events are appended. Bytes that are no UTF-8 become U+FFFD.
   void Push(std::string_view bytes, ToolEvents& events);
   void PushControl(std::string_view token, ToolEvents& events);
-  ToolOutcome Finish(ToolEvents& events);
+  // cut: the output did not end by itself, so what may be a tag's beginning is no text.
+  ToolOutcome Finish(ToolEvents& events, bool cut = false);
+  // Whether what came ends with what may be a tag's beginning.
+  bool holds() const { return !scanner_.held().empty(); }
 
  private:
   void EndCharacter();

@@ -186,7 +186,7 @@ TEST(ToolCallParser, AnOutputThatEndsInsideABlockGivesWhatIsThere) {
   const auto cut_after = [&](std::string_view part) {
     return V4(kWhole.substr(0, kWhole.find(part) + part.size()));
   };
-  EXPECT_EQ(cut_after("<｜DS"), "'Hi'~<｜DS~'\n\n'");
+  EXPECT_EQ(cut_after("<｜DS"), "'Hi'~<｜DS~");
   EXPECT_EQ(cut_after("invoke na"), "'Hi'~<｜DSML｜invoke na~");
   EXPECT_EQ(cut_after("name=\"f"), "'Hi'~f~");
   EXPECT_EQ(cut_after("name=\"f\">"), "'Hi'f()!");

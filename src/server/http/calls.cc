@@ -11,6 +11,7 @@ namespace hadal::server {
 namespace {
 
 constexpr size_t kMaxIds = 1 << 20;
+constexpr size_t kMaxTextBytes = 4 << 20;
 
 Status RefuseOthers(const Json& body, const RequestRules& rules,
                     std::initializer_list<std::string_view> known) {
@@ -80,6 +81,9 @@ Result<std::string> TokenizeText(Json body, const CallContext& context) {
     const auto text = body.find(field);
     if (text == body.end()) continue;
     HADAL_TRY(const std::string value, TakeString(*text, field));
+    if (value.size() > kMaxTextBytes) {
+      return Invalid(field, Json(value), fmt::format("a text of at most {} bytes", kMaxTextBytes));
+    }
     HADAL_TRY(const auto ids, context.service.Tokenize(model, value));
     return ToLine({{"model", model}, {"ids", ids}, {"tokens", ids}, {"count", ids.size()}});
   }

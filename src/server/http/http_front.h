@@ -31,7 +31,7 @@ struct HttpFrontOptions {
   SamplingDefaults sampling_defaults;  // of requests that leave the fields out
   JsonLimits json;
   StreamPolicy stream;
-  int n_workers = 2;
+  int n_workers = 4;
   size_t max_waiting_requests = 256;  // received, not yet parsed; more are a 429
   // From a completion's arrival to its last token; 0: none. One that takes longer ends with
   // kTimeout: a 408 when it is not streamed, else an error event.
