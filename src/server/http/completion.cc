@@ -24,10 +24,11 @@ void Completion::Begin(const std::string& model, std::unique_ptr<AnswerWriter> a
   answer_ = std::move(answer);
 }
 
-void Completion::Attach(std::unique_ptr<ChatService::Session> session) {
+void Completion::Attach(std::unique_ptr<ChatService::Session> session,
+                        std::vector<std::string> not_enforced) {
   std::lock_guard lock(mutex_);
   record_.prompt_tokens = session->prompt_tokens();
-  not_enforced_ = session->not_enforced();
+  not_enforced_ = std::move(not_enforced);
   session_ = std::move(session);
   if (ended_) return Retire();
   Open();

@@ -47,7 +47,9 @@ class Completion {
   // StreamPolicy::keep_alive gets its 200 and comments.
   void Begin(const std::string& model, std::unique_ptr<AnswerWriter> answer);
   // The outcome of ChatService::Submit. Events may have come before; they are written from here on.
-  void Attach(std::unique_ptr<ChatService::Session> session);
+  // not_enforced: the session's, in the client's words.
+  void Attach(std::unique_ptr<ChatService::Session> session,
+              std::vector<std::string> not_enforced = {});
   // Ends the request with an error; status and headers if nothing was sent yet, else an event.
   void Fail(const Error& error, double retry_after_seconds = 1);
 

@@ -339,7 +339,13 @@ Status HttpFront::Impl::Submit(const Work& work) {
     if (parsed.in_client_words) error = parsed.in_client_words(std::move(error));
     return tl::make_unexpected(std::move(error));
   }
-  completion->Attach(std::move(*session));
+  std::vector<std::string> not_enforced = (*session)->not_enforced();
+  for (std::string& field : not_enforced) {
+    if (parsed.in_client_words) {
+      field = parsed.in_client_words({ErrorCode::kInvalidArgument, "", field}).field;
+    }
+  }
+  completion->Attach(std::move(*session), std::move(not_enforced));
   return {};
 }
 
