@@ -1,5 +1,5 @@
 // Tools: what may be declared, who must be called, how calls come back.
-import { absent, any, inOrder, json, listOf, many, not, oneOf, range, some, string, text } from './matcher.mjs';
+import { absent, all, any, differences, inOrder, json, listOf, many, not, oneOf, range, some, string, text } from './matcher.mjs';
 
 const parameters = { type: 'object', properties: { city: { type: 'string', maxLength: 8 }, unit: { enum: ['c', 'f'] } },
   required: ['city', 'unit'], additionalProperties: false };
@@ -97,6 +97,23 @@ export default {
     { name: 'a call that max_tokens cuts is length', body: { max_tokens: 12 }, expect: first({ finish_reason: 'length' }) },
     { name: 'the prompt of tools is counted', body: { tool_choice: 'none', max_tokens: 1 }, expect: { usage: { prompt_tokens: range(100, 400) } } },
     { name: 'logprobs beside a call', body: { logprobs: true }, expect: first({ message: { tool_calls: listOf(any, 1) }, logprobs: any }) },
+    { name: 'a format beside tools: the answer is a call or has the format', body: { tool_choice: 'auto', response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { enum: ['yes', 'no'] } } } },
+      expect: (body, at) => (body.choices[0].message.tool_calls ? [] : differences(body, first({ finish_reason: 'stop', message: { content: oneOf('"yes"', '"no"') } }), at)) },
+    { name: 'a call that must come beside a format is a call', body: { response_format: { type: 'json_object' } }, expect: calls(call()) },
+    { name: 'a call that must come within a budget of thinking', body: { thinking: { type: 'enabled', budget_tokens: 4 } },
+      expect: { ...first({ finish_reason: 'tool_calls', message: { tool_calls: [call()], reasoning_content: text } }), usage: { completion_tokens_details: { reasoning_tokens: range(1, 4) } } } },
+    { name: 'reasoning_effort none with a call that must come', body: { thinking: undefined, reasoning_effort: 'none' }, expect: calls(call()) },
+    { name: '128 tools, of which one must be called', body: { tools: [...Array(128).keys()].map((i) => tool(`t${i}`, schema({ i: { const: i } }))), tool_choice: named('t100'), max_tokens: 40, messages: [{ role: 'user', content: 'x' }] }, status: 400, expect: { error: { code: 'context_length_exceeded' } } },
+    { name: '30 tools, of which one must be called', body: { tools: [...Array(30).keys()].map((i) => tool(`t${i}`, schema({ i: { const: i } }))), tool_choice: named('t17') }, expect: calls(call('t17', json({ i: 17 }))) },
+    { name: 'a tool name of 128 characters is called', body: { tools: [tool('n'.repeat(128), schema({ a: { const: 1 } }))] }, expect: calls(call('n'.repeat(128), json({ a: 1 }))) },
+    forced('arguments: anyOf and $ref', { a: { anyOf: [{ type: 'null' }, { const: 'x' }] }, b: { type: 'array', items: { type: 'boolean' }, minItems: 1, maxItems: 1 } }, { a: oneOf(null, 'x'), b: [oneOf(true, false)] }),
+    { name: 'arguments: $defs of the parameters', body: { tools: [tool('f', { ...schema({ a: { $ref: '#/$defs/k' } }), $defs: { k: { enum: [7] } } })] }, expect: calls(call('f', json({ a: 7 }))) },
+    { name: 'arguments: optional ones may be left out', body: { tools: oneTool({ a: { const: 1 }, b: { const: 2 } }, ['a']) }, expect: calls(call('f', json({ a: 1, b: oneOf(2, absent) }))) },
+    { name: 'a prefix of the answer with tools that may be called', body: { tool_choice: 'auto', max_tokens: 20, messages: [...base.messages, { role: 'assistant', content: 'I am', prefix: true }] }, expect: first({ message: { content: string } }) },
+    refused('a prefix of the answer with a call that must come is refused', { messages: [...base.messages, { role: 'assistant', content: 'I look: ', prefix: true }] }, 'messages'),
+    { name: 'truncation leaves out a call with its result', body: { truncation: 'auto', tool_choice: 'none', max_tokens: 5, messages: [{ role: 'user', content: 'first' }, { role: 'assistant', content: 'ok' },
+      ...[...Array(12).keys()].flatMap((i) => [{ role: 'user', content: `${i} `.repeat(120) }, { role: 'assistant', content: '', tool_calls: [{ id: `c${i}`, type: 'function', function: { name: 'weather', arguments: '{}' } }] }, { role: 'tool', tool_call_id: `c${i}`, content: 'x '.repeat(100) }, { role: 'assistant', content: 'ok' }]),
+      { role: 'user', content: 'last' }] }, expect: { truncation: { dropped_messages: all(range(4, 48), (v, at) => (v % 4 ? [`${at} is ${v}; a turn has 4`] : [])) } } },
     { name: 'a stop string does not cut arguments', body: { tools: oneTool({ a: { const: 'stop here' } }), stop: ['here'] }, expect: calls(call('f', json({ a: 'stop here' }))) },
   ],
 };
