@@ -63,6 +63,9 @@ class ChatService {
    public:
     virtual ~Session() = default;
     virtual int64_t prompt_tokens() const = 0;
+    // Fields of the request that are followed less strictly than they say: a tool's schema that no
+    // constraint can enforce.
+    virtual std::vector<std::string> not_enforced() const { return {}; }
   };
 
   virtual ~ChatService() = default;

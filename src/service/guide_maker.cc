@@ -71,13 +71,15 @@ Result<std::shared_ptr<const grammar::Constraint>> GuideMaker::Constrain(
   return ConstraintOf(std::move(rules), *cache_);
 }
 
-Result<std::vector<std::shared_ptr<TokenGuide>>> GuideMaker::Make(const api::Request& request,
-                                                                  const Prompt& prompt,
-                                                                  int64_t max_tokens) const {
-  std::vector<std::shared_ptr<TokenGuide>> guides;
+Result<GuideMaker::Made> GuideMaker::Make(const api::Request& request, const Prompt& prompt,
+                                          int64_t max_tokens) const {
+  Made made;
   const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
   HADAL_TRY(auto answer, Constrain(request));
-  if (trie_ == nullptr) return guides;
+  if (trie_ == nullptr) return made;
+  if (answer != nullptr) {
+    for (const Error& warning : answer->warnings()) made.not_enforced.push_back(warning.field);
+  }
   auto rules = std::make_shared<GuideRules>();
   rules->trie = trie_;
   rules->answer = std::move(answer);
@@ -92,7 +94,7 @@ Result<std::vector<std::shared_ptr<TokenGuide>>> GuideMaker::Make(const api::Req
     rules->never_in_reasoning = markup_;
   }
   const bool bounds = rules->max_thinking_tokens && rules->think_end;
-  if (rules->answer == nullptr && !bounds && rules->heal.empty()) return guides;
+  if (rules->answer == nullptr && !bounds && rules->heal.empty()) return made;
   for (int i = 0; i < request.n; ++i) {
     auto guide = AnswerGuide::Make(rules);
     if (!guide) {
@@ -100,9 +102,9 @@ Result<std::vector<std::shared_ptr<TokenGuide>>> GuideMaker::Make(const api::Req
       error.field = "messages";
       return tl::make_unexpected(std::move(error));
     }
-    guides.push_back(std::move(*guide));
+    made.guides.push_back(std::move(*guide));
   }
-  return guides;
+  return made;
 }
 
 }  // namespace hadal

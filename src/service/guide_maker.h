@@ -22,11 +22,13 @@ class GuideMaker {
   GuideMaker(const Tokenizer& tokenizer, const ChatFormat* format,
              std::shared_ptr<const grammar::TokenTrie> trie);
 
-  // One for each choice, or none at all when everything may come. kInvalidArgument names
+  struct Made {
+    std::vector<std::shared_ptr<TokenGuide>> guides;  // one for each choice, or none at all
+    std::vector<std::string> not_enforced;            // fields
+  };
+  // No guides when everything may come. kInvalidArgument names
   // response_format, tools[i].function.parameters, tool_choice, messages or ignore_eos.
-  Result<std::vector<std::shared_ptr<TokenGuide>>> Make(const api::Request& request,
-                                                        const Prompt& prompt,
-                                                        int64_t max_tokens) const;
+  Result<Made> Make(const api::Request& request, const Prompt& prompt, int64_t max_tokens) const;
   grammar::ConstraintCache::Counts counts() const;
 
  private:

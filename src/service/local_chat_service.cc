@@ -128,7 +128,7 @@ Result<std::unique_ptr<ChatService::Session>> LocalChatService::Submit(const api
   HADAL_TRY(Prompt prompt, BuildPrompt(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   auto stream = NewStream(request, prompt, std::move(on_event));
-  HADAL_TRY(EngineRequest engine_request, EngineRequestOf(request, prompt));
+  HADAL_TRY(EngineRequest engine_request, EngineRequestOf(request, prompt, stream->not_enforced));
   {
     std::lock_guard lock(streams_mutex_);
     HADAL_TRY(const RequestId id, engine_->Submit(std::move(engine_request)));
@@ -168,11 +168,13 @@ std::vector<TokenId> LocalChatService::StopTokens(bool is_chat) const {
   return stops;
 }
 
-Result<EngineRequest> LocalChatService::EngineRequestOf(const api::Request& request,
-                                                        Prompt& prompt) const {
+Result<EngineRequest> LocalChatService::EngineRequestOf(
+    const api::Request& request, Prompt& prompt, std::vector<std::string>& not_enforced) const {
   EngineRequest out;
   HADAL_TRY(out.max_tokens, prompts_->MaxTokens(request, prompt));
-  HADAL_TRY(out.guides, guides_->Make(request, prompt, out.max_tokens));
+  HADAL_TRY(GuideMaker::Made made, guides_->Make(request, prompt, out.max_tokens));
+  out.guides = std::move(made.guides);
+  not_enforced = std::move(made.not_enforced);
   out.prompt = std::move(prompt.ids);
   out.n = request.n;
   out.sampling = request.sampling;

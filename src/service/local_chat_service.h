@@ -80,7 +80,8 @@ class LocalChatService final : public ChatService, private EventSink {
                                                     OnEvent on_event);
   Result<Prompt> BuildPrompt(const api::Request& request);
   void KeepAnswer(Stream& stream, int index);
-  Result<EngineRequest> EngineRequestOf(const api::Request& request, Prompt& prompt) const;
+  Result<EngineRequest> EngineRequestOf(const api::Request& request, Prompt& prompt,
+                                        std::vector<std::string>& not_enforced) const;
   std::vector<TokenId> StopTokens(bool is_chat) const;
   static std::optional<TimePoint> DeadlineOf(const api::Request& request);
   std::shared_ptr<Stream> NewStream(const api::Request& request, const Prompt& prompt,

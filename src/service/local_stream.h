@@ -33,6 +33,7 @@ struct LocalChatService::Stream {
   std::vector<Choice> choices;
   bool logprobs = false;
   bool keeps_answers = false;
+  std::vector<std::string> not_enforced;
   std::string tenant;
   std::optional<api::Dropped> dropped;
   std::string echo;  // text before each choice's own
@@ -84,6 +85,7 @@ class LocalChatService::LocalSession final : public Session {
     stream_->on_event = nullptr;
   }
   int64_t prompt_tokens() const override { return prompt_tokens_; }
+  std::vector<std::string> not_enforced() const override { return stream_->not_enforced; }
 
  private:
   LocalChatService& service_;

@@ -27,6 +27,7 @@ void Completion::Begin(const std::string& model, std::unique_ptr<AnswerWriter> a
 void Completion::Attach(std::unique_ptr<ChatService::Session> session) {
   std::lock_guard lock(mutex_);
   record_.prompt_tokens = session->prompt_tokens();
+  not_enforced_ = session->not_enforced();
   session_ = std::move(session);
   if (ended_) return Retire();
   Open();
@@ -70,9 +71,19 @@ void Completion::SetInputHash(std::string sha256_hex) {
   record_.input_sha256 = std::move(sha256_hex);
 }
 
+// A header, so that every dialect's clients can see what is promised less than they asked for.
+Headers Completion::AnswerHeaders() const {
+  Headers headers = BaseHeaders(request_id_, answer_->content_type());
+  if (not_enforced_.empty()) return headers;
+  std::string fields;
+  for (const std::string& field : not_enforced_) fields += (fields.empty() ? "" : ", ") + field;
+  headers.Add("X-Hadal-Not-Enforced", fields);
+  return headers;
+}
+
 void Completion::StartStream() {
   if (std::exchange(stream_started_, true)) return;
-  Headers headers = BaseHeaders(request_id_, answer_->content_type());
+  Headers headers = AnswerHeaders();
   headers.Add("Cache-Control", "no-store");
   headers.Add("X-Accel-Buffering", "no");  // reverse proxies must not collect events
   writer_->StartStream(200, headers);
@@ -149,7 +160,7 @@ void Completion::Take(api::Event event) {
   answer_->On(std::move(event));
   if (is_done) {
     Record(200);
-    writer_->Send(200, BaseHeaders(request_id_, answer_->content_type()), answer_->Body());
+    writer_->Send(200, AnswerHeaders(), answer_->Body());
     Close();
   }
 }

@@ -64,6 +64,7 @@ class Completion {
 
  private:
   void Open();
+  Headers AnswerHeaders() const;
   void StartStream();
   void Take(api::Event event);
   bool FlushBacklog();
@@ -86,6 +87,7 @@ class Completion {
   std::unique_ptr<AnswerWriter> answer_;
   std::vector<api::Event> early_;  // came before Open
   bool open_ = false;              // events are written as they come
+  std::vector<std::string> not_enforced_;
   bool stream_started_ = false;
   bool ended_ = false;
   bool cut_ = false;     // the client must see that the answer is not whole
