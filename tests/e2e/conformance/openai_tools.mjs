@@ -5,6 +5,7 @@ const parameters = { type: 'object', properties: { city: { type: 'string', maxLe
   required: ['city', 'unit'], additionalProperties: false };
 const tool = (name, schema = parameters, more = {}) => ({ type: 'function', function: { name, description: 'The weather.', parameters: schema, ...more } });
 const named = (name) => ({ type: 'function', function: { name } });
+const loose = { type: 'object', properties: { a: { not: { type: 'string' } } } };
 const off = { thinking: { type: 'disabled' } };
 const base = { model: 'hadal-demo', messages: [{ role: 'user', content: 'How is the weather in Paris?' }], temperature: 0, max_tokens: 300,
   tools: [tool('weather')], tool_choice: 'required', parallel_tool_calls: false, ...off };
@@ -27,8 +28,8 @@ export default {
   base,
   fields: [
     { name: 'tools', type: 'array of at most 128 functions', default: '[]',
-      en: '`function`: `name` (1 to 128 of A-Z, a-z, 0-9, _ and -), `description`, `parameters` (a JSON Schema of an object), `strict`; every call\'s arguments validate against the schema',
-      zh: '`function`：`name`（1 至 128 个字母、数字、_、-）、`description`、`parameters`（对象的 JSON Schema）、`strict`；每次调用的参数都符合该 schema',
+      en: '`function`: `name` (1 to 128 of A-Z, a-z, 0-9, _ and -), `description`, `parameters` (a JSON Schema of an object), `strict`; every call\'s arguments validate against the schema; one with a keyword that cannot be enforced is named in the header `X-Hadal-Not-Enforced`, or refused when `strict`',
+      zh: '`function`：`name`（1 至 128 个字母、数字、_、-）、`description`、`parameters`（对象的 JSON Schema）、`strict`；每次调用的参数都符合该 schema；无法强制执行的 schema 会在响应头 `X-Hadal-Not-Enforced` 中指出，设置 `strict` 时则被拒绝',
       with: { tool_choice: 'auto', max_tokens: 2 },
       good: [[], null, [tool('a'), tool('b')], [tool('a'.repeat(128))], [tool('f', {})], [tool('f', null)], [tool('f', { type: 'object' })], [tool('strictly', parameters, { strict: true })], [tool('f', parameters, { strict: null })]],
       bad: ['x', {}, 3, { value: ['x'], param: 'tools[0]' }, { value: [{}], param: 'tools[0].type' }, { value: [{ type: 'function' }], param: 'tools[0].function' },
@@ -114,6 +115,10 @@ export default {
     { name: 'truncation leaves out a call with its result', body: { truncation: 'auto', tool_choice: 'none', max_tokens: 5, messages: [{ role: 'user', content: 'first' }, { role: 'assistant', content: 'ok' },
       ...[...Array(12).keys()].flatMap((i) => [{ role: 'user', content: `${i} `.repeat(120) }, { role: 'assistant', content: '', tool_calls: [{ id: `c${i}`, type: 'function', function: { name: 'weather', arguments: '{}' } }] }, { role: 'tool', tool_call_id: `c${i}`, content: 'x '.repeat(100) }, { role: 'assistant', content: 'ok' }]),
       { role: 'user', content: 'last' }] }, expect: { truncation: { dropped_messages: all(range(4, 48), (v, at) => (v % 4 ? [`${at} is ${v}; a turn has 4`] : [])) } } },
+    { name: 'a schema that cannot be enforced is named in a header', body: { tools: [tool('a'), tool('f', loose)], tool_choice: named('f'), max_tokens: 20 },
+      answerHeaders: { 'x-hadal-not-enforced': 'tools[1].function.parameters' } },
+    { name: 'a schema that cannot be enforced is named in the header of a stream', body: { tools: [tool('f', loose)], stream: true, max_tokens: 20 }, answerHeaders: { 'x-hadal-not-enforced': 'tools[0].function.parameters' } },
+    { name: 'schemas that are enforced are not named', answerHeaders: { 'x-hadal-not-enforced': absent } },
     { name: 'a stop string does not cut arguments', body: { tools: oneTool({ a: { const: 'stop here' } }), stop: ['here'] }, expect: calls(call('f', json({ a: 'stop here' }))) },
   ],
 };
