@@ -81,6 +81,7 @@ const rows = [
   { name: 'a named tool', body: { ...forced, tools: [tool('a'), tool('weather')], tool_choice: { type: 'tool', name: 'weather' } }, expect: { content: listOf(used(), 1), stop_reason: 'tool_use' } },
   { name: 'a call in a stream', body: { ...forced, stream: true }, events: inOrder(start, opens(0, used('weather', exactly({}))), some(delta(0, { type: 'input_json_delta', partial_json: string })), closes(0), ...ends('tool_use')) },
   { name: 'tool_choice none never calls', body: { tools: [tool()], tool_choice: { type: 'none' }, max_tokens: 40 }, expect: { content: [said()], stop_reason: oneOf('end_turn', 'max_tokens') } },
+  { name: 'a schema that cannot be enforced is named in a header', body: { tools: [tool('f', { input_schema: { type: 'object', properties: { a: { not: {} } } } })] }, answerHeaders: { 'x-hadal-not-enforced': 'tools[0].input_schema' } },
   { name: 'a result is answered', body: { tools: [tool()], messages: [...messages, call('a'), { role: 'user', content: [result('a')] }] }, expect: { content: listOf(any, 1) } },
   { name: 'a result beside a text', body: { messages: [...messages, call('a'), { role: 'user', content: [result('a'), say('And now?')] }] } },
   { name: 'a result of blocks', body: { messages: [...messages, call('a'), { role: 'user', content: [result('a', { content: [say('sunny')] })] }] } },

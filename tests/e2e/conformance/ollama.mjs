@@ -78,6 +78,7 @@ export default [{
     { name: 'a format while thinking lands in content', body: { format: schema, think: true, ...full }, expect: { message: { content: inParis, thinking: not(/[{}]/) } } },
     { name: 'format json is an object', body: { format: 'json', options: { temperature: 0, num_predict: 30 } }, expect: { message: { content: /^\s*\{/ } } },
     { name: 'tools may be called', body: { tools: [tool()], options: { temperature: 0, num_predict: 40 } }, expect: { message: { content: not(/<｜tool|DSML/) } } },
+    { name: 'a schema that cannot be enforced is named in a header', body: { tools: [{ type: 'function', function: { name: 'f', parameters: { type: 'object', properties: { a: { not: {} } } } } }] }, answerHeaders: { 'x-hadal-not-enforced': 'tools[0].function.parameters' } },
     { name: 'a result named by its tool is accepted', body: { messages: [...messages, asked(call()), result()], tools: [tool()] } },
     { name: 'a result named by its call is accepted', body: { messages: [...messages, asked(call({}, { id: 'c1' })), result({ tool_call_id: 'c1' })] } },
     { name: 'a result named by nothing is that of the next call', body: { messages: [...messages, asked(call(), call()), result({}), result({})] } },

@@ -1,10 +1,11 @@
 // Tools: what may be declared, who must be called, how calls come back.
-import { absent, any, inOrder, json, listOf, many, not, oneOf, range, some, string, text } from './matcher.mjs';
+import { absent, all, any, differences, inOrder, json, listOf, many, not, oneOf, range, some, string, text } from './matcher.mjs';
 
 const parameters = { type: 'object', properties: { city: { type: 'string', maxLength: 8 }, unit: { enum: ['c', 'f'] } },
   required: ['city', 'unit'], additionalProperties: false };
 const tool = (name, schema = parameters, more = {}) => ({ type: 'function', function: { name, description: 'The weather.', parameters: schema, ...more } });
 const named = (name) => ({ type: 'function', function: { name } });
+const loose = { type: 'object', properties: { a: { not: { type: 'string' } } } };
 const off = { thinking: { type: 'disabled' } };
 const base = { model: 'hadal-demo', messages: [{ role: 'user', content: 'How is the weather in Paris?' }], temperature: 0, max_tokens: 300,
   tools: [tool('weather')], tool_choice: 'required', parallel_tool_calls: false, ...off };
@@ -27,8 +28,8 @@ export default {
   base,
   fields: [
     { name: 'tools', type: 'array of at most 128 functions', default: '[]',
-      en: '`function`: `name` (1 to 128 of A-Z, a-z, 0-9, _ and -), `description`, `parameters` (a JSON Schema of an object), `strict`; every call\'s arguments validate against the schema',
-      zh: '`function`：`name`（1 至 128 个字母、数字、_、-）、`description`、`parameters`（对象的 JSON Schema）、`strict`；每次调用的参数都符合该 schema',
+      en: '`function`: `name` (1 to 128 of A-Z, a-z, 0-9, _ and -), `description`, `parameters` (a JSON Schema of an object), `strict`; every call\'s arguments validate against the schema; one with a keyword that cannot be enforced is named in the header `X-Hadal-Not-Enforced`, or refused when `strict`',
+      zh: '`function`：`name`（1 至 128 个字母、数字、_、-）、`description`、`parameters`（对象的 JSON Schema）、`strict`；每次调用的参数都符合该 schema；无法强制执行的 schema 会在响应头 `X-Hadal-Not-Enforced` 中指出，设置 `strict` 时则被拒绝',
       with: { tool_choice: 'auto', max_tokens: 2 },
       good: [[], null, [tool('a'), tool('b')], [tool('a'.repeat(128))], [tool('f', {})], [tool('f', null)], [tool('f', { type: 'object' })], [tool('strictly', parameters, { strict: true })], [tool('f', parameters, { strict: null })]],
       bad: ['x', {}, 3, { value: ['x'], param: 'tools[0]' }, { value: [{}], param: 'tools[0].type' }, { value: [{ type: 'function' }], param: 'tools[0].function' },
@@ -97,6 +98,27 @@ export default {
     { name: 'a call that max_tokens cuts is length', body: { max_tokens: 12 }, expect: first({ finish_reason: 'length' }) },
     { name: 'the prompt of tools is counted', body: { tool_choice: 'none', max_tokens: 1 }, expect: { usage: { prompt_tokens: range(100, 400) } } },
     { name: 'logprobs beside a call', body: { logprobs: true }, expect: first({ message: { tool_calls: listOf(any, 1) }, logprobs: any }) },
+    { name: 'a format beside tools: the answer is a call or has the format', body: { tool_choice: 'auto', response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { enum: ['yes', 'no'] } } } },
+      expect: (body, at) => (body.choices[0].message.tool_calls ? [] : differences(body, first({ finish_reason: 'stop', message: { content: oneOf('"yes"', '"no"') } }), at)) },
+    { name: 'a call that must come beside a format is a call', body: { response_format: { type: 'json_object' } }, expect: calls(call()) },
+    { name: 'a call that must come within a budget of thinking', body: { thinking: { type: 'enabled', budget_tokens: 4 } },
+      expect: { ...first({ finish_reason: 'tool_calls', message: { tool_calls: [call()], reasoning_content: text } }), usage: { completion_tokens_details: { reasoning_tokens: range(1, 4) } } } },
+    { name: 'reasoning_effort none with a call that must come', body: { thinking: undefined, reasoning_effort: 'none' }, expect: calls(call()) },
+    { name: '128 tools, of which one must be called', body: { tools: [...Array(128).keys()].map((i) => tool(`t${i}`, schema({ i: { const: i } }))), tool_choice: named('t100'), max_tokens: 40, messages: [{ role: 'user', content: 'x' }] }, status: 400, expect: { error: { code: 'context_length_exceeded' } } },
+    { name: '30 tools, of which one must be called', body: { tools: [...Array(30).keys()].map((i) => tool(`t${i}`, schema({ i: { const: i } }))), tool_choice: named('t17') }, expect: calls(call('t17', json({ i: 17 }))) },
+    { name: 'a tool name of 128 characters is called', body: { tools: [tool('n'.repeat(128), schema({ a: { const: 1 } }))] }, expect: calls(call('n'.repeat(128), json({ a: 1 }))) },
+    forced('arguments: anyOf and $ref', { a: { anyOf: [{ type: 'null' }, { const: 'x' }] }, b: { type: 'array', items: { type: 'boolean' }, minItems: 1, maxItems: 1 } }, { a: oneOf(null, 'x'), b: [oneOf(true, false)] }),
+    { name: 'arguments: $defs of the parameters', body: { tools: [tool('f', { ...schema({ a: { $ref: '#/$defs/k' } }), $defs: { k: { enum: [7] } } })] }, expect: calls(call('f', json({ a: 7 }))) },
+    { name: 'arguments: optional ones may be left out', body: { tools: oneTool({ a: { const: 1 }, b: { const: 2 } }, ['a']) }, expect: calls(call('f', json({ a: 1, b: oneOf(2, absent) }))) },
+    { name: 'a prefix of the answer with tools that may be called', body: { tool_choice: 'auto', max_tokens: 20, messages: [...base.messages, { role: 'assistant', content: 'I am', prefix: true }] }, expect: first({ message: { content: string } }) },
+    refused('a prefix of the answer with a call that must come is refused', { messages: [...base.messages, { role: 'assistant', content: 'I look: ', prefix: true }] }, 'messages'),
+    { name: 'truncation leaves out a call with its result', body: { truncation: 'auto', tool_choice: 'none', max_tokens: 5, messages: [{ role: 'user', content: 'first' }, { role: 'assistant', content: 'ok' },
+      ...[...Array(12).keys()].flatMap((i) => [{ role: 'user', content: `${i} `.repeat(120) }, { role: 'assistant', content: '', tool_calls: [{ id: `c${i}`, type: 'function', function: { name: 'weather', arguments: '{}' } }] }, { role: 'tool', tool_call_id: `c${i}`, content: 'x '.repeat(100) }, { role: 'assistant', content: 'ok' }]),
+      { role: 'user', content: 'last' }] }, expect: { truncation: { dropped_messages: all(range(4, 48), (v, at) => (v % 4 ? [`${at} is ${v}; a turn has 4`] : [])) } } },
+    { name: 'a schema that cannot be enforced is named in a header', body: { tools: [tool('a'), tool('f', loose)], tool_choice: named('f'), max_tokens: 20 },
+      answerHeaders: { 'x-hadal-not-enforced': 'tools[1].function.parameters' } },
+    { name: 'a schema that cannot be enforced is named in the header of a stream', body: { tools: [tool('f', loose)], stream: true, max_tokens: 20 }, answerHeaders: { 'x-hadal-not-enforced': 'tools[0].function.parameters' } },
+    { name: 'schemas that are enforced are not named', answerHeaders: { 'x-hadal-not-enforced': absent } },
     { name: 'a stop string does not cut arguments', body: { tools: oneTool({ a: { const: 'stop here' } }), stop: ['here'] }, expect: calls(call('f', json({ a: 'stop here' }))) },
   ],
 };

@@ -11,6 +11,9 @@ const ids = listOf(integer, 1);
 const pieces = listOf(oneOf({ text }, { control: text, id: integer }), 1);
 
 export default [
+  get('/', { en: 'The chat page. Needs no key; the page asks for one.', zh: '聊天页面。无需 key，由页面询问。' }, [
+    { name: 'is a page', expect: /^<!doctype html>/i, answerHeaders: { 'content-type': /^text\/html/, 'content-security-policy': /default-src/ } },
+    { name: 'needs no key', server: 'keyed' }]),
   get('/health', { en: 'Whether the process lives. Needs no key.', zh: '进程是否存活。无需 key。' }, [{ name: 'lives', expect: { status: 'ok' }, doc: { en: '', zh: '' } }]),
   get('/ready', { en: 'Whether requests are taken; 503 while the server drains. Needs no key.', zh: '是否接受请求；退出过程中为 503。无需 key。' }, [{ name: 'takes requests', expect: { status: 'ready' }, doc: { en: '', zh: '' } }]),
   get('/version', { en: 'What was built from what.', zh: '版本与构建信息。' }, [{ name: 'says what it is', expect: { version: /^\d+\.\d+\.\d+/, commit: string, compiler: text } }]),

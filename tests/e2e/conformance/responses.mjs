@@ -74,6 +74,7 @@ export default {
     { name: 'a named call', body: { ...forced, tools: [tool('a'), tool()], tool_choice: { type: 'function', name: 'weather' } }, expect: { output: listOf(called(), 1) } },
     { name: 'a call in a stream', body: { ...forced, stream: true },
       events: inOrder(...begins, event('output_item.added', { output_index: 0, item: { type: 'function_call', name: 'weather', arguments: '', call_id: text } }), some(event('function_call_arguments.delta', { delta: text })), event('function_call_arguments.done', { arguments: inParis }), event('output_item.done', { item: called() }), event('completed', { response: { output: [called()] } })) },
+    { name: 'a schema that cannot be enforced is named in a header', body: { tools: [tool('f', { strict: false, parameters: { type: 'object', properties: { a: { not: {} } } } })] }, answerHeaders: { 'x-hadal-not-enforced': 'tools[0].parameters' } },
     { name: 'tool_choice none never calls', body: { tools: [tool()], tool_choice: 'none', max_output_tokens: 30 }, expect: { output: [{ type: 'message' }] } },
     { name: 'no text shows markup', body: { ...forced, tool_choice: 'auto' }, expect: (body, at) => (/tool▁|DSML/.test(JSON.stringify(body.output)) ? [`${at} shows markup`] : []) },
     { name: 'a result is answered', body: { tools: [tool()], input: [user, call('a'), output('a')] }, expect: { output: listOf(any, 1) } },
