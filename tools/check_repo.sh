@@ -40,6 +40,7 @@ while read -r f; do
 done < <(sources) > /tmp/check_repo.$$ ; [ ! -s /tmp/check_repo.$$ ] || { cat /tmp/check_repo.$$; bad=1; }; rm -f /tmp/check_repo.$$
 
 # 5. Family names only in their own files, the registry, chat formats and the pre-tokenizer table.
+#    Ollama is the name of an API.
 while read -r f; do
   case "$f" in
     src/models/llama*|src/models/qwen*|src/models/deepseek*|src/models/registry*|src/chat/*|src/tokenizer/pre_tokenizer*) continue ;;
@@ -49,7 +50,7 @@ while read -r f; do
     src/formats/gguf_*|src/formats/config_json.cc|src/formats/llama3_rope*|src/models/rope.cc) continue ;;
     src/convert/*) continue ;;
   esac
-  sed 's://.*$::' "$root/$f" | grep -niE '"[^"]*(llama|qwen[23]|deepseek_v[0-9])[^"]*"|\b(Llama|Qwen|DeepSeekV|DeepseekV)[0-9A-Za-z]*\b' |
+  sed 's://.*$::; s/ollama/API/gI' "$root/$f" | grep -niE '"[^"]*(llama|qwen[23]|deepseek_v[0-9])[^"]*"|\b(Llama|Qwen|DeepSeekV|DeepseekV)[0-9A-Za-z]*\b' |
     grep -v 'en", \|runs the DeepSeek' | sed "s|^|check_repo: family name in $f:|"
 done < <(sources) > /tmp/check_repo.$$; [ ! -s /tmp/check_repo.$$ ] || { cat /tmp/check_repo.$$; bad=1; }; rm -f /tmp/check_repo.$$
 

@@ -9,10 +9,14 @@ while read -r name; do
   case "$name" in ''|'#'*) continue ;; esac
   dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
 done < tools/packages.txt
-if [ "${1:-}" = --tests ]; then
-  # Node from anywhere will do (18 or newer); Debian's own is installed when there is none.
-  command -v node >/dev/null || missing+=(nodejs)
-  command -v npm >/dev/null || missing+=(npm)
+# The chat page is built with node: one from anywhere will do (18 or newer); Debian's own is installed
+# when there is none.
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+if [ "${1:-}" = --tests ]; then  # the page is tested, and its pictures are made, in a browser
+  for name in chromium fonts-noto-cjk; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+  done
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -46,6 +46,9 @@ struct Message {
   bool prefix = false;                           // last assistant message to be continued
   std::vector<ToolCall> tool_calls = {};         // assistant only
   std::string tool_call_id = {};                 // tool only: the call whose result this is
+  // assistant only: the model's own tokens of its reasoning, the end of it included, and of content
+  // and calls. A format that writes these into a prompt writes the tokens instead. Not a caller's.
+  std::vector<int32_t> reasoning_ids = {}, answer_ids = {};
 };
 
 // What an answer must look like, enforced token by token after the reasoning.
@@ -85,7 +88,8 @@ struct Limits {
   static constexpr int kMaxToolCallIdBytes = 256;
   static constexpr int kMaxToolTextBytes = 1 << 20;  // of all tools' texts, and of one call's
   static constexpr int kMaxToolJsonDepth = 64;       // of a schema or of arguments
-  static constexpr int kMaxFormatBytes = 1 << 20;    // of a schema, pattern or grammar
+  static constexpr int kMaxEmbedInputs = 256;
+  static constexpr int kMaxFormatBytes = 1 << 20;  // of a schema, pattern or grammar
 };
 
 struct Sampling {
@@ -109,6 +113,7 @@ struct Sampling {
 struct ChatPrompt {
   std::vector<Message> messages;
   std::optional<bool> thinking = {};  // unset: the format's default
+  bool thinking_is_default = false;   // of the dialect: a model that cannot follow is no error
   // Bounds the reasoning to a share of the answer's tokens; unset: no bound.
   std::optional<Effort> effort = {};
   std::optional<int64_t> max_thinking_tokens = {};  // bounds it in tokens; wins over effort
@@ -128,14 +133,21 @@ struct FimPrompt {
   std::string prefix, suffix;
 };
 
+// Texts to be embedded; no answer is written.
+struct EmbedPrompt {
+  std::vector<std::variant<TextPrompt, TokenPrompt>> inputs;
+};
+
 struct Request {
   std::string request_id;
   std::string model;
   std::string tenant;  // part of every prefix-cache key; "" = the default tenant
-  std::variant<ChatPrompt, TextPrompt, TokenPrompt, FimPrompt> prompt;
+  std::variant<ChatPrompt, TextPrompt, TokenPrompt, FimPrompt, EmbedPrompt> prompt;
   AnswerFormat format = {};
-  std::optional<int64_t> max_tokens;    // unset: up to the end of the context
-  std::optional<int64_t> context = {};  // for prompt and answer; at most the server's
+  std::optional<int64_t> max_tokens;  // unset: up to the end of the context
+  // Prompt and answer together may have at most so many tokens; unset: the server's context, which
+  // is also the most that it can be.
+  std::optional<int64_t> context = {};
   int n = 1;
   bool echo = false;
   Sampling sampling;
@@ -180,6 +192,12 @@ struct ToolCallDelta {
   std::string arguments;  // the next piece of JSON text
   int n_tokens = 0;       // tokens accounted to this delta
 };
+// Of one input: the mean over its tokens of the residual stream after the last layer, before the
+// final norm, scaled to length 1.
+struct Embedding {
+  int choice = 0;  // the input's index
+  std::vector<float> values;
+};
 struct Finished {
   int choice = 0;
   FinishReason reason = FinishReason::kStop;
@@ -192,6 +210,6 @@ struct Done {
 struct Failed {
   Error error;
 };
-using Event = std::variant<Delta, ToolCallDelta, Finished, Done, Failed>;
+using Event = std::variant<Delta, ToolCallDelta, Embedding, Finished, Done, Failed>;
 
 }  // namespace hadal::api

@@ -73,6 +73,7 @@ class ChatFormat {
   // Whether there is reasoning, the tokens around it, and how it is closed when it must end: the
   // token with the white space that a model writes around it.
   virtual bool can_think() const { return thinking_by_default(); }
+  virtual bool must_think() const { return false; }  // there is no answer without reasoning
   virtual std::optional<TokenId> think_begin() const { return std::nullopt; }
   virtual std::optional<TokenId> think_end() const { return std::nullopt; }
   virtual std::vector<TokenId> end_of_reasoning() const { return {}; }

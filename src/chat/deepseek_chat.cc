@@ -58,6 +58,7 @@ class DeepSeekChat final : public ChatFormat {
   std::string_view name() const override { return kind_.name; }
   bool thinking_by_default() const override { return kind_.thinking != Thinking::kNever; }
   bool can_think() const override { return kind_.thinking != Thinking::kNever; }
+  bool must_think() const override { return kind_.thinking == Thinking::kAlways; }
   std::vector<TokenId> stop_tokens() const override { return {tokens_.eos}; }
   std::vector<TokenId> end_of_reasoning() const override { return end_of_reasoning_; }
   std::optional<TokenId> think_begin() const override { return tokens_.think_begin; }

@@ -42,7 +42,10 @@ EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
 Result<FormatSource> ChatFormatOf(const Config& config) {
   constexpr size_t kMaxTemplateBytes = 1 << 20;
   FormatSource source;
-  if (NamesTemplateFile(config)) {
+  if (NamesChatFormat(config)) {
+    source.kind = FormatSource::Kind::kNamed;
+    source.text = config.model.chat_template;
+  } else if (NamesTemplateFile(config)) {
     source.kind = FormatSource::Kind::kTemplate;
     HADAL_TRY(source.text, ReadFile(config.model.chat_template, kMaxTemplateBytes));
   } else if (config.model.chat_template == "checkpoint") {
@@ -136,6 +139,7 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   options.context = plan.context;
   options.vocab = model.info().vocab;
   options.stop_tokens = model.info().eos_ids;
+  options.parameters = model.info().parameters;
   options.chat_format = std::move(chat_format);
   HADAL_TRY(assembly->service,
             LocalChatService::Create(std::move(options), std::move(tokenizer), start_engine));

@@ -2,6 +2,8 @@
 
 #include <toml++/toml.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -274,8 +276,15 @@ Status Validate(Config& config) {
   return {};
 }
 
+bool NamesChatFormat(const Config& config) {
+  static constexpr std::array<std::string_view, 5> kNames = {
+      "deepseek-v3", "deepseek-r1", "deepseek-v3.1", "deepseek-v3.2", "deepseek-v4"};
+  return std::find(kNames.begin(), kNames.end(), config.model.chat_template) != kNames.end();
+}
+
 bool NamesTemplateFile(const Config& config) {
-  return config.model.chat_template != "auto" && config.model.chat_template != "checkpoint";
+  const std::string& value = config.model.chat_template;
+  return value != "auto" && value != "checkpoint" && !NamesChatFormat(config);
 }
 
 Status CheckFiles(const Config& config) {

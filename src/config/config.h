@@ -27,7 +27,7 @@ struct Config {
   struct ModelSection {
     std::string path;                    // "" = the built-in model
     std::string name;                    // served as; "" = directory name, or hadal-demo
-    std::string chat_template = "auto";  // auto, checkpoint, or a file
+    std::string chat_template = "auto";  // auto, checkpoint, a format's name, or a file
   } model;
   struct ServerSection {
     std::string host = "127.0.0.1";
@@ -87,7 +87,8 @@ Status ParseConfig(std::string_view toml, std::string_view source_name, Config& 
 // Checks between options: another address than loopback needs a key; TLS needs both files; ...
 // Reads server.api_key_file into api_keys.
 Status Validate(Config& config);
-// Whether model.chat_template is the path of a file.
+// Whether model.chat_template is the name of a chat format, or the path of a file.
+bool NamesChatFormat(const Config& config);
 bool NamesTemplateFile(const Config& config);
 // That the files and directories the configuration names are there. kBadConfig names the key.
 Status CheckFiles(const Config& config);

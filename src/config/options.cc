@@ -19,9 +19,9 @@ constexpr std::array kServing = {
     Option{
         "model.chat_template", REF(model.chat_template), 0, 0, "", false,
         "'auto': the format Hadal knows for the model, else its template; 'checkpoint': its "
-        "template; or a Jinja file",
-        "'auto'：使用 Hadal 内置的对话格式，没有时用模型自带模板；'checkpoint'：模型自带模板；或 "
-        "Jinja 文件路径"},
+        "template; 'deepseek-v3', '-r1', '-v3.1', '-v3.2' or '-v4': that format; or a Jinja file",
+        "'auto'：使用 Hadal 内置的对话格式，没有时用模型自带模板；'checkpoint'：模型自带模板；"
+        "'deepseek-v3'、'-r1'、'-v3.1'、'-v3.2' 或 '-v4'：指定该格式；或 Jinja 文件路径"},
     Option{"server.host", REF(server.host), 0, 0, "", false,
            "address to listen on; anything but loopback needs an API key",
            "监听地址；非本机回环地址必须配置 API key"},

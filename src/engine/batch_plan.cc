@@ -9,6 +9,7 @@ void BatchPlan::Clear() {
   chunks.clear();
   logit_rows.clear();
   parts.clear();
+  summed.clear();
 }
 
 namespace {

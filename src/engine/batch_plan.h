@@ -24,6 +24,7 @@ struct BatchPlan {
   std::vector<SeqChunk> chunks;     // decoding sequences first, then prefill, each by age
   std::vector<int32_t> logit_rows;  // rows to draw a token from
   std::vector<Part> parts;          // of each chunk
+  std::vector<int32_t> summed;      // chunks whose hidden states are to be summed
 
   bool empty() const { return tokens.empty(); }
   StepInput input() const { return {tokens, positions, slots, chunks, logit_rows}; }
@@ -38,6 +39,7 @@ struct StepSample {
 
 // Reused from step to step.
 struct StepScratch {
+  std::vector<float> sums;          // [plan.summed.size(), hidden]
   std::vector<StepSample> samples;  // one per logit row
   std::vector<uint64_t> mask;
 };

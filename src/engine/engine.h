@@ -1,8 +1,8 @@
 // Owns: the engine thread: bounded queue, scheduler, cache, sampling. Tokens in, tokens out.
 // Knows nothing of text, chat or HTTP. All sequence and cache state lives on the engine thread.
 //
-// Events of a request: per choice kToken* then at most one kFinished, and exactly one last event
-// for the whole request: kDone (with usage) or kFailed. After
+// Events of a request: per choice kToken* (or one kEmbedding) then at most one kFinished, and
+// exactly one last event for the whole request: kDone (with usage) or kFailed. After
 //   Cancel(request)          only kDone comes, without kFinished of its choices;
 //   Cancel(request, choice)  that choice ends with kFinished and reason kStop (its reader has seen
 //                            enough, as with a stop string); after the last choice comes kDone;
@@ -47,13 +47,16 @@ struct EngineRequest {
   // These and sampling.stop_token_ids end the choice with kStop; the stop token itself is reported.
   std::vector<TokenId> stop_tokens;
   std::string tenant;  // part of every prefix key
+  // Instead of an answer: the mean hidden state of the prompt (kEmbedding, then kFinished). n is 1
+  // and max_tokens 1. Cached blocks are not used, as they hold no hidden states.
+  bool embed = false;
   // Empty, or one for each choice (null: everything may come).
   std::vector<std::shared_ptr<TokenGuide>> guides = {};
   std::optional<TimePoint> deadline;
 };
 
 struct EngineEvent {
-  enum class Kind { kToken, kFinished, kDone, kFailed };
+  enum class Kind { kToken, kEmbedding, kFinished, kDone, kFailed };
   RequestId request{};
   Kind kind = Kind::kToken;
   int choice = 0;
@@ -62,6 +65,7 @@ struct EngineEvent {
   bool is_stop_token = false;
   float logprob = 0;                           // of the model's distribution, when asked for
   std::vector<std::pair<TokenId, float>> top;  // most likely first, when asked for
+  std::vector<float> embedding;  // kEmbedding: [hidden], mean over the prompt's tokens
   // kFinished
   api::FinishReason reason = api::FinishReason::kStop;
   // kDone: completion tokens of all choices; cached_tokens as choice 0 found them when it started

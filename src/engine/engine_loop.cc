@@ -193,6 +193,7 @@ void EngineLoop::Step() {
 }
 
 void EngineLoop::RunPlan(const BatchPlan& plan) {
+  if (!plan.summed.empty()) runner_->WantSums(plan.summed, &scratch_.sums);
   const Result<std::span<float>> logits = runner_->Run(plan.input());
   if (!logits) {
     scheduler_.Fail(logits.error(), events_);
@@ -200,7 +201,7 @@ void EngineLoop::RunPlan(const BatchPlan& plan) {
   }
   CHECK(logits->size() == plan.logit_rows.size() * static_cast<size_t>(info_.vocab));
   SampleStep(plan, *logits, sampler_, scratch_);
-  scheduler_.Commit(scratch_.samples, events_);
+  scheduler_.Commit(scratch_.samples, scratch_.sums, events_);
 }
 
 // Before the sink, so that who sees a request end also sees its blocks given back.

@@ -116,6 +116,80 @@ TEST(Engine, GivesTheTokensOfTheRequestAlone) {
   }
 }
 
+// Allows one token after the other of a list, then fails.
+class ListGuide final : public TokenGuide {
+ public:
+  explicit ListGuide(std::vector<TokenId> list) : list_(std::move(list)) {}
+  Result<bool> Fill(std::span<uint64_t> mask) override {
+    if (next_ == list_.size())
+      return ::hadal::Fail(ErrorCode::kInvalidArgument, "the list is over");
+    std::fill(mask.begin(), mask.end(), 0);
+    mask[0] = uint64_t{1} << list_[next_];
+    return true;
+  }
+  Status Accept(TokenId id) override {
+    EXPECT_EQ(id, list_[next_++]);
+    return {};
+  }
+
+ private:
+  std::vector<TokenId> list_;
+  size_t next_ = 0;
+};
+
+TEST(Engine, AGuideDecidesWhichTokensComeAndItsErrorEndsOnlyItsRequest) {
+  Rig rig;
+  EngineRequest guided = Request(3, 5, 4);
+  guided.n = 2;
+  guided.guides = {std::make_shared<ListGuide>(std::vector<TokenId>{7, 49, 0, 7}), nullptr};
+  EngineRequest failing = Request(4, 5, 4);
+  failing.guides = {std::make_shared<ListGuide>(std::vector<TokenId>{7})};
+  const EngineRequest plain = Request(5, 5, 30);
+  const auto a = rig.engine->Submit(guided), b = rig.engine->Submit(failing),
+             c = rig.engine->Submit(plain);
+  ASSERT_TRUE(a && b && c);
+  ASSERT_TRUE(rig.engine->WaitIdle(10s));
+  const auto records = rig.sink.records();
+  EXPECT_EQ(records.at(*a).tokens.at(0), (std::vector<TokenId>{7, 49, 0, 7}));
+  EXPECT_EQ(records.at(*a).tokens.at(1), AnswerAlone(guided, 1, kInfo.vocab).tokens);
+  EXPECT_EQ(records.at(*b).last[0].kind, Kind::kFailed);
+  EXPECT_EQ(records.at(*b).last[0].error.code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(records.at(*c).tokens.at(0), AnswerAlone(plain, 0, kInfo.vocab).tokens);
+}
+
+TEST(Engine, AnEmbeddingIsTheMeanOverThePromptWhateverElseRuns) {
+  class EmbedSink final : public EventSink {
+   public:
+    void OnStep(std::span<EngineEvent> events) override {
+      const std::lock_guard lock(mutex);
+      for (EngineEvent& e : events) {
+        if (e.kind == Kind::kEmbedding) values[e.request] = e.embedding;
+      }
+    }
+    std::mutex mutex;
+    std::map<RequestId, std::vector<float>> values;
+  };
+  EngineOptions options;
+  options.prefill_chunk = 7;
+  EmbedSink sink;
+  auto engine = Engine::Start(std::make_unique<FakeRunner>(kInfo), options, sink);
+  ASSERT_TRUE(engine);
+  EngineRequest embed = Request(9, 40, 1);
+  embed.embed = true;
+  ASSERT_TRUE((*engine)->Submit(Request(9, 40, 3)));  // leaves its blocks in the cache
+  ASSERT_TRUE((*engine)->WaitIdle(10s));
+  const auto alone = (*engine)->Submit(embed);
+  ASSERT_TRUE((*engine)->WaitIdle(10s));
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE((*engine)->Submit(Request(i, 30, 9)));
+  const auto crowd = (*engine)->Submit(embed);
+  ASSERT_TRUE((*engine)->WaitIdle(10s));
+  ASSERT_TRUE(alone && crowd);
+  const std::lock_guard lock(sink.mutex);
+  ASSERT_EQ(sink.values[*alone].size(), 2u);
+  EXPECT_EQ(sink.values[*alone][0], 1.0f) << "every token counts once, cached or not";
+  EXPECT_EQ(sink.values[*alone], sink.values[*crowd]);
+}
+
 TEST(Engine, DrawsASeedWhenNoneIsGiven) {
   Rig rig;
   for (int i = 0; i < 2; ++i) {

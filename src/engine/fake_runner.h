@@ -75,7 +75,12 @@ class FakeRunner final : public Runner {
       FakeModel::Logits(values_[static_cast<size_t>(step.logit_rows[i])],
                         std::span(logits_).subspan(i * vocab, vocab));
     }
+    if (!summed_.empty()) SumChunks(step);
     return std::span(logits_).first(step.logit_rows.size() * vocab);
+  }
+  void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) override {
+    summed_ = chunks;
+    sums_ = sums;
   }
 
   const std::optional<std::string>& violation() const { return violation_; }
@@ -91,6 +96,18 @@ class FakeRunner final : public Runner {
   };
   void Violate(std::string what) {
     if (!violation_) violation_ = fmt::format("step {}: {}", step_, what);
+  }
+  // Hidden states are two numbers wide: one, and a few bits of the row's number.
+  void SumChunks(const StepInput& step) {
+    sums_->assign(summed_.size() * 2, 0.0f);
+    for (size_t i = 0; i < summed_.size(); ++i) {
+      const SeqChunk& chunk = step.chunks[static_cast<size_t>(summed_[i])];
+      for (int32_t r = chunk.first_row; r < chunk.first_row + chunk.n_rows; ++r) {
+        (*sums_)[2 * i] += 1;
+        (*sums_)[2 * i + 1] += static_cast<float>(values_[static_cast<size_t>(r)] >> 58);
+      }
+    }
+    summed_ = {};
   }
   void RunChunk(const StepInput& step, const SeqChunk& chunk) {
     FakeModel model;
@@ -123,6 +140,8 @@ class FakeRunner final : public Runner {
   std::vector<float> logits_;
   std::vector<uint64_t> values_;  // of the rows of the step
   int64_t step_ = 0;
+  std::span<const int32_t> summed_;
+  std::vector<float>* sums_ = nullptr;
   std::optional<std::string> violation_;
 };
 

@@ -19,15 +19,43 @@ class ModelRunner final : public Runner {
   Result<std::span<float>> Run(const StepInput& step) override {
     CHECK(step.logit_rows.size() <= static_cast<size_t>(info_.max_logit_rows));
     float* logits = static_cast<float*>(logits_.data());  // [max_logit_rows, vocab]
-    HADAL_OK(model_.Forward(step, *kv_, logits));
+    if (!summed_.empty()) TapSums(step);
+    const Status status = model_.Forward(step, *kv_, logits);
+    if (!summed_.empty()) model_.set_hidden_tap({});
+    summed_ = {};
+    HADAL_OK(status);
     return std::span(logits, step.logit_rows.size() * static_cast<size_t>(info_.vocab));
   }
 
+  void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) override {
+    summed_ = chunks;
+    sums_ = sums;
+  }
+
  private:
+  void TapSums(const StepInput& step) {
+    const auto width = static_cast<size_t>(model_.info().hidden);
+    sums_->assign(summed_.size() * width, 0.0f);
+    const auto last = static_cast<int>(model_.info().n_layers) - 1;
+    model_.set_hidden_tap([this, &step, width, last](int layer, const float* hidden, int64_t) {
+      if (layer != last) return;
+      for (size_t i = 0; i < summed_.size(); ++i) {
+        const SeqChunk& chunk = step.chunks[static_cast<size_t>(summed_[i])];
+        float* sum = sums_->data() + i * width;
+        for (int32_t r = chunk.first_row; r < chunk.first_row + chunk.n_rows; ++r) {
+          const float* row = hidden + static_cast<size_t>(r) * width;
+          for (size_t j = 0; j < width; ++j) sum[j] += row[j];
+        }
+      }
+    });
+  }
+
   Model& model_;
   const std::unique_ptr<KvStorage> kv_;
   const Buffer logits_;
   const RunnerInfo info_;
+  std::span<const int32_t> summed_;  // of the next Run
+  std::vector<float>* sums_ = nullptr;
 };
 
 }  // namespace

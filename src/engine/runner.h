@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/error.h"
 #include "kernels/backend.h"
@@ -24,6 +25,9 @@ class Runner {
   virtual RunnerInfo info() const = 0;
   // logits: [step.logit_rows.size(), vocab], owned by the runner, valid until the next call.
   virtual Result<std::span<float>> Run(const StepInput& step) = 0;
+  // Of the next Run only: sums over the rows of each of these chunks of the residual stream after
+  // the last layer are to stand in *sums, [chunks.size(), hidden]. Both stay valid until then.
+  virtual void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) = 0;
 };
 
 }  // namespace hadal

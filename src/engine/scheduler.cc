@@ -203,7 +203,8 @@ void Scheduler::Start(Sequence& s) {
   running_.insert(std::upper_bound(running_.begin(), running_.end(), &s, Older()), &s);
   s.state = Sequence::State::kRunning;
   // At least one token is computed, so the last block of a prompt that is there whole is not used.
-  const size_t most = (s.tokens.size() - 1) / static_cast<size_t>(block_tokens_);
+  const size_t most =
+      s.request->spec.embed ? 0 : (s.tokens.size() - 1) / static_cast<size_t>(block_tokens_);
   cache_.Lookup(std::span(s.keys).first(std::min(s.keys.size(), most)), s.blocks);
   s.offered = s.blocks.size();
   s.computed = s.found = static_cast<int64_t>(s.offered) * block_tokens_;
@@ -237,6 +238,7 @@ void Scheduler::BuildPlan() {
       part.logit_row = static_cast<int32_t>(plan_.logit_rows.size());
       plan_.logit_rows.push_back(chunk.first_row + chunk.n_rows - 1);
     }
+    if (s->request->spec.embed) plan_.summed.push_back(static_cast<int32_t>(plan_.chunks.size()));
     plan_.chunks.push_back(chunk);
     plan_.parts.push_back(part);
   }
@@ -244,10 +246,14 @@ void Scheduler::BuildPlan() {
 
 // ---- after the step
 
-void Scheduler::Commit(std::span<StepSample> samples, std::vector<EngineEvent>& events) {
+void Scheduler::Commit(std::span<StepSample> samples, std::span<const float> sums,
+                       std::vector<EngineEvent>& events) {
+  const size_t width = plan_.summed.empty() ? 0 : sums.size() / plan_.summed.size();
+  size_t n_summed = 0;
   for (const BatchPlan::Part& part : plan_.parts) {
     Sequence& s = *part.sequence;
     const int32_t rows = std::exchange(s.planned, 0);
+    if (s.request->spec.embed) AddSum(s, sums.subspan(n_summed++ * width, width));
     if (s.state != Sequence::State::kRunning) continue;  // another choice failed its request
     RequestState& request = *s.request;
     s.computed += rows;
@@ -255,7 +261,9 @@ void Scheduler::Commit(std::span<StepSample> samples, std::vector<EngineEvent>& 
     if (s.choice == 0 && s.computed >= request.usage.prompt_tokens) StartOtherChoices(request);
     if (part.logit_row < 0) continue;
     StepSample& sample = samples[static_cast<size_t>(part.logit_row)];
-    if (sample.status) {
+    if (request.spec.embed) {
+      Embed(s, events);
+    } else if (sample.status) {
       AppendToken(s, sample.token, events);
     } else {
       FailRequest(request, sample.status.error(), events);
@@ -263,6 +271,20 @@ void Scheduler::Commit(std::span<StepSample> samples, std::vector<EngineEvent>& 
   }
   plan_.Clear();
   DropEnded();
+}
+
+void Scheduler::AddSum(Sequence& s, std::span<const float> sum) const {
+  if (s.sum.empty()) s.sum.resize(sum.size());
+  for (size_t i = 0; i < sum.size(); ++i) s.sum[i] += sum[i];
+}
+
+void Scheduler::Embed(Sequence& s, std::vector<EngineEvent>& events) {
+  EngineEvent event = EventOf(*s.request, EngineEvent::Kind::kEmbedding, s.choice);
+  event.embedding = std::move(s.sum);
+  const auto n = static_cast<float>(s.tokens.size());
+  for (float& value : event.embedding) value /= n;
+  events.push_back(std::move(event));
+  FinishChoice(s, api::FinishReason::kStop, events);
 }
 
 void Scheduler::AppendToken(Sequence& s, SampledToken& token, std::vector<EngineEvent>& events) {
@@ -327,6 +349,7 @@ void Scheduler::ReleaseBlocks(Sequence& s) {
   }
   s.computed = s.found = 0;
   s.offered = 0;
+  s.sum.clear();
 }
 
 // ---- ends

@@ -51,7 +51,9 @@ class Scheduler {
   // The next step; empty when there is nothing to do.
   const BatchPlan& Plan();
   // The plan was run; samples: one per logit row. The only place where sequences advance.
-  void Commit(std::span<StepSample> samples, std::vector<EngineEvent>& events);
+  // sums: [plan.summed.size(), hidden].
+  void Commit(std::span<StepSample> samples, std::span<const float> sums,
+              std::vector<EngineEvent>& events);
   // The plan could not be run: its requests end with this error.
   void Fail(const Error& error, std::vector<EngineEvent>& events);
   // Every request ends with this error.
@@ -88,6 +90,8 @@ class Scheduler {
   void ExtendKeys(Sequence& s) const;
   void OfferBlocks(Sequence& s);
   void ReleaseBlocks(Sequence& s);
+  void AddSum(Sequence& s, std::span<const float> sum) const;
+  void Embed(Sequence& s, std::vector<EngineEvent>& events);
   void AppendToken(Sequence& s, SampledToken& token, std::vector<EngineEvent>& events);
   void FinishChoice(Sequence& s, api::FinishReason reason, std::vector<EngineEvent>& events);
   void Leave(Sequence& s);

@@ -64,10 +64,11 @@ class SchedulerRig {
     CheckTenants(plan);
     const bool worked = !plan.empty();
     if (worked) {
+      if (!plan.summed.empty()) runner.WantSums(plan.summed, &scratch_.sums);
       const auto logits = runner.Run(plan.input());
       if (logits) {
         SampleStep(plan, *logits, sampler_, scratch_);
-        scheduler.Commit(scratch_.samples, events);
+        scheduler.Commit(scratch_.samples, scratch_.sums, events);
       } else {
         scheduler.Fail(logits.error(), events);
       }

@@ -282,7 +282,7 @@ TEST(Scheduler, RefusesARowOfLogitsWithoutMeaningForThatRequestOnly) {
   rig.scheduler.Plan();
   std::vector<StepSample> samples(2);
   samples[0].status = Fail(ErrorCode::kInternal, "no logit is finite");
-  rig.scheduler.Commit(samples, events);
+  rig.scheduler.Commit(samples, {}, events);
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(events[0].kind, Kind::kFailed);
   EXPECT_EQ(events[0].request, RequestId(1));

@@ -33,6 +33,7 @@ struct Sequence {
   std::vector<PrefixKey> keys;  // of the leading full blocks of tokens
   size_t offered = 0;           // leading blocks that are in the prefix tree or were refused by it
   int32_t planned = 0;          // rows in the step being planned
+  std::vector<float> sum;       // embed: of the hidden states of the computed tokens
 
   int64_t left() const { return static_cast<int64_t>(tokens.size()) - computed; }
 };

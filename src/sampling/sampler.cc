@@ -70,7 +70,8 @@ Status Sampler::Sample(std::span<float> logits, const SampleParams& params, Samp
   if (!params.mask.empty()) {
     ApplyMask(logits, params.mask);
     if (!(MaxOf(logits) > -std::numeric_limits<float>::infinity())) {
-      return Fail(ErrorCode::kInternal, "no token that is allowed at position {} has a finite logit",
+      return Fail(ErrorCode::kInternal,
+                  "no token that is allowed at position {} has a finite logit",
                   params.tokens.size());
     }
   }

@@ -161,6 +161,36 @@ TEST(Sampler, NeverChoosesALogitThatIsNotFinite) {
   EXPECT_TRUE(counts.contains(1) && counts.contains(3));
 }
 
+TEST(Sampler, OnlyTokensOfTheMaskAreChosenWhateverElseSays) {
+  Sampler sampler(70);
+  api::Sampling sampling;
+  sampling.logit_bias = {{3, 100.0}};
+  sampling.logprobs = true;
+  std::vector<uint64_t> mask = {uint64_t{1} << 5, uint64_t{1} << 1};  // 5 and 65
+  std::map<TokenId, int> counts;
+  for (int i = 0; i < 200; ++i) {
+    std::vector<float> row(70, 0.0f);
+    row[3] = 50;
+    SampledToken out;
+    const std::vector<TokenId> tokens(static_cast<size_t>(i));
+    SampleParams params{&sampling, 1, 0, tokens, 0};
+    params.mask = mask;
+    ASSERT_TRUE(sampler.Sample(row, params, out));
+    ++counts[out.id];
+    EXPECT_LT(out.logprob, -40) << "of the model's own distribution";
+  }
+  EXPECT_EQ(counts.size(), 2u);
+  EXPECT_GT(counts[5], 50);
+  EXPECT_GT(counts[65], 50);
+  mask = {uint64_t{1} << 5, 0};
+  std::vector<float> row(70, 0.0f);
+  row[5] = -kInf;
+  SampledToken out;
+  SampleParams params{&sampling, 1, 0, {}, 0};
+  params.mask = mask;
+  EXPECT_FALSE(sampler.Sample(row, params, out));
+}
+
 TEST(Sampler, RefusesARowWithoutAFiniteLogit) {
   Sampler sampler(3);
   std::vector<float> row = {kNan, -kInf, kInf};

@@ -170,12 +170,12 @@ Status AnswerGuide::AcceptInAnswer(TokenId id) {
   return Fail(ErrorCode::kInternal, "token {} is not allowed by the answer's constraint", id);
 }
 
-// The tokens before </think> in the closing text count as reasoning.
+// </think> and what is written before it count as reasoning.
 void AnswerGuide::CheckBudget() {
   if (!rules_->max_thinking_tokens || rules_->close_reasoning.empty()) return;
   const auto& close = rules_->close_reasoning;
   const auto before = std::find(close.begin(), close.end(), rules_->think_end) - close.begin();
-  if (n_reasoning_ + before >= *rules_->max_thinking_tokens) state_ = State::kClosing;
+  if (n_reasoning_ + before + 1 >= *rules_->max_thinking_tokens) state_ = State::kClosing;
 }
 
 }  // namespace hadal

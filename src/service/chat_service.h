@@ -50,6 +50,9 @@ struct ServiceStats {
   int64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0, preemptions = 0;
   int64_t last_batch_rows = 0, last_batch_sequences = 0;
   double step_seconds_total = 0;
+  int64_t constraints = 0, constraint_bytes = 0;  // kept: compiled formats of answers
+  int64_t constraints_compiled = 0, constraint_hits = 0;
+  int64_t replayed_answers = 0;  // with tool calls, found again in a later request
 };
 
 class ChatService {
@@ -60,6 +63,9 @@ class ChatService {
    public:
     virtual ~Session() = default;
     virtual int64_t prompt_tokens() const = 0;
+    // Fields of the request that are followed less strictly than they say: a tool's schema that no
+    // constraint can enforce.
+    virtual std::vector<std::string> not_enforced() const { return {}; }
   };
 
   virtual ~ChatService() = default;

@@ -31,7 +31,34 @@ class ScriptedParser final : public OutputParser {
 OutputParser::Text Content(std::string text) { return {std::move(text), "", false}; }
 OutputParser::Text Reasoning(std::string text) { return {"", std::move(text), true}; }
 
-ChoiceText Scripted(std::vector<OutputParser::Text> texts, std::vector<std::string> stops) {
+std::vector<api::Delta> DeltasOf(std::vector<api::Event> events) {
+  std::vector<api::Delta> deltas;
+  for (api::Event& event : events) deltas.push_back(std::get<api::Delta>(std::move(event)));
+  return deltas;
+}
+
+// A ChoiceText whose events are deltas of text.
+class Texts {
+ public:
+  Texts(int choice, std::unique_ptr<OutputParser> parser, std::vector<std::string> stops)
+      : text_(choice, std::move(parser), std::move(stops)) {}
+  struct Out {
+    std::vector<api::Delta> deltas;
+    bool stopped = false;
+  };
+  Out Push(TokenId id, std::optional<api::TokenLogprob> logprob) {
+    ChoiceText::Out out = text_.Push(id, std::move(logprob));
+    return {DeltasOf(std::move(out.events)), out.stopped};
+  }
+  std::vector<api::Delta> Finish() { return DeltasOf(text_.Finish()); }
+  int64_t n_tokens() const { return text_.n_tokens(); }
+  int64_t n_reasoning_tokens() const { return text_.n_reasoning_tokens(); }
+
+ private:
+  ChoiceText text_;
+};
+
+Texts Scripted(std::vector<OutputParser::Text> texts, std::vector<std::string> stops) {
   return {0, std::make_unique<ScriptedParser>(std::move(texts)), std::move(stops)};
 }
 std::optional<api::TokenLogprob> Logprob(int id) {
@@ -47,7 +74,7 @@ std::vector<int> IdsOf(const api::Delta& delta) {
 
 TEST(ChoiceText, HalfACharacterIsHeldBackAndItsTokensLeaveTogether) {
   const auto tokenizer = Bytes();
-  ChoiceText text(3, NewPlainTextParser(*tokenizer), {});
+  Texts text(3, NewPlainTextParser(*tokenizer), {});
   EXPECT_THAT(text.Push(0xe4, Logprob(1)).deltas, IsEmpty());
   EXPECT_THAT(text.Push(0xb8, Logprob(2)).deltas, IsEmpty());
   const auto out = text.Push(0xad, Logprob(3));
@@ -60,7 +87,7 @@ TEST(ChoiceText, HalfACharacterIsHeldBackAndItsTokensLeaveTogether) {
 
 TEST(ChoiceText, SpecialTokensOfPlainTextAreNotShown) {
   const auto tokenizer = Bytes();
-  ChoiceText text(0, NewPlainTextParser(*tokenizer), {});
+  Texts text(0, NewPlainTextParser(*tokenizer), {});
   EXPECT_EQ(text.Push('a', {}).deltas.size(), 1u);
   EXPECT_THAT(text.Push(256, {}).deltas, IsEmpty());
   EXPECT_EQ(text.n_tokens(), 2);
@@ -68,7 +95,7 @@ TEST(ChoiceText, SpecialTokensOfPlainTextAreNotShown) {
 
 TEST(ChoiceText, AnEndInsideACharacterGivesTheReplacement) {
   const auto tokenizer = Bytes();
-  ChoiceText text(0, NewPlainTextParser(*tokenizer), {});
+  Texts text(0, NewPlainTextParser(*tokenizer), {});
   text.Push(0xe4, {});
   const auto rest = text.Finish();
   ASSERT_EQ(rest.size(), 1u);

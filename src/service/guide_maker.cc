@@ -4,11 +4,10 @@
 #include <utility>
 
 #include "chat/tools/answer_parser.h"
+#include "chat/tools/tool_grammar.h"
 #include "service/answer_guide.h"
 
 namespace hadal {
-namespace {
-
 std::vector<TokenId> MarkupTokens(const Tokenizer& tokenizer, const ChatFormat* format) {
   std::vector<TokenId> ids;
   if (format == nullptr || !format->tool_markup()) return ids;
@@ -18,8 +17,6 @@ std::vector<TokenId> MarkupTokens(const Tokenizer& tokenizer, const ChatFormat* 
   }
   return ids;
 }
-
-}  // namespace
 
 std::optional<int64_t> ThinkingBudget(const api::ChatPrompt& chat, int64_t max_tokens) {
   if (chat.max_thinking_tokens) return *chat.max_thinking_tokens;
@@ -47,55 +44,45 @@ grammar::ConstraintCache::Counts GuideMaker::counts() const {
   return cache_ != nullptr ? cache_->counts() : grammar::ConstraintCache::Counts{};
 }
 
-Result<std::shared_ptr<const grammar::Constraint>> GuideMaker::ConstraintOf(
+// None: everything may come. With tools there always is one, also where the model may not call
+// them: no markup can leak.
+Result<std::shared_ptr<const grammar::Constraint>> GuideMaker::Constrain(
     const api::Request& request) const {
-  using Kind = api::AnswerFormat::Kind;
-  grammar::ConstraintSource source;
-  source.text = request.format.text;
-  switch (request.format.kind) {
-    case Kind::kText:
-      return nullptr;
-    case Kind::kJsonObject:
-      source.kind = grammar::ConstraintKind::kJsonObject;
-      break;
-    case Kind::kJsonSchema:
-      source.kind = grammar::ConstraintKind::kJsonSchema;
-      break;
-    case Kind::kRegex:
-      source.kind = grammar::ConstraintKind::kRegex;
-      break;
-    case Kind::kGrammar:
-      source.kind = grammar::ConstraintKind::kGbnf;
-      break;
-  }
-  auto constraint = cache_->Get(source);
-  if (constraint) return constraint;
-  Error error = constraint.error();
-  return tl::make_unexpected(Error{
-      error.code,
-      error.field.empty() ? error.message : fmt::format("{} (at {})", error.message, error.field),
-      "response_format"});
-}
-
-Result<std::vector<std::shared_ptr<TokenGuide>>> GuideMaker::Make(const api::Request& request,
-                                                                  const Prompt& prompt,
-                                                                  int64_t max_tokens) const {
-  std::vector<std::shared_ptr<TokenGuide>> guides;
   const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
-  const bool constrains = request.format.constrains();
+  AnswerRules rules;
+  rules.format = request.format;
+  if (chat != nullptr && !chat->tools.empty()) {
+    rules.markup = format_->tool_markup();
+    rules.tools = chat->tools;
+    rules.choice = chat->tool_choice;
+    rules.parallel = chat->parallel_tool_calls;
+  }
+  if (!rules.format.constrains() && rules.tools.empty()) return nullptr;
+  const std::string_view field = rules.format.constrains() ? "response_format" : "tools";
   if (trie_ == nullptr) {
-    if (!constrains) return guides;
-    return FailField(ErrorCode::kInvalidArgument, "response_format",
+    return FailField(ErrorCode::kInvalidArgument, std::string(field),
                      "this model's vocabulary does not fit its weights, so answers cannot be "
                      "constrained");
   }
+  if (request.sampling.ignore_eos) {
+    return FailField(ErrorCode::kInvalidArgument, "ignore_eos",
+                     "ignore_eos cannot be combined with {}", field);
+  }
+  return ConstraintOf(std::move(rules), *cache_);
+}
+
+Result<GuideMaker::Made> GuideMaker::Make(const api::Request& request, const Prompt& prompt,
+                                          int64_t max_tokens) const {
+  Made made;
+  const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
+  HADAL_TRY(auto answer, Constrain(request));
+  if (trie_ == nullptr) return made;
+  if (answer != nullptr) {
+    for (const Error& warning : answer->warnings()) made.not_enforced.push_back(warning.field);
+  }
   auto rules = std::make_shared<GuideRules>();
   rules->trie = trie_;
-  HADAL_TRY(rules->answer, ConstraintOf(request));
-  if (rules->answer != nullptr && request.sampling.ignore_eos) {
-    return FailField(ErrorCode::kInvalidArgument, "ignore_eos",
-                     "ignore_eos cannot be combined with a format of the answer");
-  }
+  rules->answer = std::move(answer);
   rules->starts_in_reasoning = prompt.starts_in_reasoning;
   rules->given = prompt.given;
   rules->heal = prompt.heal;
@@ -107,7 +94,7 @@ Result<std::vector<std::shared_ptr<TokenGuide>>> GuideMaker::Make(const api::Req
     rules->never_in_reasoning = markup_;
   }
   const bool bounds = rules->max_thinking_tokens && rules->think_end;
-  if (rules->answer == nullptr && !bounds && rules->heal.empty()) return guides;
+  if (rules->answer == nullptr && !bounds && rules->heal.empty()) return made;
   for (int i = 0; i < request.n; ++i) {
     auto guide = AnswerGuide::Make(rules);
     if (!guide) {
@@ -115,9 +102,9 @@ Result<std::vector<std::shared_ptr<TokenGuide>>> GuideMaker::Make(const api::Req
       error.field = "messages";
       return tl::make_unexpected(std::move(error));
     }
-    guides.push_back(std::move(*guide));
+    made.guides.push_back(std::move(*guide));
   }
-  return guides;
+  return made;
 }
 
 }  // namespace hadal

@@ -22,22 +22,27 @@ class GuideMaker {
   GuideMaker(const Tokenizer& tokenizer, const ChatFormat* format,
              std::shared_ptr<const grammar::TokenTrie> trie);
 
-  // One for each choice, or none at all when everything may come. kInvalidArgument names
-  // response_format, tools[i].function.parameters, messages[i] or ignore_eos.
-  Result<std::vector<std::shared_ptr<TokenGuide>>> Make(const api::Request& request,
-                                                        const Prompt& prompt,
-                                                        int64_t max_tokens) const;
+  struct Made {
+    std::vector<std::shared_ptr<TokenGuide>> guides;  // one for each choice, or none at all
+    std::vector<std::string> not_enforced;            // fields
+  };
+  // No guides when everything may come. kInvalidArgument names
+  // response_format, tools[i].function.parameters, tool_choice, messages or ignore_eos.
+  Result<Made> Make(const api::Request& request, const Prompt& prompt, int64_t max_tokens) const;
   grammar::ConstraintCache::Counts counts() const;
 
  private:
-  Result<std::shared_ptr<const grammar::Constraint>> ConstraintOf(
-      const api::Request& request) const;
+  Result<std::shared_ptr<const grammar::Constraint>> Constrain(const api::Request& request) const;
 
   const ChatFormat* const format_;
   const std::shared_ptr<const grammar::TokenTrie> trie_;
   std::unique_ptr<grammar::ConstraintCache> cache_;
   std::vector<TokenId> markup_;  // tokens of tool calls
 };
+
+// The tokens of tool calls that the vocabulary has: a trie for the maker knows them as control
+// tokens.
+std::vector<TokenId> MarkupTokens(const Tokenizer& tokenizer, const ChatFormat* format);
 
 // The tokens that the reasoning may take of an answer of max_tokens; nothing: as many as it likes.
 std::optional<int64_t> ThinkingBudget(const api::ChatPrompt& chat, int64_t max_tokens);

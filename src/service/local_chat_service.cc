@@ -1,14 +1,11 @@
 #include "service/local_chat_service.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <random>
 #include <utility>
 
 #include "base/check.h"
-#include "service/choice_text.h"
+#include "service/local_stream.h"
 
 namespace hadal {
 namespace {
@@ -26,56 +23,6 @@ std::string RandomHex() {
 }
 
 }  // namespace
-
-// One request on its way out. `mutex` is held while its callback runs.
-struct LocalChatService::Stream {
-  struct Choice {
-    ChoiceText text;
-    bool begun = false;
-    bool finished = false;
-  };
-
-  std::mutex mutex;
-  OnEvent on_event;
-  bool ended = false;
-  RequestId id;
-  std::vector<Choice> choices;
-  bool logprobs = false;
-  std::optional<api::Dropped> dropped;
-  std::string echo;  // text before each choice's own
-
-  void Emit(api::Event event) {
-    if (!ended) on_event(std::move(event));
-  }
-};
-
-class LocalChatService::LocalSession final : public Session {
- public:
-  LocalSession(LocalChatService& service, std::shared_ptr<Stream> stream, int64_t prompt_tokens)
-      : service_(service), stream_(std::move(stream)), prompt_tokens_(prompt_tokens) {}
-
-  ~LocalSession() override {
-    bool known = false;
-    {
-      std::lock_guard lock(service_.streams_mutex_);
-      known = service_.streams_.erase(stream_->id) > 0;
-    }
-    if (known) service_.engine_->Cancel(stream_->id);
-    if (std::this_thread::get_id() == service_.text_thread_.get_id()) {
-      stream_->ended = true;  // from within the callback, which holds the mutex
-      return;
-    }
-    std::lock_guard lock(stream_->mutex);  // waits for a running callback
-    stream_->ended = true;
-    stream_->on_event = nullptr;
-  }
-  int64_t prompt_tokens() const override { return prompt_tokens_; }
-
- private:
-  LocalChatService& service_;
-  const std::shared_ptr<Stream> stream_;
-  const int64_t prompt_tokens_;
-};
 
 LocalChatService::LocalChatService(LocalServiceOptions options,
                                    std::unique_ptr<Tokenizer> tokenizer)
@@ -100,7 +47,8 @@ void LocalChatService::MakeTrie() {
   if (tokenizer_->vocab_size() > vocab_) return;
   std::vector<TokenId> stops = StopTokens(/*is_chat=*/true);
   std::erase_if(stops, [&](TokenId id) { return id < 0 || id >= tokenizer_->vocab_size(); });
-  auto trie = grammar::TokenTrie::Build(*tokenizer_, stops);
+  auto trie =
+      grammar::TokenTrie::Build(*tokenizer_, stops, MarkupTokens(*tokenizer_, format_.get()));
   if (trie) trie_ = std::move(*trie);
 }
 
@@ -151,15 +99,21 @@ std::shared_ptr<LocalChatService::Stream> LocalChatService::NewStream(const api:
   stream->on_event = std::move(on_event);
   stream->logprobs = request.sampling.logprobs;
   stream->dropped = prompt.dropped;
+  stream->tenant = request.tenant;
+  const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
+  stream->keeps_answers = chat != nullptr && !chat->tools.empty();
   for (int i = 0; i < request.n; ++i) {
     auto parser = prompt.is_chat ? format_->NewParser(prompt.starts_in_reasoning, RandomHex())
                                  : NewPlainTextParser(*tokenizer_);
     stream->choices.push_back(
-        {ChoiceText(i, std::move(parser), request.sampling.stop, prompt.heal.size())});
+        {.text = ChoiceText(i, std::move(parser), request.sampling.stop, prompt.heal.size())});
   }
   if (request.echo) {
     const auto* text = std::get_if<api::TextPrompt>(&request.prompt);
-    stream->echo = text != nullptr ? text->text : tokenizer_->Decode(prompt.ids);
+    const auto* fim = std::get_if<api::FimPrompt>(&request.prompt);
+    stream->echo = text != nullptr  ? text->text
+                   : fim != nullptr ? fim->prefix
+                                    : tokenizer_->Decode(prompt.ids);
   }
   return stream;
 }
@@ -168,16 +122,38 @@ Result<std::unique_ptr<ChatService::Session>> LocalChatService::Submit(const api
                                                                        OnEvent on_event) {
   HADAL_OK(CheckModel(request.model));
   HADAL_OK(CheckTokenIds(request));
-  HADAL_TRY(Prompt prompt, prompts_->Build(request));
+  if (const auto* embed = std::get_if<api::EmbedPrompt>(&request.prompt)) {
+    return SubmitEmbeddings(request, *embed, std::move(on_event));
+  }
+  HADAL_TRY(Prompt prompt, BuildPrompt(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   auto stream = NewStream(request, prompt, std::move(on_event));
-  HADAL_TRY(EngineRequest engine_request, EngineRequestOf(request, prompt));
+  HADAL_TRY(EngineRequest engine_request, EngineRequestOf(request, prompt, stream->not_enforced));
   {
     std::lock_guard lock(streams_mutex_);
-    HADAL_TRY(stream->id, engine_->Submit(std::move(engine_request)));
-    streams_.emplace(stream->id, stream);
+    HADAL_TRY(const RequestId id, engine_->Submit(std::move(engine_request)));
+    stream->ids = {id};
+    stream->open = 1;
+    streams_.emplace(id, Route{stream, 0});
   }
   return std::make_unique<LocalSession>(*this, std::move(stream), prompt_tokens);
+}
+
+Result<Prompt> LocalChatService::BuildPrompt(const api::Request& request) {
+  const auto* chat = std::get_if<api::ChatPrompt>(&request.prompt);
+  const auto has_calls = [](const api::Message& m) { return !m.tool_calls.empty(); };
+  if (chat == nullptr || std::none_of(chat->messages.begin(), chat->messages.end(), has_calls)) {
+    return prompts_->Build(request);
+  }
+  api::Request filled = request;
+  replays_.Fill(request.tenant, std::get<api::ChatPrompt>(filled.prompt).messages);
+  return prompts_->Build(filled);
+}
+
+std::optional<TimePoint> LocalChatService::DeadlineOf(const api::Request& request) {
+  if (!request.deadline_seconds) return std::nullopt;
+  return Now() + std::chrono::duration_cast<Duration>(
+                     std::chrono::duration<double>(*request.deadline_seconds));
 }
 
 std::vector<TokenId> LocalChatService::StopTokens(bool is_chat) const {
@@ -192,21 +168,20 @@ std::vector<TokenId> LocalChatService::StopTokens(bool is_chat) const {
   return stops;
 }
 
-Result<EngineRequest> LocalChatService::EngineRequestOf(const api::Request& request,
-                                                        Prompt& prompt) const {
+Result<EngineRequest> LocalChatService::EngineRequestOf(
+    const api::Request& request, Prompt& prompt, std::vector<std::string>& not_enforced) const {
   EngineRequest out;
   HADAL_TRY(out.max_tokens, prompts_->MaxTokens(request, prompt));
-  HADAL_TRY(out.guides, guides_->Make(request, prompt, out.max_tokens));
+  HADAL_TRY(GuideMaker::Made made, guides_->Make(request, prompt, out.max_tokens));
+  out.guides = std::move(made.guides);
+  not_enforced = std::move(made.not_enforced);
   out.prompt = std::move(prompt.ids);
   out.n = request.n;
   out.sampling = request.sampling;
   out.sampling.stop.clear();  // text is not the engine's business
   out.tenant = request.tenant;
   if (!request.sampling.ignore_eos) out.stop_tokens = StopTokens(prompt.is_chat);
-  if (request.deadline_seconds) {
-    out.deadline = Now() + std::chrono::duration_cast<Duration>(
-                               std::chrono::duration<double>(*request.deadline_seconds));
-  }
+  out.deadline = DeadlineOf(request);
   return out;
 }
 
@@ -228,7 +203,7 @@ Status LocalChatService::CheckTokenIds(const api::Request& request) const {
 
 Result<PromptView> LocalChatService::Render(const api::Request& request) {
   HADAL_OK(CheckModel(request.model));
-  HADAL_TRY(Prompt prompt, prompts_->Build(request));
+  HADAL_TRY(Prompt prompt, BuildPrompt(request));
   PromptView view;
   HADAL_TRY(view.max_tokens, prompts_->MaxTokens(request, prompt));
   view.dropped = prompt.dropped;
@@ -258,115 +233,9 @@ Result<std::string> LocalChatService::Detokenize(std::string_view model,
   return tokenizer_->Decode(ids);
 }
 
-void LocalChatService::OnStep(std::span<EngineEvent> events) {
-  {
-    std::lock_guard lock(queue_mutex_);
-    queue_.insert(queue_.end(), std::make_move_iterator(events.begin()),
-                  std::make_move_iterator(events.end()));
-  }
-  queue_changed_.notify_all();
-}
-
-void LocalChatService::RunTextThread() {
-  sigset_t all;  // signals are for the main thread
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  std::vector<EngineEvent> events;
-  std::unique_lock lock(queue_mutex_);
-  while (true) {
-    queue_changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;
-    std::swap(events, queue_);
-    text_busy_ = true;
-    lock.unlock();
-    for (EngineEvent& event : events) Handle(event);
-    events.clear();
-    lock.lock();
-    text_busy_ = false;
-    queue_changed_.notify_all();
-  }
-}
-
-void LocalChatService::Handle(EngineEvent& event) {
-  const bool last =
-      event.kind == EngineEvent::Kind::kDone || event.kind == EngineEvent::Kind::kFailed;
-  std::shared_ptr<Stream> stream;
-  {
-    std::lock_guard lock(streams_mutex_);
-    const auto found = streams_.find(event.request);
-    if (found == streams_.end()) return;  // its session is gone
-    stream = found->second;
-    if (last) streams_.erase(found);
-  }
-  OnEvent dead;  // destroyed after the lock: it may own what waits for the lock
-  std::lock_guard lock(stream->mutex);
-  switch (event.kind) {
-    case EngineEvent::Kind::kToken:
-      HandleToken(*stream, event);
-      break;
-    case EngineEvent::Kind::kFinished:
-      FinishChoice(*stream, event.choice, event.reason);
-      break;
-    case EngineEvent::Kind::kDone: {
-      api::Usage usage = event.usage;
-      // The engine may have gone on for a step after a stop string; the caller gets the text's
-      // count.
-      usage.completion_tokens = usage.reasoning_tokens = 0;
-      for (const auto& choice : stream->choices) {
-        usage.completion_tokens += choice.text.n_tokens();
-        usage.reasoning_tokens += choice.text.n_reasoning_tokens();
-      }
-      stream->Emit(api::Done{usage, stream->dropped});
-      break;
-    }
-    case EngineEvent::Kind::kFailed:
-      stream->Emit(api::Failed{std::move(event.error)});
-      break;
-  }
-  if (last || stream->ended) {
-    stream->ended = true;
-    dead = std::exchange(stream->on_event, nullptr);
-  }
-}
-
-void LocalChatService::HandleToken(Stream& stream, EngineEvent& event) {
-  auto& choice = stream.choices.at(static_cast<size_t>(event.choice));
-  if (choice.finished) return;
-  if (!std::exchange(choice.begun, true) && !stream.echo.empty()) {
-    api::Delta echo;
-    echo.choice = event.choice;
-    echo.content = stream.echo;
-    stream.Emit(std::move(echo));
-  }
-  if (event.is_stop_token) return choice.text.CountStopToken();
-  auto logprob = stream.logprobs ? LogprobOf(event) : std::nullopt;
-  auto out = choice.text.Push(event.token, std::move(logprob));
-  for (api::Event& piece : out.events) stream.Emit(std::move(piece));
-  if (!out.stopped) return;
-  FinishChoice(stream, event.choice, api::FinishReason::kStop);
-  engine_->Cancel(stream.id, event.choice);
-}
-
-void LocalChatService::FinishChoice(Stream& stream, int index, api::FinishReason reason) {
-  auto& choice = stream.choices.at(static_cast<size_t>(index));
-  if (std::exchange(choice.finished, true)) return;
-  for (api::Event& piece : choice.text.Finish()) stream.Emit(std::move(piece));
-  stream.Emit(api::Finished{
-      .choice = index, .reason = choice.text.FinishReasonOf(reason), .stop = choice.text.stop()});
-}
-
-std::optional<api::TokenLogprob> LocalChatService::LogprobOf(const EngineEvent& event) const {
-  api::TokenLogprob out;
-  out.id = event.token;
-  out.bytes = tokenizer_->BytesOf(event.token);
-  out.logprob = event.logprob;
-  out.top = event.top;
-  for (const auto& [id, logprob] : event.top) out.top_bytes.emplace_back(tokenizer_->BytesOf(id));
-  return out;
-}
-
 ServiceStats LocalChatService::stats() const {
   const EngineStats s = engine_->stats();
+  const auto constraints = guides_->counts();
   return {.running = s.running,
           .queued = s.queued,
           .blocks_total = s.blocks_total,
@@ -380,7 +249,12 @@ ServiceStats LocalChatService::stats() const {
           .preemptions = s.preemptions,
           .last_batch_rows = s.last_batch_rows,
           .last_batch_sequences = s.last_batch_sequences,
-          .step_seconds_total = s.step_seconds_total};
+          .step_seconds_total = s.step_seconds_total,
+          .constraints = static_cast<int64_t>(constraints.entries),
+          .constraint_bytes = static_cast<int64_t>(constraints.bytes),
+          .constraints_compiled = static_cast<int64_t>(constraints.compiled),
+          .constraint_hits = static_cast<int64_t>(constraints.hits),
+          .replayed_answers = static_cast<int64_t>(replays_.counts().found)};
 }
 
 double LocalChatService::RetryAfterSeconds() const { return engine_->RetryAfterSeconds(); }

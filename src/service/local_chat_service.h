@@ -23,6 +23,7 @@
 #include "service/chat_service.h"
 #include "service/guide_maker.h"
 #include "service/prompt_builder.h"
+#include "service/replay_store.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hadal {
@@ -64,14 +65,25 @@ class LocalChatService final : public ChatService, private EventSink {
  private:
   struct Stream;
   class LocalSession;
+  struct Route {
+    std::shared_ptr<Stream> stream;
+    int first_choice = 0;  // of the engine's request within the stream
+  };
 
   LocalChatService(LocalServiceOptions options, std::unique_ptr<Tokenizer> tokenizer);
 
   Status CheckModel(std::string_view model) const;
   Status CheckTokenIds(const api::Request& request) const;
   void MakeTrie();
-  Result<EngineRequest> EngineRequestOf(const api::Request& request, Prompt& prompt) const;
+  Result<std::unique_ptr<Session>> SubmitEmbeddings(const api::Request& request,
+                                                    const api::EmbedPrompt& embed,
+                                                    OnEvent on_event);
+  Result<Prompt> BuildPrompt(const api::Request& request);
+  void KeepAnswer(Stream& stream, int index);
+  Result<EngineRequest> EngineRequestOf(const api::Request& request, Prompt& prompt,
+                                        std::vector<std::string>& not_enforced) const;
   std::vector<TokenId> StopTokens(bool is_chat) const;
+  static std::optional<TimePoint> DeadlineOf(const api::Request& request);
   std::shared_ptr<Stream> NewStream(const api::Request& request, const Prompt& prompt,
                                     OnEvent on_event) const;
 
@@ -92,11 +104,12 @@ class LocalChatService final : public ChatService, private EventSink {
       trie_;  // null: the vocabulary is larger than the model's
   std::unique_ptr<PromptBuilder> prompts_;
   std::unique_ptr<GuideMaker> guides_;
+  ReplayStore replays_{size_t{64} << 20};
   std::unique_ptr<Engine> engine_;
 
   // Held over Engine::Submit, so that the text thread never meets an id it does not know yet.
   std::mutex streams_mutex_;
-  std::unordered_map<RequestId, std::shared_ptr<Stream>> streams_;
+  std::unordered_map<RequestId, Route> streams_;
 
   std::mutex queue_mutex_;  // guards the four below
   std::condition_variable queue_changed_;

@@ -58,8 +58,8 @@ Result<Prompt> PromptBuilder::Build(const api::Request& request) const {
     HADAL_TRY(prompt, Text(*text));
   } else if (const auto* fim = std::get_if<api::FimPrompt>(&request.prompt)) {
     HADAL_TRY(prompt, Fim(*fim));
-  } else {
-    prompt.ids = std::get<api::TokenPrompt>(request.prompt).ids;
+  } else if (const auto* tokens = std::get_if<api::TokenPrompt>(&request.prompt)) {
+    prompt.ids = tokens->ids;
     for (const TokenId id : prompt.ids) HADAL_OK(CheckId(id, rules_.vocab, "prompt"));
   }
   if (prompt.ids.empty()) {
@@ -73,7 +73,9 @@ Result<Prompt> PromptBuilder::RenderChat(const api::ChatPrompt& chat,
                                          std::span<const api::Message> messages,
                                          std::string_view response_schema) const {
   // With choice none the model sees the tools, as with OpenAI, and may not call them.
-  HADAL_TRY(RenderedPrompt rendered, format_->Render(messages, {.thinking = chat.thinking,
+  std::optional<bool> thinking = chat.thinking;
+  if (chat.thinking_is_default && format_->must_think()) thinking.reset();
+  HADAL_TRY(RenderedPrompt rendered, format_->Render(messages, {.thinking = thinking,
                                                                 .tools = chat.tools,
                                                                 .response_schema = response_schema,
                                                                 .effort = chat.effort}));
@@ -164,21 +166,35 @@ bool PromptBuilder::CanGrow(std::string_view bytes) const {
   return trie_->end(node) > node + 1;
 }
 
+// How many of the last tokens make together the beginning of a longer token of the vocabulary, at
+// most kMostHealed; their bytes go to `heal`. `text` is what the tokens' text ends with: a token
+// that begins before it, or inside a character, stays.
+size_t PromptBuilder::Unfinished(std::span<const TokenId> ids, std::string_view text,
+                                 std::string& heal) const {
+  constexpr size_t kMostHealed = 4;
+  size_t found = 0;
+  if (trie_ == nullptr) return 0;
+  std::string bytes;
+  for (size_t n = 1; n <= kMostHealed && n < ids.size(); ++n) {
+    const std::string_view token = trie_->BytesOf(ids[ids.size() - n]);
+    bytes.insert(0, token);
+    if (token.empty() || bytes.size() > text.size() || !text.ends_with(bytes)) break;
+    if (!IsValidUtf8(bytes) || !CanGrow(bytes)) continue;
+    found = n;
+    heal = bytes;
+  }
+  return found;
+}
+
 void PromptBuilder::HealChat(const api::ChatPrompt& chat, Prompt& prompt) const {
   if (!chat.messages.back().prefix) return;
   const api::Message& last = chat.messages.back();
   const std::string& text =
       prompt.starts_in_reasoning ? last.reasoning_content.value_or("") : last.content;
   if (!prompt.starts_in_reasoning) prompt.given = last.content;
-  if (trie_ == nullptr || prompt.ids.size() < 2 || text.empty()) return;
-  const TokenId id = prompt.ids.back();
-  const std::string_view bytes = trie_->BytesOf(id);
-  // A token that begins before the prefix, or inside a character, stays.
-  if (bytes.empty() || bytes.size() > text.size() || !text.ends_with(bytes)) return;
-  if (!IsValidUtf8(bytes) || !CanGrow(bytes)) return;
-  prompt.heal = bytes;
-  prompt.ids.pop_back();
-  if (!prompt.given.empty()) prompt.given.resize(prompt.given.size() - bytes.size());
+  const size_t n = Unfinished(prompt.ids, text, prompt.heal);
+  prompt.ids.resize(prompt.ids.size() - n);
+  if (!prompt.given.empty()) prompt.given.resize(prompt.given.size() - prompt.heal.size());
 }
 
 Result<Prompt> PromptBuilder::Text(const api::TextPrompt& text) const {
@@ -203,14 +219,11 @@ Result<Prompt> PromptBuilder::Fim(const api::FimPrompt& fim) const {
   HADAL_OK(CheckBytes(fim.prefix.size() + fim.suffix.size(), "prompt"));
   Prompt prompt;
   std::string_view prefix = fim.prefix;
-  if (trie_ != nullptr && !prefix.empty()) {
-    const auto ids = tokenizer_.Encode(prefix, Tokenizer::Special::kAsText);
-    const std::string_view last = ids.empty() ? std::string_view() : trie_->BytesOf(ids.back());
-    if (!last.empty() && prefix.ends_with(last) && IsValidUtf8(last) && CanGrow(last)) {
-      prompt.heal = last;
-      prefix.remove_suffix(last.size());
-    }
-  }
+  // A first id stands for what comes before the prefix.
+  std::vector<TokenId> ids = {fim_->begin};
+  for (const TokenId id : tokenizer_.Encode(prefix, Tokenizer::Special::kAsText)) ids.push_back(id);
+  Unfinished(ids, prefix, prompt.heal);
+  prefix.remove_suffix(prompt.heal.size());
   prompt.pieces = FimPieces(*fim_, prefix, fim.suffix);
   prompt.ids = EncodePieces(tokenizer_, prompt.pieces);
   return prompt;

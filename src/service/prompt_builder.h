@@ -3,7 +3,8 @@
 // token can heal. Knows nothing of engines.
 //
 // Healing: a prefix that the model continues may end in the middle of a word whose usual token is
-// longer ("https:" + "//"). Its last token is left out and the output must begin with its bytes.
+// longer ("https:" + "//"). The last tokens that together begin such a token are left out, and the
+// output must begin with their bytes.
 // Thread rule: immutable.
 #pragma once
 
@@ -64,6 +65,7 @@ class PromptBuilder {
   Status CheckBytes(size_t n_bytes, std::string_view field) const;
   int64_t ContextOf(const api::Request& request) const;
   bool CanGrow(std::string_view bytes) const;
+  size_t Unfinished(std::span<const TokenId> ids, std::string_view text, std::string& heal) const;
   void HealChat(const api::ChatPrompt& chat, Prompt& prompt) const;
 
   const PromptRules rules_;

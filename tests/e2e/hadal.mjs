@@ -150,6 +150,16 @@ export class Server {
   }
 }
 
+// A server for a while: it ends with `use`, however that ends.
+export async function withServer(args, use) {
+  const server = await Server.start(...args);
+  try {
+    return await use(server);
+  } finally {
+    await server.stop();
+  }
+}
+
 export async function waitFor(condition, ms = 1000) {
   const end = Date.now() + ms;
   while (Date.now() < end) {

@@ -5,7 +5,20 @@
 
 namespace hadal {
 
-Status WriteDsmlCalls(MarkupWriter& prompt, const api::Message& message, std::string_view block) {
+void WriteReasoning(MarkupWriter& prompt, const api::Message& message) {
+  if (!message.reasoning_ids.empty()) {
+    prompt.Tokens(message.reasoning_ids);
+  } else {
+    prompt.Text(message.reasoning_content.value_or("")).Think(false);
+  }
+}
+
+Status WriteDsmlAnswer(MarkupWriter& prompt, const api::Message& message, std::string_view block) {
+  if (!message.answer_ids.empty()) {
+    prompt.Tokens(message.answer_ids);
+    return {};
+  }
+  prompt.Text(message.content);
   if (message.tool_calls.empty()) return {};
   prompt.Fixed("\n\n<｜DSML｜").Fixed(block).Fixed(">\n");
   for (const api::ToolCall& call : message.tool_calls) {

@@ -11,8 +11,10 @@
 
 namespace hadal {
 
-// ⏎⏎<｜DSML｜BLOCK>⏎ … </｜DSML｜BLOCK>
-Status WriteDsmlCalls(MarkupWriter& prompt, const api::Message& message, std::string_view block);
+// The reasoning after <think>, and </think>.
+void WriteReasoning(MarkupWriter& prompt, const api::Message& message);
+// The content, then ⏎⏎<｜DSML｜BLOCK>⏎ … </｜DSML｜BLOCK> when there are calls.
+Status WriteDsmlAnswer(MarkupWriter& prompt, const api::Message& message, std::string_view block);
 // The tools' JSON, one a line, between the two texts; nothing without tools.
 Status WriteDsmlTools(MarkupWriter& prompt, std::span<const api::Tool> tools, std::string_view head,
                       std::string_view tail);

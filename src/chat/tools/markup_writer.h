@@ -3,6 +3,7 @@
 // Thread rule: FormatTokens is immutable; a writer is one thread's.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,6 +37,10 @@ class MarkupWriter {
   MarkupWriter& Fixed(std::string_view words);
   MarkupWriter& Text(std::string_view text) {
     prompt_.Text(text);
+    return *this;
+  }
+  MarkupWriter& Tokens(std::span<const TokenId> ids) {
+    for (const TokenId id : ids) prompt_.Token(id);
     return *this;
   }
   MarkupWriter& Begin() {

@@ -77,8 +77,12 @@ Result<RenderedPrompt> RenderFenced(const FormatTokens& tokens, bool is_r1,
       prompt.User().Text(message.content);
     } else {
       if (!after_results) prompt.Assistant();
-      prompt.Text(is_r1 ? AnswerOf(message.content) : std::string_view(message.content));
-      if (!message.tool_calls.empty()) WriteCalls(prompt, message.tool_calls);
+      if (!message.answer_ids.empty()) {
+        prompt.Tokens(message.answer_ids);
+      } else {
+        prompt.Text(is_r1 ? AnswerOf(message.content) : std::string_view(message.content));
+        if (!message.tool_calls.empty()) WriteCalls(prompt, message.tool_calls);
+      }
       prompt.EndAnswer();
     }
     after_results = false;

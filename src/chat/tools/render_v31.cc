@@ -43,6 +43,10 @@ std::string_view AnswerOf(std::string_view content) {
 
 void WriteAnswer(MarkupWriter& prompt, const api::Message& message, bool after_results) {
   if (!after_results) prompt.Assistant().Think(false);
+  if (!message.answer_ids.empty()) {
+    prompt.Tokens(message.answer_ids).EndAnswer();
+    return;
+  }
   prompt.Text(after_results ? std::string_view(message.content) : AnswerOf(message.content));
   if (!message.tool_calls.empty()) {
     prompt.Fixed("<｜tool▁calls▁begin｜>");

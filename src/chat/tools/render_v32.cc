@@ -88,10 +88,9 @@ class V32Renderer {
         return {};
       case api::Role::kAssistant:
         if (options_.thinking && (!last_question_ || i > *last_question_)) {
-          prompt_.Text(message.reasoning_content.value_or("")).Think(false);
+          WriteReasoning(prompt_, message);
         }
-        prompt_.Text(message.content);
-        HADAL_OK(WriteDsmlCalls(prompt_, message, "function_calls"));
+        HADAL_OK(WriteDsmlAnswer(prompt_, message, "function_calls"));
         prompt_.EndAnswer();
         return {};
       default:

@@ -111,9 +111,12 @@ class V4Renderer {
     const api::Message& message = At(i);
     const bool replays = options_.thinking && (!drops_ || !last_asked_ || i > *last_asked_);
     prompt_.Assistant();
-    if (replays) prompt_.Think(true).Text(message.reasoning_content.value_or(""));
-    prompt_.Think(false).Text(message.content);
-    HADAL_OK(WriteDsmlCalls(prompt_, message, "tool_calls"));
+    if (replays) {
+      WriteReasoning(prompt_.Think(true), message);
+    } else {
+      prompt_.Think(false);
+    }
+    HADAL_OK(WriteDsmlAnswer(prompt_, message, "tool_calls"));
     prompt_.EndAnswer();
     return {};
   }

@@ -50,7 +50,7 @@ class AnswerCompiler {
     }
     HADAL_TRY(const uint32_t root, builder_.Declare("the answer"));
     Nfa nfa = builder_.NewNfa();
-    const bool is_text = !rules_.format.constrains();
+    const bool is_text = !rules_.format.constrains() && !MustCall(rules_);
     if (is_text) {
       HADAL_OK(Text(nfa));
     } else if (!MustCall(rules_)) {
@@ -82,10 +82,8 @@ class AnswerCompiler {
       nfa.Epsilon(nfa.Embed(nfa.start(), any), nfa.accept());
       return {};
     }
-    if (!MustCall(rules_)) {
-      HADAL_TRY(const uint32_t end, add(TextWithoutMarkup(*rules_.markup)));
-      nfa.Epsilon(end, nfa.accept());
-    }
+    HADAL_TRY(const uint32_t end, add(TextWithoutMarkup(*rules_.markup)));
+    nfa.Epsilon(end, nfa.accept());
     HADAL_TRY(before_block_, add(TextWithoutMarkup(*rules_.markup, /*goes_on=*/true)));
     return {};
   }

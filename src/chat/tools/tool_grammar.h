@@ -6,7 +6,8 @@
 // - Markup is what the renderers write: DSML's two newlines before a block, V3's fences. Nothing
 //   follows a block. At most as many calls as the parser takes.
 // - auto: the answer's text, then a block or none. With a format, either the formatted text or a
-//   block. required, named: text (none with a format), then a block. none: no block.
+//   block. required, named: a block at once, so that a model cannot talk its way past it. none: no
+//   block.
 // - Arguments are objects that validate, with white space as SchemaOptions has it; a tool without
 //   parameters takes none. Where a schema cannot be enforced, a strict tool is refused; another
 //   takes any object, which is a warning. Such a tool's unknown keywords and formats say nothing,

@@ -179,9 +179,10 @@ TEST(ToolGrammar, TheChoiceDecidesWhatMayCome) {
   EXPECT_EQ(says(Mode::kAuto, block, false), "yes");
   EXPECT_EQ(says(Mode::kNone, "Hi."), "yes");
   EXPECT_EQ(says(Mode::kNone, "Hi.<｜tool"), "no");
-  EXPECT_EQ(says(Mode::kRequired, "Hi."), "open");
-  EXPECT_EQ(says(Mode::kRequired, "Hi." + block), "yes");
-  EXPECT_EQ(says(Mode::kNamed, "Hi."), "open");
+  EXPECT_EQ(says(Mode::kRequired, "Hi."), "no");
+  EXPECT_EQ(says(Mode::kRequired, "Hi." + block), "no");
+  EXPECT_EQ(says(Mode::kRequired, block), "yes");
+  EXPECT_EQ(says(Mode::kNamed, "Hi."), "no");
   EXPECT_EQ(says(Mode::kNamed, block), "yes");
   EXPECT_EQ(says(Mode::kNamed, FencedBlock(Fenced("weather", R"({"city":"a"})"))), "no");
   EXPECT_EQ(ErrorOf({.markup = ToolMarkup::kFenced, .choice = {Mode::kRequired, ""}}).field,

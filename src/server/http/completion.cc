@@ -27,11 +27,16 @@ void Completion::Begin(const std::string& model, std::unique_ptr<AnswerWriter> a
 void Completion::Attach(std::unique_ptr<ChatService::Session> session) {
   std::lock_guard lock(mutex_);
   record_.prompt_tokens = session->prompt_tokens();
+  not_enforced_ = session->not_enforced();
   session_ = std::move(session);
   if (ended_) return Retire();
-  attached_ = true;
+  Open();
+}
+
+// A stream begins at once, so that comments can keep the connection alive while the prompt is read.
+void Completion::Open() {
+  if (std::exchange(open_, true)) return;
   if (answer_->streams()) {
-    // At once, so that comments can keep the connection alive while the prompt is read.
     StartStream();
     backlog_ += answer_->Begin(record_.prompt_tokens);
     FlushBacklog();
@@ -51,6 +56,8 @@ void Completion::Answer(std::string body) {
 
 void Completion::Fail(const Error& error, double retry_after_seconds) {
   std::lock_guard lock(mutex_);
+  if (ended_) return;
+  if (!early_.empty()) Open();  // the client gets what had come
   if (!ended_) EndWithError(error, retry_after_seconds);
 }
 
@@ -64,9 +71,19 @@ void Completion::SetInputHash(std::string sha256_hex) {
   record_.input_sha256 = std::move(sha256_hex);
 }
 
+// A header, so that every dialect's clients can see what is promised less than they asked for.
+Headers Completion::AnswerHeaders() const {
+  Headers headers = BaseHeaders(request_id_, answer_->content_type());
+  if (not_enforced_.empty()) return headers;
+  std::string fields;
+  for (const std::string& field : not_enforced_) fields += (fields.empty() ? "" : ", ") + field;
+  headers.Add("X-Hadal-Not-Enforced", fields);
+  return headers;
+}
+
 void Completion::StartStream() {
   if (std::exchange(stream_started_, true)) return;
-  Headers headers = BaseHeaders(request_id_, answer_->content_type());
+  Headers headers = AnswerHeaders();
   headers.Add("Cache-Control", "no-store");
   headers.Add("X-Accel-Buffering", "no");  // reverse proxies must not collect events
   writer_->StartStream(200, headers);
@@ -104,9 +121,13 @@ void Completion::Measure(int choice, int n_tokens) {
 void Completion::OnEvent(api::Event event) {
   std::lock_guard lock(mutex_);
   if (ended_ || finish_after_backlog_) return;
+  if (const auto* delta = std::get_if<api::Delta>(&event)) Measure(delta->choice, delta->n_tokens);
+  if (const auto* call = std::get_if<api::ToolCallDelta>(&event)) {
+    Measure(call->choice, call->n_tokens);
+  }
   // A failure before anything else still has its status, so it need not wait.
   const bool first_failed = early_.empty() && std::holds_alternative<api::Failed>(event);
-  if (attached_ || first_failed) return Take(std::move(event));
+  if (open_ || first_failed) return Take(std::move(event));
   early_.push_back(std::move(event));
 }
 
@@ -114,10 +135,6 @@ void Completion::Take(api::Event event) {
   if (const auto* failed = std::get_if<api::Failed>(&event)) {
     record_.finish = FinishName(api::FinishReason::kError);
     return EndWithError(failed->error, 1);
-  }
-  if (const auto* delta = std::get_if<api::Delta>(&event)) Measure(delta->choice, delta->n_tokens);
-  if (const auto* call = std::get_if<api::ToolCallDelta>(&event)) {
-    Measure(call->choice, call->n_tokens);
   }
   if (const auto* finished = std::get_if<api::Finished>(&event)) {
     record_.finish = FinishName(finished->reason);
@@ -143,7 +160,7 @@ void Completion::Take(api::Event event) {
   answer_->On(std::move(event));
   if (is_done) {
     Record(200);
-    writer_->Send(200, BaseHeaders(request_id_, answer_->content_type()), answer_->Body());
+    writer_->Send(200, AnswerHeaders(), answer_->Body());
     Close();
   }
 }

@@ -63,6 +63,8 @@ class Completion {
   TimePoint arrival() const { return arrival_; }
 
  private:
+  void Open();
+  Headers AnswerHeaders() const;
   void StartStream();
   void Take(api::Event event);
   bool FlushBacklog();
@@ -83,8 +85,9 @@ class Completion {
   std::unique_ptr<ChatService::Session> session_;
   AccessRecord record_;
   std::unique_ptr<AnswerWriter> answer_;
-  std::vector<api::Event> early_;  // came before Attach
-  bool attached_ = false;
+  std::vector<api::Event> early_;  // came before Open
+  bool open_ = false;              // events are written as they come
+  std::vector<std::string> not_enforced_;
   bool stream_started_ = false;
   bool ended_ = false;
   bool cut_ = false;     // the client must see that the answer is not whole

@@ -70,4 +70,8 @@ std::string ErrorBody(Dialect dialect, const Error& error);
 // The served name of a model that a client names; kNotFound with field "model".
 Result<std::string> ServedModel(std::string_view name, const RequestRules& rules);
 
+// Hadal's own field `truncation`, the same in every dialect that has it: "disabled", "auto" (the
+// turns in the middle go first) or {"type":"auto","strategy":"middle" or "front"}.
+Result<api::Truncation> TruncationOf(const Json& value, const std::string& field);
+
 }  // namespace hadal::server

@@ -11,6 +11,7 @@
 #include "server/http/completion_timer.h"
 #include "server/http/error_response.h"
 #include "server/http/openai_response.h"
+#include "server/http/page.h"
 #include "server/http/request_id.h"
 #include "server/http/route_table.h"
 #include "server/stats_readings.h"
@@ -114,6 +115,7 @@ class HttpFront::Impl {
   void Reply(Call& call, int status, std::string_view content_type, std::string body);
   void Refuse(Call& call, const Error& error, std::string_view allow = {});
   void Log(Call& call, int status);
+  void SendPage(Call& call);
   std::string MetricsPage() const;
   void QueueWork(Call call);
   void DoWork(const Work& work);
@@ -237,6 +239,8 @@ void HttpFront::Impl::Answer(Call call, const RouteMatch& match) {
     case Endpoint::kCall:
     case Endpoint::kCompletion:
       return QueueWork(std::move(call));
+    case Endpoint::kPage:
+      return SendPage(call);
   }
 }
 
@@ -247,6 +251,15 @@ std::string HttpFront::Impl::MetricsPage() const {
                       "Lines that the access log could not write.", true,
                       static_cast<double>(lost)});
   return metrics_.Text(readings);
+}
+
+void HttpFront::Impl::SendPage(Call& call) {
+  PageAnswer answer = AnswerPage(*call.request, call.record.request_id);
+  if (answer.status == 404) {
+    return Refuse(call, {ErrorCode::kNotFound, "the chat page has no such file; it is at /", {}});
+  }
+  Log(call, answer.status);
+  call.writer->Send(answer.status, answer.headers, std::move(answer.body));
 }
 
 void HttpFront::Impl::Reply(Call& call, int status, std::string_view content_type,

@@ -271,13 +271,13 @@ TEST_F(HttpFrontTest, StopCancelsWhatStillRunsAndSaysWhy) {
   EXPECT_EQ(Json::parse(events[2].data)["error"]["code"], "unavailable");
 }
 
-TEST_F(HttpFrontTest, EveryRouteButTwoNeedsTheKey) {  // row 112
+TEST_F(HttpFrontTest, EveryRouteButProbesAndPageNeedsTheKey) {  // row 112
   options.keys = *ApiKeys::Create({{.key = std::string(kTestKey)}});
   AnswerWith(service, "ok");
   StartFront();
   for (const Route& route : Routes()) {
-    const std::string path =
-        route.path.ends_with("{name}") ? "/v1/models/demo" : std::string(route.path);
+    std::string path(route.path);
+    if (path.ends_with("{name}")) path.replace(path.size() - 6, 6, "demo");
     for (const char* method : {"GET", "POST", "OPTIONS", "PUT"}) {
       const auto response = Call(method, path, "{}");
       ASSERT_TRUE(response);
@@ -290,6 +290,8 @@ TEST_F(HttpFrontTest, EveryRouteButTwoNeedsTheKey) {  // row 112
   EXPECT_THAT(unknown.body, HasSubstr("\"invalid_api_key\""));
   EXPECT_EQ(Get("/health").status, 200);
   EXPECT_EQ(Get("/ready").status, 200);
+  EXPECT_EQ(Get("/").status, 200);
+  EXPECT_EQ(Get("/assets/demo").status, 404);
   EXPECT_EQ(service.submitted(), 0u);
   for (const Headers& headers : {Headers{{"Authorization", "Bearer " + std::string(kTestKey)}},
                                  Headers{{"x-api-key", std::string(kTestKey)}},

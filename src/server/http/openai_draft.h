@@ -15,9 +15,13 @@ struct OpenAiDraft {
   std::optional<int64_t> max_tokens = {}, max_completion_tokens = {}, best_of = {};
   std::optional<int64_t> top_logprobs = {};
   std::optional<bool> thinking = {}, effort_thinking = {};
+  std::optional<std::string> suffix = {};
+  std::string format_field = {};  // that said what the answer must look like
+  std::string schema_path = {};   // of response_format
   bool has_prompt = false, has_stream_options = false;
 
   bool is_chat() const { return out.route == OpenAiRoute::kChat; }
+  api::ChatPrompt& chat() { return std::get<api::ChatPrompt>(out.request.prompt); }
   api::Sampling& sampling() { return out.request.sampling; }
 };
 
@@ -28,6 +32,20 @@ using FieldReader = Status (*)(Json& value, const std::string& field, OpenAiDraf
 Status ReadMessages(Json& value, const std::string& field, OpenAiDraft& draft);
 Status ReadPrompt(Json& value, const std::string& field, OpenAiDraft& draft);
 Status RefuseUnknown(const std::string& field, const OpenAiDraft& draft);
+
+// openai_tools.cc
+Status ReadTools(Json& value, const std::string& field, OpenAiDraft& draft);
+Status ReadToolChoice(Json& value, const std::string& field, OpenAiDraft& draft);
+Status ReadParallelToolCalls(Json& value, const std::string& field, OpenAiDraft& draft);
+Status ReadToolCalls(Json& value, const std::string& field, api::Message& message);
+
+// openai_format.cc
+Status ReadResponseFormat(Json& value, const std::string& field, OpenAiDraft& draft);
+Status ReadGrammar(Json& value, const std::string& field, OpenAiDraft& draft);
+Status ReadGuidedRegex(Json& value, const std::string& field, OpenAiDraft& draft);
+Status ReadGuidedChoice(Json& value, const std::string& field, OpenAiDraft& draft);
+Status ReadGuidedJson(Json& value, const std::string& field, OpenAiDraft& draft);
+Status ReadStructuredOutputs(Json& value, const std::string& field, OpenAiDraft& draft);
 
 // openai_sampling.cc: the reader of a sampling field, or nullptr.
 FieldReader SamplingReader(std::string_view field);

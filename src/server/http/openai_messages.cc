@@ -10,7 +10,8 @@
 namespace hadal::server {
 namespace {
 
-constexpr std::string_view kRoles = "one of \"system\", \"developer\", \"user\", \"assistant\"";
+constexpr std::string_view kRoles =
+    "one of \"system\", \"developer\", \"user\", \"assistant\", \"tool\"";
 
 Result<api::Role> ReadRole(Json& message, const std::string& at) {
   const std::string field = at + ".role";
@@ -20,10 +21,9 @@ Result<api::Role> ReadRole(Json& message, const std::string& at) {
   const auto& name = role->get_ref<const std::string&>();
   if (name == "user") return api::Role::kUser;
   if (name == "assistant") return api::Role::kAssistant;
-  if (name == "system" || name == "developer") return api::Role::kSystem;
-  if (name == "tool" || name == "function") {
-    return NotSupportedYet(field, fmt::format("the value \"{}\" needs tools", name));
-  }
+  if (name == "system") return api::Role::kSystem;
+  if (name == "developer") return api::Role::kDeveloper;
+  if (name == "tool") return api::Role::kTool;
   return Invalid(field, *role, kRoles);
 }
 
@@ -50,6 +50,8 @@ Result<std::string> ReadContent(Json& message, const std::string& at) {
   const std::string field = at + ".content";
   const auto content = message.find("content");
   static constexpr std::string_view kMustBe = "a string or an array of text parts";
+  const bool is_empty = content == message.end() || content->is_null();
+  if (is_empty && message.contains("tool_calls")) return std::string();
   if (content == message.end()) return Missing(field, kMustBe);
   if (content->is_string()) return TakeString(*content, field);
   if (content->is_array()) return ReadParts(*content, field);
@@ -78,10 +80,12 @@ Status ReadOtherField(const std::string& name, Json& value, const std::string& a
     }
     return {};
   }
-  if (name == "tool_calls" || name == "function_call" || name == "tool_call_id") {
-    if (value.is_array() && value.empty()) return {};
-    return NotSupportedYet(field);
+  if (name == "tool_calls") return ReadToolCalls(value, field, message);
+  if (name == "tool_call_id") {
+    HADAL_TRY(message.tool_call_id, TakeString(value, field));
+    return {};
   }
+  if (name == "function_call") return NotSupportedYet(field, "use tools and tool_calls");
   return RefuseUnknown(field, draft);
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "server/http/dialect_fields.h"
 #include "server/http/field_reader.h"
 #include "server/http/openai_draft.h"
 
@@ -74,17 +75,80 @@ Status ReadThinking(Json& value, const std::string& field, OpenAiDraft& draft) {
   if (type == value.end()) return Missing(field + ".type", kMustBe);
   if (*type != "enabled" && *type != "disabled") return Invalid(field + ".type", *type, kMustBe);
   draft.thinking = *type == "enabled";
+  const auto budget = value.find("budget_tokens");
+  if (budget == value.end() || budget->is_null()) return {};
+  const std::string path = field + ".budget_tokens";
+  HADAL_TRY(const int64_t tokens, ReadInteger(*budget, path, 0));
+  if (!*draft.thinking) {
+    return FailField(ErrorCode::kInvalidArgument, path,
+                     "{} is {} but thinking is disabled; leave it out", path, tokens);
+  }
+  draft.chat().max_thinking_tokens = tokens;
+  return {};
+}
+
+Status ReadThinkingBudget(Json& value, const std::string& field, OpenAiDraft& draft) {
+  HADAL_TRY(draft.chat().max_thinking_tokens, ReadInteger(value, field, 0));
   return {};
 }
 
 Status ReadReasoningEffort(Json& value, const std::string& field, OpenAiDraft& draft) {
-  for (const char* effort : {"none", "minimal", "low", "medium", "high", "xhigh", "max"}) {
-    if (value != effort) continue;
-    draft.effort_thinking = value != "none";
+  using Effort = std::optional<api::Effort>;
+  static constexpr std::array<std::pair<const char*, Effort>, 8> kEfforts = {
+      {{"none", std::nullopt},
+       {"minimal", api::Effort::kLow},
+       {"low", api::Effort::kLow},
+       {"medium", api::Effort::kHigh},
+       {"high", api::Effort::kHigh},
+       {"xhigh", api::Effort::kHigh},
+       {"max", api::Effort::kMax},
+       {"ultra", api::Effort::kMax}}};
+  for (const auto& [name, effort] : kEfforts) {
+    if (value != name) continue;
+    draft.effort_thinking = effort.has_value();
+    draft.chat().effort = effort;
     return {};
   }
   return Invalid(field, value,
-                 "\"none\", \"minimal\", \"low\", \"medium\", \"high\", \"xhigh\" or \"max\"");
+                 "\"none\", \"minimal\", \"low\", \"medium\", \"high\", \"xhigh\", \"max\" or "
+                 "\"ultra\"");
+}
+
+// The two switches that published templates have; anything else would change the prompt unseen.
+Status ReadTemplateArguments(Json& value, const std::string& field, OpenAiDraft& draft) {
+  HADAL_OK(ExpectObject(value, field));
+  for (const auto& [name, member] : value.items()) {
+    const std::string path = field + "." + name.substr(0, 64);
+    if (name != "thinking" && name != "enable_thinking") {
+      return FailField(ErrorCode::kInvalidArgument, path,
+                       "{} is not accepted; thinking and enable_thinking are", path);
+    }
+    HADAL_TRY(draft.thinking, ReadBool(member, path));
+  }
+  return {};
+}
+
+Status ReadSuffix(Json& value, const std::string& field, OpenAiDraft& draft) {
+  HADAL_TRY(draft.suffix, TakeString(value, field));
+  return {};
+}
+
+Status ReadTruncation(Json& value, const std::string& field, OpenAiDraft& draft) {
+  using Mode = api::Truncation::Mode;
+  api::Truncation& truncation = draft.chat().truncation;
+  static constexpr std::string_view kMustBe =
+      "\"disabled\", \"auto\" or {\"type\":\"auto\",\"strategy\":\"middle\" or \"front\"}";
+  Json type = value, strategy = "middle";
+  if (value.is_object()) {
+    type = value.value("type", Json());
+    strategy = value.value("strategy", strategy);
+  }
+  if (type == "disabled") return {};
+  if (type != "auto" || (strategy != "middle" && strategy != "front")) {
+    return Invalid(field, value, kMustBe);
+  }
+  truncation.mode = strategy == "front" ? Mode::kFront : Mode::kMiddle;
+  return {};
 }
 
 struct Row {
@@ -94,38 +158,49 @@ struct Row {
 };
 constexpr std::array kRows = {
     Row{"best_of", false, true, ReadBestOf},
+    Row{"chat_template_kwargs", true, false, ReadTemplateArguments},
     Row{"echo", false, true, ReadEcho},
+    Row{"grammar", true, true, ReadGrammar},
+    Row{"guided_choice", true, true, ReadGuidedChoice},
+    Row{"guided_grammar", true, true, ReadGrammar},
+    Row{"guided_json", true, true, ReadGuidedJson},
+    Row{"guided_regex", true, true, ReadGuidedRegex},
+    Row{"json_schema", true, true, ReadGuidedJson},
     Row{"max_completion_tokens", true, false, ReadMaxCompletionTokens},
     Row{"max_tokens", true, true, ReadMaxTokens},
     Row{"messages", true, false, ReadMessages},
     Row{"model", true, true, ReadModel},
     Row{"n", true, true, ReadN},
+    Row{"parallel_tool_calls", true, false, ReadParallelToolCalls},
     Row{"prompt", false, true, ReadPrompt},
     Row{"reasoning_effort", true, false, ReadReasoningEffort},
+    Row{"response_format", true, true, ReadResponseFormat},
     Row{"stream", true, true, ReadStream},
     Row{"stream_options", true, true, ReadStreamOptions},
+    Row{"structured_outputs", true, true, ReadStructuredOutputs},
+    Row{"suffix", false, true, ReadSuffix},
     Row{"thinking", true, false, ReadThinking},
+    Row{"thinking_budget", true, false, ReadThinkingBudget},
+    Row{"tool_choice", true, false, ReadToolChoice},
+    Row{"tools", true, false, ReadTools},
+    Row{"truncation", true, false, ReadTruncation},
 };
 
 // Known to clients, without effect here.
 constexpr std::array<std::string_view, 10> kWithoutEffect = {"metadata",
-                                                             "parallel_tool_calls",
                                                              "prompt_cache_key",
                                                              "prompt_cache_retention",
                                                              "safety_identifier",
                                                              "service_tier",
                                                              "store",
                                                              "user",
+                                                             "user_id",
                                                              "verbosity",
                                                              "request_id"};
 
 bool IsEmptyArray(const Json& v) { return v.is_array() && v.empty(); }
 
 bool IsNoneOrAuto(const Json& v) { return v == "none" || v == "auto"; }
-bool IsEmptyString(const Json& v) { return v == ""; }
-bool IsTextFormat(const Json& v) {
-  return v.is_object() && v.size() == 1 && v.contains("type") && v["type"] == "text";
-}
 bool IsTextOnly(const Json& v) { return v.is_array() && v.size() == 1 && v[0] == "text"; }
 bool Never(const Json&) { return false; }
 
@@ -137,22 +212,10 @@ struct Unsupported {
 constexpr std::array kUnsupported = {
     Unsupported{"audio", Never},
     Unsupported{"chat_template", Never},
-    Unsupported{"chat_template_kwargs", Never},
     Unsupported{"function_call", IsNoneOrAuto},
     Unsupported{"functions", IsEmptyArray},
-    Unsupported{"grammar", Never},
-    Unsupported{"guided_choice", Never},
-    Unsupported{"guided_grammar", Never},
-    Unsupported{"guided_json", Never},
-    Unsupported{"guided_regex", Never},
-    Unsupported{"json_schema", Never},
     Unsupported{"modalities", IsTextOnly},
     Unsupported{"prediction", Never},
-    Unsupported{"response_format", IsTextFormat},
-    Unsupported{"structured_outputs", Never},
-    Unsupported{"suffix", IsEmptyString},
-    Unsupported{"tool_choice", IsNoneOrAuto},
-    Unsupported{"tools", IsEmptyArray},
     Unsupported{"web_search_options", Never},
 };
 
@@ -191,6 +254,18 @@ Status CheckLengths(OpenAiDraft& draft) {
   return {};
 }
 
+// "" asks for nothing: the text is continued.
+Status SetSuffix(OpenAiDraft& draft) {
+  if (!draft.suffix || draft.suffix->empty()) return {};
+  auto* text = std::get_if<api::TextPrompt>(&draft.out.request.prompt);
+  if (text == nullptr) {
+    return FailField(ErrorCode::kInvalidArgument, "prompt",
+                     "prompt is an array of token ids; with a suffix it must be a string");
+  }
+  draft.out.request.prompt = api::FimPrompt{std::move(text->text), std::move(*draft.suffix)};
+  return {};
+}
+
 // What only shows once every field is known.
 Status CheckTogether(OpenAiDraft& draft) {
   if (draft.out.request.model.empty()) return Missing("model", "the name of a served model");
@@ -204,6 +279,8 @@ Status CheckTogether(OpenAiDraft& draft) {
     return FailField(ErrorCode::kInvalidArgument, "stream_options",
                      "stream_options is set but stream is not true; set stream to true");
   }
+  HADAL_OK(SetSuffix(draft));
+  draft.out.names.format = draft.format_field;
   if (draft.out.request.echo && draft.sampling().logprobs) {
     return NotSupportedYet("echo", "echo and logprobs cannot be combined");
   }
@@ -219,8 +296,11 @@ Status CheckTogether(OpenAiDraft& draft) {
 }  // namespace
 
 Error InFieldsOf(const OpenAiNames& names, Error error) {
-  if (error.field == "thinking") error.field = names.thinking;
-  if (error.field == "max_tokens") error.field = names.max_tokens;
+  std::string field = error.field;
+  if (field == "thinking") field = names.thinking;
+  if (field == "max_tokens") field = names.max_tokens;
+  if (field == "response_format" && !names.format.empty()) field = names.format;
+  if (field != error.field) return Renamed(std::move(error), field);
   return error;
 }
 

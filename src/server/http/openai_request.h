@@ -41,6 +41,7 @@ using OpenAiRules = RequestRules;
 struct OpenAiNames {
   std::string_view thinking = "thinking";
   std::string_view max_tokens = "max_tokens";
+  std::string format = {};  // "" = response_format
 };
 
 struct OpenAiRequest {

@@ -187,7 +187,6 @@ TEST(OpenAiRequest, BadMessagesAreNamedByTheirPath) {
       {R"([{"content":"x"}])", "messages[0].role"},
       {R"([{"role":null,"content":"x"}])", "messages[0].role"},
       {R"([{"role":"wizard","content":"x"}])", "messages[0].role"},
-      {R"([{"role":"tool","content":"x"}])", "messages[0].role"},
       {R"([{"role":7,"content":"x"}])", "messages[0].role"},
       {R"([{"role":"user"}])", "messages[0].content"},
       {R"([{"role":"user","content":null}])", "messages[0].content"},
@@ -211,7 +210,7 @@ TEST(OpenAiRequest, BadMessagesAreNamedByTheirPath) {
       {R"([{"role":"assistant","content":"a","reasoning_content":1}])",
        "messages[0].reasoning_content"},
       {R"([{"role":"assistant","content":"a","tool_calls":[{"id":"1"}]}])",
-       "messages[0].tool_calls"},
+       "messages[0].tool_calls[0].type"},
   };
   for (const auto& [messages, field] : cases) ExpectRefused(Messages(messages), field, messages);
 }
@@ -224,7 +223,7 @@ TEST(OpenAiRequest, ReadsMessages) {
   ASSERT_TRUE(r) << r.error().message;
   const auto& m = std::get<api::ChatPrompt>(r->request.prompt).messages;
   ASSERT_EQ(m.size(), 3u);
-  EXPECT_EQ(m[0].role, api::Role::kSystem);
+  EXPECT_EQ(m[0].role, api::Role::kDeveloper);
   EXPECT_EQ(m[1].content, std::string("ab\0", 3));
   EXPECT_EQ(m[2].role, api::Role::kAssistant);
   EXPECT_EQ(m[2].reasoning_content, "r");
@@ -371,22 +370,127 @@ TEST(OpenAiRequest, FieldsThatContradictEachOtherAreRefused) {
 
 TEST(OpenAiRequest, WhatIsNotSupportedYetIsRefusedUnlessItAsksForNothing) {
   for (const char* field :
-       {R"("tools":[{"type":"function"}])", R"("tools":"x")", R"("tool_choice":"required")",
-        R"("tool_choice":{"type":"function"})", R"("response_format":{"type":"json_object"})",
-        R"("response_format":"hiccup")", R"("functions":[{}])", R"("function_call":{"name":"x"})",
-        R"("chat_template":"{{x}}")", R"("chat_template_kwargs":{"a":1})", R"("audio":{})",
-        R"("modalities":["text","audio"])", R"("grammar":"root ::= x")", R"("json_schema":{})",
-        R"("prediction":{})", R"("web_search_options":{})", R"("guided_regex":"a*")"}) {
+       {R"("functions":[{}])", R"("function_call":{"name":"x"})", R"("chat_template":"{{x}}")",
+        R"("audio":{})", R"("modalities":["text","audio"])", R"("prediction":{})",
+        R"("web_search_options":{})"}) {
     const std::string text = field;
     const std::string name = text.substr(1, text.find('"', 1) - 1);
     const auto r = Chat(text);
     ExpectRefused(r, name, text);
     EXPECT_THAT(r.error().message, HasSubstr("not supported yet"));
   }
-  ExpectRefused(Text(R"("suffix":"x")"), "suffix", "suffix");
   EXPECT_TRUE(Chat(R"("tools":[],"tool_choice":"none","response_format":{"type":"text"})"));
   EXPECT_TRUE(Chat(R"("tools":null,"audio":null,"modalities":["text"],"functions":[])"));
   EXPECT_TRUE(Text(R"("suffix":null)"));
+}
+
+TEST(OpenAiRequest, ReadsToolsInTheCallersOrder) {
+  const auto r = Chat(
+      R"("tools":[{"type":"function","function":{"name":"f","description":"d","strict":true,)"
+      R"("parameters":{"type":"object","properties":{"z":{},"a":{}}}}},)"
+      R"({"type":"function","function":{"name":"g","parameters":{}}}],)"
+      R"("tool_choice":{"type":"function","function":{"name":"g"}},"parallel_tool_calls":false)");
+  ASSERT_TRUE(r) << r.error().message;
+  const auto& chat = std::get<api::ChatPrompt>(r->request.prompt);
+  ASSERT_EQ(chat.tools.size(), 2u);
+  EXPECT_EQ(chat.tools[0].parameters, R"({"type":"object","properties":{"z":{},"a":{}}})");
+  EXPECT_EQ(chat.tools[0].description, "d");
+  EXPECT_TRUE(chat.tools[0].strict);
+  EXPECT_EQ(chat.tools[1].parameters, "");
+  EXPECT_EQ(chat.tool_choice.mode, api::ToolChoice::Mode::kNamed);
+  EXPECT_EQ(chat.tool_choice.name, "g");
+  EXPECT_FALSE(chat.parallel_tool_calls);
+}
+
+TEST(OpenAiRequest, WrongToolsAreNamedByTheirPath) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"("tools":"x")", "tools"},
+      {R"("tools":{})", "tools"},
+      {R"("tools":[3])", "tools[0]"},
+      {R"("tools":[{"type":"function"}])", "tools[0].function"},
+      {R"("tools":[{"type":"web_search"}])", "tools[0].type"},
+      {R"("tools":[{"type":"function","function":{}}])", "tools[0].function.name"},
+      {R"("tools":[{"type":"function","function":{"name":5}}])", "tools[0].function.name"},
+      {R"("tools":[{"type":"function","function":{"name":"f","parameters":[]}}])",
+       "tools[0].function.parameters"},
+      {R"("tools":[{"type":"function","function":{"name":"f","strict":"yes"}}])",
+       "tools[0].function.strict"},
+      {R"("tool_choice":"some")", "tool_choice"},
+      {R"("tool_choice":{"type":"function"})", "tool_choice.function"},
+      {R"("tool_choice":{"type":"function","function":{}})", "tool_choice.function.name"},
+      {R"("parallel_tool_calls":1)", "parallel_tool_calls"}};
+  for (const auto& [fields, field] : cases) ExpectRefused(Chat(fields), field, fields);
+}
+
+TEST(OpenAiRequest, ReadsEveryWayToSayWhatAnAnswerMustLookLike) {
+  using Kind = api::AnswerFormat::Kind;
+  const std::tuple<const char*, Kind, const char*> cases[] = {
+      {R"("response_format":{"type":"text"})", Kind::kText, ""},
+      {R"("response_format":{"type":"json_object"})", Kind::kJsonObject, ""},
+      {R"("response_format":{"type":"json_schema","json_schema":{"schema":{"z":1,"a":2}}})",
+       Kind::kJsonSchema, R"({"z":1,"a":2})"},
+      {R"("response_format":{"type":"regex","pattern":"a*"})", Kind::kRegex, "a*"},
+      {R"("response_format":{"type":"grammar","grammar":"root ::= x"})", Kind::kGrammar,
+       "root ::= x"},
+      {R"("grammar":"root ::= x")", Kind::kGrammar, "root ::= x"},
+      {R"("json_schema":{})", Kind::kJsonSchema, "{}"},
+      {R"("guided_json":{"a":1})", Kind::kJsonSchema, R"({"a":1})"},
+      {R"("guided_regex":"a*")", Kind::kRegex, "a*"},
+      {R"("guided_choice":["a\"b","c\\"])", Kind::kGrammar, R"(root ::= "a\"b" | "c\\")"},
+      {R"("structured_outputs":{"regex":"x"})", Kind::kRegex, "x"}};
+  for (const auto& [fields, kind, text] : cases) {
+    const auto r = Chat(fields);
+    ASSERT_TRUE(r) << fields << ": " << r.error().message;
+    EXPECT_EQ(r->request.format.kind, kind) << fields;
+    EXPECT_EQ(r->request.format.text, text);
+  }
+  const std::pair<const char*, const char*> wrong[] = {
+      {R"("response_format":"hiccup")", "response_format"},
+      {R"("response_format":{})", "response_format.type"},
+      {R"("response_format":{"type":"yaml"})", "response_format.type"},
+      {R"("response_format":{"type":"json_schema"})", "response_format.json_schema"},
+      {R"("response_format":{"type":"json_schema","json_schema":{}})",
+       "response_format.json_schema.schema"},
+      {R"("response_format":{"type":"regex"})", "response_format.pattern"},
+      {R"("guided_choice":[])", "guided_choice"},
+      {R"("guided_choice":[1])", "guided_choice[0]"},
+      {R"("grammar":"")", "grammar"},
+      {R"("guided_json":{},"guided_regex":"x")", "guided_regex"}};
+  for (const auto& [fields, field] : wrong) ExpectRefused(Chat(fields), field, fields);
+}
+
+TEST(OpenAiRequest, ReadsBudgetsTruncationAndTheTwoTemplateSwitches) {
+  const auto chat_of = [](const std::string& fields) {
+    const auto r = Chat(fields);
+    EXPECT_TRUE(r) << fields << ": " << r.error().message;
+    return std::get<api::ChatPrompt>(r->request.prompt);
+  };
+  EXPECT_EQ(chat_of(R"("thinking":{"type":"enabled","budget_tokens":7})").max_thinking_tokens, 7);
+  EXPECT_EQ(chat_of(R"("reasoning_effort":"minimal")").effort, api::Effort::kLow);
+  EXPECT_EQ(chat_of(R"("reasoning_effort":"medium")").effort, api::Effort::kHigh);
+  EXPECT_EQ(chat_of(R"("reasoning_effort":"ultra")").effort, api::Effort::kMax);
+  EXPECT_FALSE(chat_of(R"("reasoning_effort":"none")").effort);
+  EXPECT_EQ(chat_of(R"("chat_template_kwargs":{"enable_thinking":false})").thinking, false);
+  EXPECT_EQ(chat_of(R"("truncation":"auto")").truncation.mode, api::Truncation::Mode::kMiddle);
+  EXPECT_EQ(chat_of(R"("truncation":{"type":"auto","strategy":"front"})").truncation.mode,
+            api::Truncation::Mode::kFront);
+  EXPECT_EQ(chat_of(R"("truncation":"disabled")").truncation.mode, api::Truncation::Mode::kNone);
+  ExpectRefused(Chat(R"("thinking":{"type":"disabled","budget_tokens":7})"),
+                "thinking.budget_tokens", "a budget without thinking");
+  ExpectRefused(Chat(R"("thinking":{"type":"enabled","budget_tokens":-1})"),
+                "thinking.budget_tokens", "negative");
+  ExpectRefused(Chat(R"("chat_template_kwargs":{"a":1})"), "chat_template_kwargs.a", "unknown");
+  ExpectRefused(Chat(R"("truncation":"always")"), "truncation", "unknown");
+  ExpectRefused(Chat(R"("truncation":{"type":"auto","strategy":"back"})"), "truncation", "back");
+}
+
+TEST(OpenAiRequest, ASuffixMakesAGapToFill) {
+  const auto r = Text(R"("suffix":"x")");
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(std::get<api::FimPrompt>(r->request.prompt).suffix, "x");
+  EXPECT_TRUE(std::holds_alternative<api::TextPrompt>(Text(R"("suffix":"")")->request.prompt));
+  ExpectRefused(Parse(OpenAiRoute::kText, R"({"model":"demo","prompt":[1],"suffix":"x"})"),
+                "prompt", "ids with a suffix");
 }
 
 TEST(OpenAiRequest, UnknownFieldsAreIgnoredOrRefusedBySetting) {

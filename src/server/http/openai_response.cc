@@ -131,22 +131,34 @@ OrderedJson StreamWriter::Chunk(OrderedJson choices) const {
       {"model", head_.model},
       {"system_fingerprint", head_.fingerprint},
       {"choices", std::move(choices)}};
-  if (include_usage_) chunk["usage"] = nullptr;  // OpenAI: null on all but the last chunk
+  chunk["usage"] = nullptr;  // on all but the last chunk
   return chunk;
 }
 
-void StreamWriter::AddRole(int choice, std::vector<std::string>& out) {
-  if (head_.route != OpenAiRoute::kChat || std::exchange(choices_[choice].role_sent, true)) return;
-  out.push_back(ToLine(Chunk({{{"index", choice},
-                               {"delta", {{"role", "assistant"}, {"content", ""}}},
+// As DeepSeek's streams: who thinks first has both texts in every delta, the other one null, so
+// that clients may read a member without asking whether it is there.
+void StreamWriter::AddRole(int index, bool thinks, std::vector<std::string>& out) {
+  Choice& choice = choices_[index];
+  if (head_.route != OpenAiRoute::kChat || std::exchange(choice.role_sent, true)) return;
+  choice.thinks = thinks;
+  OrderedJson delta = {{"role", "assistant"}, {"content", ""}};
+  if (thinks) delta = {{"role", "assistant"}, {"content", nullptr}, {"reasoning_content", ""}};
+  out.push_back(ToLine(Chunk({{{"index", index},
+                               {"delta", std::move(delta)},
                                {"logprobs", nullptr},
                                {"finish_reason", nullptr}}})));
 }
 
-OrderedJson StreamWriter::ChatChoice(const api::Delta& delta) const {
+OrderedJson StreamWriter::ChatChoice(const api::Delta& delta) {
   OrderedJson text = OrderedJson::object();
-  if (!delta.reasoning.empty()) text["reasoning_content"] = delta.reasoning;
-  if (!delta.content.empty()) text["content"] = delta.content;
+  const bool both = choices_[delta.choice].thinks;
+  if (delta.in_reasoning) {
+    if (both) text["content"] = nullptr;
+    text["reasoning_content"] = delta.reasoning;
+  } else {
+    text["content"] = delta.content;
+    if (both) text["reasoning_content"] = nullptr;
+  }
   OrderedJson choice = {{"index", delta.choice}, {"delta", std::move(text)}, {"logprobs", nullptr}};
   if (head_.logprobs && !delta.logprobs.empty()) {
     using Span = std::span<const api::TokenLogprob>;
@@ -186,12 +198,32 @@ OrderedJson StreamWriter::TextChoice(const api::Delta& delta) {
   return choice;
 }
 
+OrderedJson StreamWriter::FinishChunk(const api::Finished& finished) {
+  OrderedJson choice = {{"index", finished.choice}};
+  if (head_.route == OpenAiRoute::kChat) {
+    choice["delta"] = {{"content", ""}};
+    if (choices_[finished.choice].thinks) choice["delta"]["reasoning_content"] = nullptr;
+  } else {
+    choice["text"] = "";
+  }
+  choice["logprobs"] = nullptr;
+  choice["finish_reason"] = FinishName(finished.reason);
+  OrderedJson choices = OrderedJson::array();
+  choices.push_back(std::move(choice));
+  return Chunk(std::move(choices));
+}
+
+void StreamWriter::Flush(std::vector<std::string>& out) {
+  if (finish_) out.push_back(ToLine(*finish_));
+  finish_.reset();
+}
+
 std::vector<std::string> StreamWriter::On(const api::Event& event) {
   std::vector<std::string> out;
   const bool chat = head_.route == OpenAiRoute::kChat;
   std::visit(Overloaded{
                  [&](const api::Delta& delta) {
-                   AddRole(delta.choice, out);
+                   AddRole(delta.choice, delta.in_reasoning, out);
                    const bool logprobs = head_.logprobs && !delta.logprobs.empty();
                    if (delta.content.empty() && delta.reasoning.empty() && !logprobs) return;
                    OrderedJson choices = OrderedJson::array();
@@ -199,34 +231,32 @@ std::vector<std::string> StreamWriter::On(const api::Event& event) {
                    out.push_back(ToLine(Chunk(std::move(choices))));
                  },
                  [&](const api::ToolCallDelta& call) {
-                   AddRole(call.choice, out);
+                   AddRole(call.choice, false, out);
                    if (call.first || !call.arguments.empty())
                      out.push_back(ToLine(CallChunk(call)));
                  },
                  [&](const api::Finished& finished) {
-                   AddRole(finished.choice, out);
-                   OrderedJson choice = {{"index", finished.choice}};
-                   if (chat) {
-                     choice["delta"] = OrderedJson::object();
-                   } else {
-                     choice["text"] = "";
-                   }
-                   choice["logprobs"] = nullptr;
-                   choice["finish_reason"] = FinishName(finished.reason);
-                   OrderedJson choices = OrderedJson::array();
-                   choices.push_back(std::move(choice));
-                   out.push_back(ToLine(Chunk(std::move(choices))));
+                   AddRole(finished.choice, false, out);
+                   Flush(out);
+                   finish_ = FinishChunk(finished);
                  },
                  [&](const api::Done& done) {
-                   if (include_usage_ || done.dropped) {
+                   // DeepSeek's streams have the usage in the last chunk; OpenAI's, when asked for,
+                   // in one of its own without choices.
+                   if (finish_ && !include_usage_) (*finish_)["usage"] = UsageJson(done.usage);
+                   if (finish_ && done.dropped) {
+                     (*finish_)["truncation"] = DroppedJson(*done.dropped);
+                   }
+                   Flush(out);
+                   if (include_usage_) {
                      OrderedJson chunk = Chunk(OrderedJson::array());
-                     if (include_usage_) chunk["usage"] = UsageJson(done.usage);
-                     if (done.dropped) chunk["truncation"] = DroppedJson(*done.dropped);
+                     chunk["usage"] = UsageJson(done.usage);
                      out.push_back(ToLine(chunk));
                    }
                    out.push_back("[DONE]");
                  },
                  [&](const api::Failed& failed) { out.push_back(ErrorJson(failed.error)); },
+                 [](const api::Embedding&) {},
              },
              event);
   return out;
@@ -254,6 +284,7 @@ void ResponseCollector::On(api::Event event) {
             dropped_ = done.dropped;
           },
           [&](api::Failed& failed) { failure_ = std::move(failed.error); },
+          [](api::Embedding&) {},
       },
       event);
 }

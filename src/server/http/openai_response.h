@@ -42,17 +42,22 @@ class StreamWriter {
  private:
   struct Choice {
     bool role_sent = false;
+    bool thinks = false;
     int64_t characters = 0;
   };
   OrderedJson Chunk(OrderedJson choices) const;
-  OrderedJson ChatChoice(const api::Delta& delta) const;
+  OrderedJson ChatChoice(const api::Delta& delta);
   OrderedJson TextChoice(const api::Delta& delta);
   OrderedJson CallChunk(const api::ToolCallDelta& delta) const;
-  void AddRole(int choice, std::vector<std::string>& out);
+  void AddRole(int index, bool thinks, std::vector<std::string>& out);
+
+  OrderedJson FinishChunk(const api::Finished& finished);
+  void Flush(std::vector<std::string>& out);
 
   const ResponseHead head_;
   const bool include_usage_;
   std::map<int, Choice> choices_;
+  std::optional<OrderedJson> finish_;  // waits: the last one carries the usage
 };
 
 // The body of one answer that is not streamed.

@@ -7,6 +7,7 @@
 namespace hadal::server {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -48,9 +49,10 @@ TEST(OpenAiStream, AChatStreamIsRoleReasoningContentFinishUsageDone) {
   };
   EXPECT_THAT(
       lines,
-      ElementsAre(choice(R"({"role":"assistant","content":""})", "null"),
-                  choice(R"({"reasoning_content":"hm"})", "null"),
-                  choice(R"({"content":"Hi"})", "null"), choice("{}", R"("stop")"),
+      ElementsAre(choice(R"({"role":"assistant","content":null,"reasoning_content":""})", "null"),
+                  choice(R"({"content":null,"reasoning_content":"hm"})", "null"),
+                  choice(R"({"content":"Hi","reasoning_content":null})", "null"),
+                  choice(R"({"content":"","reasoning_content":null})", R"("stop")"),
                   head + R"(],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,)"
                          R"("prompt_cache_hit_tokens":8,"prompt_cache_miss_tokens":2,)"
                          R"("prompt_tokens_details":{"cached_tokens":8},)"
@@ -58,10 +60,15 @@ TEST(OpenAiStream, AChatStreamIsRoleReasoningContentFinishUsageDone) {
                   "[DONE]"));
 }
 
-TEST(OpenAiStream, WithoutIncludeUsageThereIsNoUsageMember) {
+TEST(OpenAiStream, WithoutReasoningThereIsOnlyContent) {
   StreamWriter writer(ChatHead(), false);
-  EXPECT_THAT(writer.On(Content("a"))[1], Not(HasSubstr("usage")));
-  EXPECT_THAT(writer.On(api::Done{kUsage}), ElementsAre("[DONE]"));
+  const auto lines = writer.On(Content("a"));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], HasSubstr(R"("delta":{"role":"assistant","content":""})"));
+  EXPECT_THAT(lines[1], HasSubstr(R"("delta":{"content":"a"})"));
+  EXPECT_THAT(lines[1], HasSubstr("\"usage\":null"));
+  EXPECT_TRUE(writer.On(api::Finished{}).empty());
+  EXPECT_THAT(writer.On(api::Done{kUsage})[0], HasSubstr(R"("delta":{"content":""})"));
 }
 
 TEST(OpenAiStream, EachChoiceGetsItsRoleOnceAndADeltaWithoutTextGetsNoChunk) {
@@ -70,7 +77,30 @@ TEST(OpenAiStream, EachChoiceGetsItsRoleOnceAndADeltaWithoutTextGetsNoChunk) {
   EXPECT_EQ(writer.On(Content("b", 1)).size(), 2u);
   EXPECT_EQ(writer.On(Content("a", 0)).size(), 1u);
   EXPECT_EQ(writer.On(Content("", 1)).size(), 0u);
-  EXPECT_EQ(writer.On(api::Finished{.choice = 2}).size(), 2u);
+  EXPECT_EQ(writer.On(api::Finished{.choice = 2}).size(), 1u);  // the end itself waits
+  EXPECT_EQ(writer.On(api::Finished{.choice = 1}).size(), 1u);
+  const auto last = writer.On(api::Done{kUsage});
+  ASSERT_EQ(last.size(), 2u);
+  EXPECT_THAT(last[0], AllOf(HasSubstr("finish_reason"), HasSubstr("\"usage\":{")));
+}
+
+TEST(OpenAiStream, ACallsFirstPieceNamesItAndTheRestAreArguments) {
+  StreamWriter writer(ChatHead(), false);
+  api::ToolCallDelta first;
+  first.first = true;
+  first.id = "call_00_x";
+  first.name = "f";
+  EXPECT_THAT(writer.On(first)[1],
+              HasSubstr(R"("delta":{"tool_calls":[{"index":0,"id":"call_00_x","type":"function",)"
+                        R"("function":{"name":"f","arguments":""}}]})"));
+  api::ToolCallDelta more;
+  more.arguments = "{\"a\":";
+  EXPECT_THAT(
+      writer.On(more)[0],
+      HasSubstr(R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":"}}]})"));
+  api::ToolCallDelta end;
+  end.last = true;
+  EXPECT_TRUE(writer.On(end).empty());
 }
 
 TEST(OpenAiStream, TextChunksHaveTextAndNoRole) {
@@ -78,8 +108,9 @@ TEST(OpenAiStream, TextChunksHaveTextAndNoRole) {
   EXPECT_THAT(writer.On(Content("a")),
               ElementsAre(R"({"id":"cmpl-1","object":"text_completion","created":1700000000,)"
                           R"("model":"demo","system_fingerprint":"fp","choices":[{"index":0,)"
-                          R"("text":"a","logprobs":null,"finish_reason":null}]})"));
-  EXPECT_THAT(writer.On(api::Finished{.choice = 0, .reason = api::FinishReason::kLength})[0],
+                          R"("text":"a","logprobs":null,"finish_reason":null}],"usage":null})"));
+  EXPECT_TRUE(writer.On(api::Finished{.choice = 0, .reason = api::FinishReason::kLength}).empty());
+  EXPECT_THAT(writer.On(api::Done{kUsage})[0],
               HasSubstr(R"("text":"","logprobs":null,"finish_reason":"length")"));
 }
 

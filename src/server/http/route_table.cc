@@ -2,8 +2,12 @@
 
 #include <array>
 
+#include "server/http/anthropic_dialect.h"
 #include "server/http/calls.h"
+#include "server/http/embeddings.h"
+#include "server/http/ollama_dialect.h"
 #include "server/http/openai_dialect.h"
+#include "server/http/responses_dialect.h"
 
 namespace hadal::server {
 namespace {
@@ -46,9 +50,31 @@ const std::array kRoutes = {
     Answers("/v1/completions", ParseOpenAiText),
     Answers("/completions", ParseOpenAiText),
     Answers("/beta/completions", ParseOpenAiText),
+    Answers("/v1/embeddings", ParseEmbeddings),
     Calls("/v1/chat/completions/render", RenderOpenAiChat),
     Calls("/tokenize", TokenizeText),
     Calls("/detokenize", DetokenizeIds),
+    Answers("/v1/responses", ParseResponses),
+    Answers("/responses", ParseResponses),
+
+    Answers("/api/chat", ParseOllamaChat, Dialect::kOllama),
+    Answers("/api/generate", ParseOllamaGenerate, Dialect::kOllama),
+    Calls("/api/show", ShowOllamaModel, Dialect::kOllama),
+    Get("/api/tags", ReadOllamaTags, Dialect::kOllama),
+    Get("/api/ps", ReadOllamaPs, Dialect::kOllama),
+    Get("/api/version", ReadOllamaVersion, Dialect::kOllama),
+
+    // Anthropic's base address is /, DeepSeek's for it /anthropic.
+    Answers("/v1/messages", ParseAnthropicMessages, Dialect::kAnthropic),
+    Answers("/anthropic/v1/messages", ParseAnthropicMessages, Dialect::kAnthropic),
+    Calls("/v1/messages/count_tokens", CountAnthropicTokens, Dialect::kAnthropic),
+    Calls("/anthropic/v1/messages/count_tokens", CountAnthropicTokens, Dialect::kAnthropic),
+    Get("/anthropic/v1/models", ReadAnthropicModels, Dialect::kAnthropic),
+    Get("/anthropic/v1/models/{name}", ReadAnthropicModel, Dialect::kAnthropic),
+
+    Own("/", Endpoint::kPage, false),
+    Own("/favicon.ico", Endpoint::kPage, false),
+    Own("/assets/{name}", Endpoint::kPage, false),
 };
 
 // Whether `path` is that of `route`; the rest after its fixed part goes to *name.

@@ -19,6 +19,7 @@ enum class Endpoint {
   kRead,        // Route::read
   kCall,        // Route::call
   kCompletion,  // Route::parse
+  kPage,
 };
 
 // A GET that is answered from the service: name is what stood for {name}. Body of a 200.

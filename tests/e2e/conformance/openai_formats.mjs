@@ -1,0 +1,101 @@
+// Structured output: JSON, JSON Schema, regular expressions, grammars, choices, by every name.
+import { absent, any, inOrder, json, listOf, mapOf, oneOf, range, some, string, text } from './matcher.mjs';
+
+const off = { thinking: { type: 'disabled' } };
+const base = { model: 'hadal-demo', messages: [{ role: 'user', content: 'Answer in json.' }], temperature: 0, max_tokens: 200, ...off };
+const content = (c, finish_reason = 'stop') => ({ choices: [{ finish_reason, message: { content: c } }] });
+const schema = (properties, required = Object.keys(properties)) => ({ type: 'object', properties, required, additionalProperties: false });
+const asSchema = (s, more = {}) => ({ response_format: { type: 'json_schema', json_schema: { name: 'answer', schema: s, ...more } } });
+const holds = (name, s, value) => ({ name: `schema: ${name}`, body: asSchema(s), expect: content(json(value)) });
+const member = (name, s, value) => holds(name, schema({ a: s }), { a: value });
+const refused = (name, body, refuse, more = {}) => ({ name, body, refuse, ...more });
+const person = schema({ name: { type: 'string', maxLength: 12 }, age: { type: 'integer', minimum: 18, maximum: 99 } });
+const isPerson = { name: string, age: range(18, 99) };
+const gbnf = 'root ::= "yes" | "no" [0-9]';
+
+export default {
+  dialect: 'openai',
+  endpoint: 'POST /v1/chat/completions',
+  base,
+  fields: [
+    { name: 'response_format', type: 'object: `type` "text", "json_object", "json_schema", "regex" or "grammar"', default: '{"type":"text"}',
+      en: 'what the answer must be, enforced token by token after the thinking: `json_schema.schema` (JSON Schema 2020-12), `pattern` (a regular expression of the whole answer), `grammar` (GBNF)',
+      zh: '回答必须满足的格式，在思考之后逐 token 强制执行：`json_schema.schema`（JSON Schema 2020-12）、`pattern`（整个回答的正则表达式）、`grammar`（GBNF）',
+      with: { max_tokens: 2 },
+      good: [{ type: 'text' }, null, { type: 'json_object' }, { type: 'regex', pattern: 'a+' }, { type: 'grammar', grammar: gbnf }],
+      bad: ['json', [], { value: {}, param: 'response_format.type' }, { value: { type: 'xml' }, param: 'response_format.type' }, { value: { type: 3 }, param: 'response_format.type' },
+        { value: { type: 'json_schema' }, param: 'response_format.json_schema' }, { value: { type: 'json_schema', json_schema: {} }, param: 'response_format.json_schema.schema' },
+        { value: { type: 'json_schema', json_schema: 'x' }, param: 'response_format.json_schema' },
+        { type: 'json_schema', json_schema: { name: 'x', schema: 'x' } }, { type: 'json_schema', json_schema: { name: 'x', schema: [] } },
+        { value: { type: 'regex' }, param: 'response_format.pattern' }, { value: { type: 'regex', pattern: '' }, param: 'response_format.pattern' },
+        { value: { type: 'regex', pattern: '(' }, param: 'response_format.pattern' }, { value: { type: 'grammar' }, param: 'response_format.grammar' },
+        { value: { type: 'grammar', grammar: 'root := x' }, param: 'response_format.grammar' }, { value: { type: 'grammar', grammar: 'a ::= "x"' }, param: 'response_format.grammar' }] },
+    { name: 'grammar', type: 'string', default: 'none', en: 'GBNF, as llama.cpp\'s clients send it', zh: 'GBNF 语法（llama.cpp 客户端的写法）', with: { max_tokens: 2 }, good: [gbnf, null], bad: ['', 3, 'root'] },
+    { name: 'json_schema', type: 'object', default: 'none', en: 'a JSON Schema, as llama.cpp\'s clients send it', zh: 'JSON Schema（llama.cpp 客户端的写法）', with: { max_tokens: 2 }, good: [person, null], bad: [3, []] },
+    { name: 'guided_json', type: 'object or string', default: 'none', en: 'a JSON Schema, as vLLM\'s clients send it', zh: 'JSON Schema（vLLM 客户端的写法）', with: { max_tokens: 2 }, good: [person, JSON.stringify(person), null], bad: [3, [], '{'] },
+    { name: 'guided_regex', type: 'string', default: 'none', en: 'a regular expression of the whole answer', zh: '整个回答的正则表达式', with: { max_tokens: 2 }, good: ['[a-z]+'], bad: ['', 3, '['] },
+    { name: 'guided_choice', type: 'array of 1 to 1024 strings', default: 'none', en: 'one of these texts', zh: '这些文本之一', with: { max_tokens: 2 }, good: [['a'], ['yes', 'no']], bad: ['a', [], {}, { value: [1], param: 'guided_choice[0]' }, Array(1025).fill('x')] },
+    { name: 'guided_grammar', type: 'string', default: 'none', en: 'GBNF', zh: 'GBNF 语法', with: { max_tokens: 2 }, good: [gbnf], bad: ['', 3] },
+    { name: 'structured_outputs', type: 'object: `json`, `regex`, `choice` or `grammar`', default: 'none', en: 'the same, as vLLM\'s newer clients send it', zh: '同上（vLLM 新客户端的写法）', with: { max_tokens: 2 }, good: [{ json: person }, { regex: 'a+' }, { choice: ['a'] }, { grammar: gbnf }, {}],
+      bad: ['x', { value: { regex: '' }, param: 'structured_outputs.regex' }, { value: { choice: 'x' }, param: 'structured_outputs.choice' }] },
+  ],
+  rows: [
+    { name: 'json_object is an object', body: { response_format: { type: 'json_object' }, temperature: 1, seed: 3, max_tokens: 3000 }, expect: { choices: [{ finish_reason: oneOf('stop', 'length'), message: { content: /^\s*\{/ } }] } },
+    { name: 'json_object with a schema, as some clients send it', body: { response_format: { type: 'json_object', schema: person } }, expect: content(json(isPerson)) },
+    { name: 'json_schema is enforced', body: asSchema(person, { strict: true }), expect: content(json(isPerson)), doc: { en: 'An answer that validates.', zh: '符合 schema 的回答。' } },
+    { name: 'json_schema after the thinking, which has none of it', body: { ...asSchema(person), thinking: { type: 'enabled' }, messages: [{ role: 'user', content: 'who are you?' }] },
+      expect: { choices: [{ finish_reason: 'stop', message: { content: json(isPerson), reasoning_content: /^[^{}]+$/ } }], usage: { completion_tokens_details: { reasoning_tokens: range(1, 200) } } } },
+    { name: 'json_schema in a stream', body: { ...asSchema(person), stream: true },
+      events: inOrder({ choices: [{ delta: { role: 'assistant' } }] }, some({ choices: [{ delta: { content: text } }] }), { choices: [{ finish_reason: 'stop' }] }, '[DONE]') },
+    { name: 'json_schema for each of n choices', body: { ...asSchema(person), n: 3, temperature: 1, seed: 1 }, expect: { choices: listOf({ finish_reason: 'stop', message: { content: json(isPerson) } }, 3, 3) } },
+    { name: 'json_schema at temperature 2', body: { ...asSchema(person), temperature: 2, seed: 8 }, expect: content(json(isPerson)) },
+    { name: 'a format that max_tokens cuts is length', body: { ...asSchema(person), max_tokens: 4 }, expect: content(string, 'length') },
+    holds('true allows any value', true, any),
+    holds('an enum', { enum: ['red', 'green', 3, null] }, oneOf('red', 'green', 3, null)),
+    holds('a const', { const: { a: [1, 'x'] } }, { a: [1, 'x'] }),
+    holds('a boolean', { type: 'boolean' }, oneOf(true, false)),
+    holds('null', { type: 'null' }, null),
+    holds('several types', { type: ['boolean', 'null'] }, oneOf(true, false, null)),
+    holds('anyOf', { anyOf: [{ const: 1 }, { const: 'b' }] }, oneOf(1, 'b')),
+    holds('oneOf', { oneOf: [{ const: 1 }, { const: 'b' }] }, oneOf(1, 'b')),
+    holds('allOf', { allOf: [schema({ a: { type: 'boolean' } }), { properties: { a: { const: true } } }] }, { a: true }),
+    member('an integer between bounds', { type: 'integer', minimum: -3, maximum: 12 }, range(-3, 12)),
+    member('exclusive bounds', { type: 'integer', exclusiveMinimum: 1, exclusiveMaximum: 4 }, oneOf(2, 3)),
+    member('a number between bounds', { type: 'number', minimum: 0.5, maximum: 0.75 }, range(0.5, 0.75)),
+    member('multipleOf', { type: 'integer', multipleOf: 5, minimum: 1, maximum: 14 }, oneOf(5, 10)),
+    member('string lengths', { type: 'string', minLength: 3, maxLength: 4 }, /^.{3,4}$/su),
+    member('a pattern', { type: 'string', pattern: '^[A-F]{2}-\\d{3}$' }, /^[A-F]{2}-\d{3}$/),
+    member('format date', { type: 'string', format: 'date' }, /^\d{4}-\d\d-\d\d$/),
+    member('format time', { type: 'string', format: 'time' }, /^\d\d:\d\d:\d\d/),
+    member('format date-time', { type: 'string', format: 'date-time' }, /^\d{4}-\d\d-\d\dT/i),
+    member('format uuid', { type: 'string', format: 'uuid' }, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i),
+    member('format ipv4', { type: 'string', format: 'ipv4' }, /^(\d{1,3}\.){3}\d{1,3}$/),
+    member('a list with bounds', { type: 'array', items: { enum: ['x', 'y'] }, minItems: 2, maxItems: 3 }, listOf(oneOf('x', 'y'), 2, 3)),
+    member('prefixItems', { type: 'array', prefixItems: [{ const: 1 }, { const: 'z' }], items: false, minItems: 2 }, [1, 'z']),
+    member('additionalProperties of a schema', { type: 'object', propertyNames: { enum: ['k', 'l'] }, additionalProperties: { enum: [1] }, minProperties: 1, maxProperties: 2 }, mapOf(1, 1)),
+    member('an optional member', { type: 'object', properties: { b: { const: 1 } }, additionalProperties: false }, oneOf({ b: 1 }, { b: absent })),
+    holds('$ref into $defs', { ...schema({ a: { $ref: '#/$defs/color' } }), $defs: { color: { enum: ['red'] } } }, { a: 'red' }),
+    holds('a recursive $ref', { $ref: '#/$defs/n', $defs: { n: { type: 'object', properties: { v: { enum: [1] }, next: { anyOf: [{ type: 'null' }, { $ref: '#/$defs/n' }] } }, required: ['v', 'next'], additionalProperties: false } } }, { v: 1 }),
+    refused('a $ref to nowhere is refused', asSchema({ $ref: '#/$defs/x' }), 'response_format'),
+    refused('a type that is none is refused', asSchema({ type: 'strin' }), 'response_format'),
+    refused('bounds that exclude every value are refused', asSchema({ type: 'integer', minimum: 3, maximum: 2 }), 'response_format'),
+    refused('false allows nothing and is refused', asSchema(false), 'response_format'),
+    refused('a bad pattern is refused', asSchema({ type: 'string', pattern: '(' }), 'response_format'),
+    refused('two formats at once are refused', { ...asSchema(person), guided_regex: 'a+' }, /^(guided_regex|response_format)$/),
+    refused('ignore_eos with a format is refused', { ...asSchema(person), ignore_eos: true }, 'ignore_eos'),
+    { name: 'regex is the whole answer', body: { response_format: { type: 'regex', pattern: '(cat|dog) [0-9]{2}' } }, expect: content(/^(cat|dog) [0-9]{2}$/), doc: { en: 'A regular expression.', zh: '正则表达式。' } },
+    { name: 'grammar is the whole answer', body: { response_format: { type: 'grammar', grammar: gbnf } }, expect: content(/^(yes|no[0-9])$/) },
+    { name: 'grammar by its other name', body: { grammar: gbnf }, expect: content(/^(yes|no[0-9])$/) },
+    { name: 'guided_choice is one of the texts', body: { guided_choice: ['left "', 'right\\', '右'] }, expect: content(oneOf('left "', 'right\\', '右')) },
+    { name: 'guided_json is enforced', body: { guided_json: person }, expect: content(json(isPerson)) },
+    { name: 'guided_json as text is enforced', body: { guided_json: JSON.stringify(person) }, expect: content(json(isPerson)) },
+    { name: 'guided_regex is enforced', body: { guided_regex: '[0-9]{4}' }, expect: content(/^[0-9]{4}$/) },
+    { name: 'guided_grammar is enforced', body: { guided_grammar: gbnf }, expect: content(/^(yes|no[0-9])$/) },
+    { name: 'structured_outputs is enforced', body: { structured_outputs: { choice: ['one', 'two'] } }, expect: content(oneOf('one', 'two')) },
+    { name: 'json_schema at the top level is enforced', body: { json_schema: person }, expect: content(json(isPerson)) },
+    { name: 'a format with a prefix that begins it', body: { ...asSchema(person), messages: [{ role: 'user', content: 'x' }, { role: 'assistant', content: '{"name": "A', prefix: true }] }, expect: content(/"age": ?\d\d ?\}$/) },
+    refused('a format with a prefix that cannot begin it is refused', { ...asSchema(person), messages: [{ role: 'user', content: 'x' }, { role: 'assistant', content: 'No.', prefix: true }] }, 'messages'),
+    { name: 'a format with tools that may not be called', body: { ...asSchema(person), tools: [{ type: 'function', function: { name: 'f' } }], tool_choice: 'none' }, expect: content(json(isPerson)) },
+    { name: 'a format with logprobs', body: { ...asSchema(person), logprobs: true, top_logprobs: 2 }, expect: { choices: [{ logprobs: { content: listOf(any, 3) } }] } },
+  ],
+};
