@@ -15,8 +15,11 @@
 // - DSML: listed parameters in the schema's order, then others where the schema allows them. A
 //   string is text, its length, pattern, format and values enforced; only its type decides. Where
 //   tags are text a string cannot hold </｜DSML｜, and one with a length and no pattern no "<".
-//   A name that is not listed has 1 to 64 characters without quotes, < and >. That it is not
-//   written twice cannot be enforced: the parser drops the second and calls the call incomplete.
+//   A name that is not listed has 1 to 64 characters without quotes, < and >.
+// - Two things are not enforced: that a name that is not listed is written once (DSML's parser
+// drops
+//   the second and calls the call incomplete), and that values which may nest without end stay
+//   within the 256 levels that the parsers follow.
 // - Text, formatted or not, holds no beginning of a tag in any spelling that is read as text. JSON
 //   can always write \u003c; a JSON string with a length writes every "<" so.
 // - A prefix that is given already is fed to the matcher first. Where tags are text, one that ends
@@ -45,6 +48,11 @@ struct AnswerRules {
   // with them.
   std::span<const std::string> control = {};
 };
+
+// Whether there is anything to enforce: a format, or tools, also where none may be called.
+inline bool Constrains(const AnswerRules& rules) {
+  return rules.format.constrains() || (rules.markup && !rules.tools.empty());
+}
 
 // All that CompileAnswer depends on.
 std::string KeyOf(const AnswerRules& rules);
