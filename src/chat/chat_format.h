@@ -53,7 +53,7 @@ class OutputParser {
   virtual Text Push(TokenId id) = 0;
   // Before Finish: the answer did not end by itself.
   virtual void NoteCut() {}
-  virtual Text Finish() = 0;            // held-back bytes
+  virtual Text Finish() = 0;                          // held-back bytes
   virtual ToolOutcome outcome() const { return {}; }  // after Finish
 };
 
