@@ -17,7 +17,6 @@ struct OpenAiDraft {
   std::optional<bool> thinking = {}, effort_thinking = {};
   std::optional<std::string> suffix = {};
   std::string format_field = {};  // that said what the answer must look like
-  std::string schema_path = {};   // of response_format
   bool has_prompt = false, has_stream_options = false;
 
   bool is_chat() const { return out.route == OpenAiRoute::kChat; }

@@ -73,7 +73,6 @@ Status ReadJsonSchemaFormat(Json& value, const std::string& field, OpenAiDraft& 
   HADAL_OK(ExpectObject(*wrapper, in));
   const auto schema = wrapper->find("schema");
   if (schema == wrapper->end()) return Missing(in + ".schema", "a JSON Schema");
-  draft.schema_path = in + ".schema";
   return SetSchema(draft, field, *schema);
 }
 
