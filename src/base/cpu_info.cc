@@ -16,7 +16,7 @@
 namespace hadal {
 namespace {
 
-constexpr std::string_view kNames[] = {"ref", "avx2", "avx512", "amx"};
+constexpr std::string_view kNames[] = {"ref", "avx2", "avx512", "amx_emulated", "amx"};
 
 #if defined(__x86_64__)
 struct Regs {
@@ -50,6 +50,7 @@ std::vector<Isa> Detect() {
   const bool vnni = l7.c >> 11 & 1;
   if (!(f && dq && bw && vl && vnni && (xcr0 & 0xe6) == 0xe6)) return found;
   found.push_back(Isa::kAvx512);
+  found.push_back(Isa::kAmxEmulated);
   const bool tile = l7.d >> 24 & 1, int8 = l7.d >> 25 & 1, bf16 = l7.d >> 22 & 1;
   const bool avx512_bf16 = l71.a >> 5 & 1;
   if (tile && int8 && bf16 && avx512_bf16 && (xcr0 >> 17 & 3) == 3 && RequestTileState()) {
@@ -81,11 +82,12 @@ double CgroupCpus() {
 std::string_view NameOf(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 Result<Isa> ParseIsa(std::string_view name) {
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 5; ++i) {
     if (kNames[i] == name) return static_cast<Isa>(i);
   }
   return FailField(ErrorCode::kInvalidArgument, "isa",
-                   "isa '{}' is unknown; use ref, avx2, avx512 or amx", name.substr(0, 32));
+                   "isa '{}' is unknown; use ref, avx2, avx512, amx or amx_emulated",
+                   name.substr(0, 32));
 }
 
 std::vector<Isa> SupportedIsas() {
@@ -93,7 +95,10 @@ std::vector<Isa> SupportedIsas() {
   return found;
 }
 
-Isa BestIsa() { return SupportedIsas().back(); }
+Isa BestIsa() {
+  const Isa last = SupportedIsas().back();
+  return last == Isa::kAmxEmulated ? Isa::kAvx512 : last;
+}
 
 int UsableCpus() {
   cpu_set_t set;

@@ -10,9 +10,11 @@
 namespace hadal {
 
 // Instruction set levels, lowest first. Each needs all of the lower ones.
-enum class Isa { kRef, kAvx2, kAvx512, kAmx };
+// kAmxEmulated: the kernels of kAmx with their tile instructions written out in AVX-512, for
+// checking the results of an AMX machine anywhere; never chosen by BestIsa.
+enum class Isa { kRef, kAvx2, kAvx512, kAmxEmulated, kAmx };
 
-std::string_view NameOf(Isa isa);             // "ref" "avx2" "avx512" "amx"
+std::string_view NameOf(Isa isa);             // "ref" "avx2" "avx512" "amx_emulated" "amx"
 Result<Isa> ParseIsa(std::string_view name);  // kInvalidArgument
 
 // Levels that this CPU and kernel run: kAvx2 = AVX2+FMA+F16C; kAvx512 = F,BW,DQ,VL,VNNI;

@@ -91,6 +91,7 @@ Result<CpuBackendOptions> BackendOptionsOf(const Config& config) {
   HADAL_TRY(options.isa, IsaOf(config));
   HADAL_TRY(options.weights, ParseWeightFormat(config.cpu.weights));
   options.threads = ThreadsOf(config);
+  options.exact_prompts = config.cpu.exact_prompts;
   options.kv_dtype = config.cpu.kv_dtype == "f32" ? DType::kF32 : DType::kBf16;
   return options;
 }

@@ -57,12 +57,12 @@ class Sequences {
   }
 
   // One step: n_rows tokens of each of batch sequences that hold context tokens.
-  Status Step(int64_t batch, int64_t context, int64_t n_rows) {
+  Status Step(int64_t batch, int64_t context, int64_t n_rows, bool prompt) {
     tokens_.clear(), positions_.clear(), slots_.clear(), chunks_.clear(), rows_.clear();
     for (int64_t s = 0; s < batch; ++s) {
       const auto first = static_cast<int32_t>(tokens_.size());
       chunks_.push_back({first, static_cast<int32_t>(n_rows), static_cast<int32_t>(context),
-                         blocks_.data() + s * blocks_per_sequence_});
+                         blocks_.data() + s * blocks_per_sequence_, prompt});
       for (int64_t i = 0; i < n_rows; ++i) {
         const auto position = static_cast<int32_t>(context + i);
         state_ = state_ * 6364136223846793005u + 1442695040888963407u;
@@ -106,10 +106,10 @@ class Measurement {
     for (int64_t r = 0; r <= options_.repeat; ++r) {  // the first round warms up
       const TimePoint start = Now();
       for (int64_t at = 0; at < prompt; at += per_step) {
-        HADAL_OK(sequences.Step(batch, at, std::min(per_step, prompt - at)));
+        HADAL_OK(sequences.Step(batch, at, std::min(per_step, prompt - at), true));
       }
       const TimePoint between = Now();
-      for (int64_t i = 0; i < generate; ++i) HADAL_OK(sequences.Step(batch, prompt + i, 1));
+      for (int64_t i = 0; i < generate; ++i) HADAL_OK(sequences.Step(batch, prompt + i, 1, false));
       if (r == 0) continue;
       prompt_rates.push_back(static_cast<double>(prompt * batch) / Seconds(between - start));
       decode_rates.push_back(static_cast<double>(generate * batch) / Seconds(Now() - between));

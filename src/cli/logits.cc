@@ -51,7 +51,7 @@ Status RunChunks(const LoadedModel& loaded, std::span<const TokenId> ids, int64_
   const int64_t vocab = loaded.model->info().vocab;
   for (int32_t at = 0; at < n;) {
     const auto rows = static_cast<int32_t>(std::min<int64_t>(chunk, n - at));
-    const SeqChunk part{0, rows, at, blocks.data()};
+    const SeqChunk part{0, rows, at, blocks.data(), true};
     const std::span<const int32_t> index(indices);
     const auto first = static_cast<size_t>(at), count = static_cast<size_t>(rows);
     StepInput step;

@@ -89,7 +89,7 @@ constexpr std::array kComputing = {
            "KV 缓存内存：'auto' 或如 2GiB"},
     Option{"engine.block_tokens", REF(engine.block_tokens), 8, 256, "", false,
            "tokens per cache block", "每个缓存块的 token 数"},
-    Option{"cpu.isa", REF(cpu.isa), 0, 0, "auto|ref|avx2|avx512|amx", false,
+    Option{"cpu.isa", REF(cpu.isa), 0, 0, "auto|ref|avx2|avx512|amx|amx_emulated", false,
            "instruction set; auto: the best this CPU has", "指令集；auto 为本机最佳"},
     Option{"cpu.threads", REF(cpu.threads), 0, 1024, "", false,
            "threads; 0: what the affinity mask and the cgroup quota allow",
@@ -99,6 +99,9 @@ constexpr std::array kComputing = {
            "权重矩阵在内存中的格式；bf16 时 F16 与量化矩阵按原样保留"},
     Option{"cpu.kv_dtype", REF(cpu.kv_dtype), 0, 0, "f32|bf16", false,
            "element type of the KV cache", "KV 缓存的元素类型"},
+    Option{"cpu.exact_prompts", REF(cpu.exact_prompts), 0, 0, "", false,
+           "with AMX: compute prompts as exactly as answers, several times slower",
+           "有 AMX 时：提示词按与回答相同的精度计算（慢数倍）"},
 };
 #undef REF
 

@@ -67,8 +67,9 @@ Result<std::unique_ptr<Runner>> NewModelRunner(Model& model, Backend& backend, i
                 "{} cache blocks of {} tokens and {} rows of logits; each must be at least 1",
                 n_blocks, block_tokens, max_logit_rows);
   }
-  const RunnerInfo info{model.info().vocab, n_blocks, block_tokens, max_logit_rows,
-                        model.info().context};
+  const RunnerInfo info{model.info().vocab,   n_blocks,
+                        block_tokens,         max_logit_rows,
+                        model.info().context, model.info().rounds_prompts};
   HADAL_TRY(auto kv, KvStorage::Allocate(backend, model.kv_layout(), n_blocks, block_tokens));
   HADAL_TRY(auto logits, Buffer::Allocate(static_cast<size_t>(max_logit_rows) *
                                           static_cast<size_t>(info.vocab) * sizeof(float)));

@@ -15,8 +15,9 @@ struct RunnerInfo {
   int64_t vocab = 0;
   int32_t n_blocks = 0;
   int32_t block_tokens = 0;
-  int32_t max_logit_rows = 0;  // of one step
-  int64_t context = 0;         // positions the model takes; 0: any number
+  int32_t max_logit_rows = 0;   // of one step
+  int64_t context = 0;          // positions the model takes; 0: any number
+  bool rounds_prompts = false;  // ModelInfo::rounds_prompts
 };
 
 class Runner {

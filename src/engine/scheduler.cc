@@ -26,7 +26,11 @@ bool IsStop(const EngineRequest& spec, TokenId token) {
 }  // namespace
 
 Scheduler::Scheduler(const EngineOptions& options, const RunnerInfo& runner)
-    : options_(options), block_tokens_(runner.block_tokens), pool_(runner.n_blocks), cache_(pool_) {
+    : options_(options),
+      block_tokens_(runner.block_tokens),
+      rounds_prompts_(runner.rounds_prompts),
+      pool_(runner.n_blocks),
+      cache_(pool_) {
   const auto sequences = static_cast<size_t>(options.max_sequences);
   const auto rows = static_cast<size_t>(options.max_step_tokens);
   running_.reserve(sequences);
@@ -130,7 +134,9 @@ void Scheduler::PlanRunning(bool decoding) {
 }
 
 void Scheduler::PlanRows(Sequence& s) {
-  const int64_t wanted = std::min({s.left(), int64_t{options_.prefill_chunk}, int64_t{rows_left_}});
+  int64_t wanted = std::min({s.left(), int64_t{options_.prefill_chunk}, int64_t{rows_left_}});
+  // A chunk is of the prompt or of the answer (computed again after a preemption), never of both.
+  if (IsPrompt(s)) wanted = std::min(wanted, PromptTokens(s) - s.computed);
   if (wanted <= 0) return;
   Reserve(s, s.computed + wanted);
   // The youngest has nobody to preempt: it computes what fits, or waits with what it has.
@@ -138,6 +144,14 @@ void Scheduler::PlanRows(Sequence& s) {
   s.planned = static_cast<int32_t>(std::min(wanted, room));
   rows_left_ -= s.planned;
   if (s.planned > 0) chosen_.push_back(&s);
+}
+
+int64_t Scheduler::PromptTokens(const Sequence& s) {
+  return static_cast<int64_t>(s.request->spec.prompt.size());
+}
+
+bool Scheduler::IsPrompt(const Sequence& s) const {
+  return rounds_prompts_ && s.computed < PromptTokens(s);
 }
 
 // Grows the block table to cover `slots`; false when it could not.
@@ -219,7 +233,10 @@ void Scheduler::Start(Sequence& s) {
   cached_tokens_ += s.found;
 }
 
+// Chunks of prompts come last, as StepInput asks.
 void Scheduler::BuildPlan() {
+  std::stable_partition(chosen_.begin(), chosen_.end(),
+                        [this](const Sequence* s) { return !IsPrompt(*s); });
   for (Sequence* s : chosen_) {
     if (s->planned == 0) continue;  // preempted after it was planned
     SeqChunk chunk;
@@ -227,6 +244,7 @@ void Scheduler::BuildPlan() {
     chunk.n_rows = s->planned;
     chunk.context = static_cast<int32_t>(s->computed);
     chunk.blocks = s->blocks.data();
+    chunk.prompt = IsPrompt(*s);
     for (int64_t p = s->computed; p < s->computed + s->planned; ++p) {
       plan_.tokens.push_back(s->tokens[static_cast<size_t>(p)]);
       plan_.positions.push_back(static_cast<int32_t>(p));
@@ -332,8 +350,11 @@ void Scheduler::ExtendKeys(Sequence& s) const {
 }
 
 // Full blocks are offered only after the step that wrote them, so nobody finds one unwritten.
+// A prompt that meets them computed its own tokens as a prompt: where that makes a difference,
+// blocks with tokens of an answer are not offered.
 void Scheduler::OfferBlocks(Sequence& s) {
-  const auto full = static_cast<size_t>(s.computed / block_tokens_);
+  const int64_t tokens = rounds_prompts_ ? std::min(s.computed, PromptTokens(s)) : s.computed;
+  const auto full = static_cast<size_t>(tokens / block_tokens_);
   if (s.offered >= full) return;
   ExtendKeys(s);
   for (; s.offered < full; ++s.offered) {

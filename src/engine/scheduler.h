@@ -83,6 +83,8 @@ class Scheduler {
   bool CanStart(const Sequence& s) const;
   void Start(Sequence& s);
   void PlanRows(Sequence& s);
+  static int64_t PromptTokens(const Sequence& s);
+  bool IsPrompt(const Sequence& s) const;  // its next row is one that the backend rounds
   bool Reserve(Sequence& s, int64_t slots);
   void PreemptYoungest();
   void BuildPlan();
@@ -104,6 +106,7 @@ class Scheduler {
 
   const EngineOptions options_;
   const int32_t block_tokens_;
+  const bool rounds_prompts_;
   BlockPool pool_;
   PrefixCache cache_;
 

@@ -5,10 +5,13 @@
 // Activations are float32 tensors in the backend's memory (CPU: host memory). Shapes are written as
 // [rows, columns]; T = tokens of the step, in the order of StepInput::tokens.
 //
-// Row independence: the result of a row depends only on that row's inputs, its sequence's cache and
-// the weights, never on what else is in the batch or on the number of threads. All reductions run
-// in an order fixed by the shapes of one row. (MLA may choose between its two forms by the length
-// of a sequence's own chunk; the forms agree to float32 rounding.)
+// Row independence: the result of a row depends only on that row's inputs, its sequence's cache,
+// the weights and whether it is a row of a prompt, never on what else is in the batch or on the
+// number of threads. All reductions run in an order fixed by the shapes of one row. (MLA may choose
+// between its two forms by the length of a sequence's own chunk; the forms agree to the rounding of
+// their rows.) A backend with rounds_prompts() computes the rows of prompts on a matrix unit that
+// takes bf16: activations and weights are rounded to it there, sums stay float32. Rows of answers
+// never are.
 //
 // Thread rule: one thread calls a Backend (the engine's); it fans out over its own pool.
 #pragma once
@@ -103,13 +106,15 @@ struct SeqChunk {
   int32_t n_rows = 0;               // query tokens, >= 1; positions context .. context + n_rows - 1
   int32_t context = 0;              // tokens of this sequence already in the cache
   const int32_t* blocks = nullptr;  // block table covering context + n_rows tokens
+  bool prompt = false;              // rows of a prompt, see rounds_prompts()
 };
 
 struct StepInput {
   std::span<const TokenId> tokens;      // [T]
   std::span<const int32_t> positions;   // [T] position in the sequence
   std::span<const int32_t> slots;       // [T] cache slot to write: block * block_tokens + offset
-  std::span<const SeqChunk> chunks;     // rows of a chunk are consecutive; chunks cover all rows
+  std::span<const SeqChunk> chunks;     // rows of a chunk are consecutive; chunks cover all rows,
+                                        // those of prompts come last
   std::span<const int32_t> logit_rows;  // rows whose logits are wanted
 };
 
@@ -157,6 +162,8 @@ struct RouterArgs {
   float scale = 1;         // routed_scaling_factor, applied last
 };
 
+constexpr int64_t kAllRows = INT64_MAX;
+
 struct MoeArgs {
   Tensor x;                         // [T, hidden]
   const Weight* gate_up = nullptr;  // stack n_experts of [2 * ffn, hidden]: gate rows, then up rows
@@ -164,7 +171,8 @@ struct MoeArgs {
   const int32_t* experts = nullptr;  // [T, top_k]
   const float* weights = nullptr;    // [T, top_k]
   int top_k = 0;
-  Tensor out;  // [T, hidden]: += sum over the chosen, in top_k order
+  Tensor out;                     // [T, hidden]: += sum over the chosen, in top_k order
+  int64_t exact_rows = kAllRows;  // see MatMul
 };
 
 class Backend {
@@ -176,6 +184,7 @@ class Backend {
   // ---- memory and weights (at load)
   virtual Result<std::unique_ptr<Memory>> Allocate(size_t bytes) = 0;
   virtual DType kv_dtype() const = 0;
+  virtual bool rounds_prompts() const { return false; }
   // A stack of sources.size() matrices of one shape. keep_f32: never lower than float32 (router).
   virtual Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) = 0;
   Result<WeightPtr> PrepareOne(const WeightSource& source, bool keep_f32 = false) {
@@ -194,8 +203,13 @@ class Backend {
   virtual void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) = 0;
   // x += delta.
   virtual void Add(Tensor x, Tensor delta) = 0;
-  // out[T, rows] = x[T, cols] * w^T (+ bias[rows] when not null).
-  virtual void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out) = 0;
+  // out[T, rows] = x[T, cols] * w^T (+ bias[rows] when not null). Rows from exact_rows on are of
+  // prompts.
+  virtual void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
+                      int64_t exact_rows) = 0;
+  void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out) {
+    MatMul(x, w, bias, out, kAllRows);
+  }
   // gate_up [T, 2 * ffn] -> out [T, ffn] = silu(gate) * up.
   virtual void SwiGlu(Tensor gate_up, Tensor out) = 0;
   // Rotates x[t, h, offset : offset + table.dims] in place. x is [T, n_heads, head_dim].
@@ -221,6 +235,7 @@ struct CpuBackendOptions {
   int threads = 1;
   DType kv_dtype = DType::kBf16;      // ref always uses f32
   MlaForm mla_form = MlaForm::kAuto;  // forces one form, for tests
+  bool exact_prompts = false;         // prompts are computed like answers, never rounded
 };
 Result<std::unique_ptr<Backend>> NewCpuBackend(const CpuBackendOptions& options);
 

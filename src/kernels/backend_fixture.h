@@ -27,7 +27,7 @@ struct Config {
   // activations to 16 bits of significand for bf16 weights, and int8 rounds both sides to 8 bits.
   double tolerance() const {
     if (format == WeightFormat::kInt8) return 2e-2;
-    if (format == WeightFormat::kBf16 && isa == Isa::kAmx) return 2e-5;
+    if (format == WeightFormat::kBf16 && isa >= Isa::kAmxEmulated) return 2e-5;
     return 1e-5;
   }
 };

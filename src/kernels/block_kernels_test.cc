@@ -21,6 +21,7 @@ std::vector<Level> Levels() {
   for (Isa isa : SupportedIsas()) {
     if (isa == Isa::kAvx2) cpu::FillAvx2(&table);
     if (isa == Isa::kAvx512) cpu::FillAvx512(&table);
+    if (isa == Isa::kAmxEmulated) cpu::FillAmxEmulated(&table);
     if (isa == Isa::kAmx) cpu::FillAmx(&table);
     if (isa != Isa::kRef) levels.push_back({isa, table});
   }

@@ -226,6 +226,7 @@ TEST(F16Kernels, EveryInstructionSetAgreesWithTheDefinition) {
 #if defined(__x86_64__)
     if (isa == Isa::kAvx2) cpu::FillAvx2(&table);
     if (isa == Isa::kAvx512) cpu::FillAvx512(&table);
+    if (isa == Isa::kAmxEmulated) cpu::FillAmxEmulated(&table);
     if (isa == Isa::kAmx) cpu::FillAmx(&table);
 #endif
     for (int i = 0; i < 10; ++i) {

@@ -26,6 +26,7 @@ double PeakOperations(Isa isa, WeightFormat format, int64_t repeats) {
       if (int8) return cpu::PeakAmxInt8(repeats);
       return cpu::PeakAvx512F32(repeats);
     case Isa::kAvx512:
+    case Isa::kAmxEmulated:
       return int8 ? cpu::PeakAvx512Int8(repeats) : cpu::PeakAvx512F32(repeats);
     case Isa::kAvx2:
       return cpu::PeakAvx2F32(repeats);

@@ -19,7 +19,8 @@ struct Pass {
   const StepInput& step;
   KvStorage& kv;
   Workspace& scratch;
-  int64_t rows = 0;  // T, tokens of the step
+  int64_t rows = 0;        // T, tokens of the step
+  int64_t exact_rows = 0;  // rows before those of prompts
 };
 
 class Block {

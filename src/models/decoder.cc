@@ -7,15 +7,16 @@ namespace hadal {
 
 // ---- the step
 
-Status Decoder::Forward(const StepInput& step, KvStorage& kv, float* logits) {
-  HADAL_OK(CheckStep(step, limits_, kv.n_blocks(), kv.block_tokens()));
-  if (rope_ && !step.positions.empty()) {
-    HADAL_OK(rope_->Reserve(int64_t{*std::ranges::max_element(step.positions)} + 1));
+Status Decoder::Forward(const StepInput& input, KvStorage& kv, float* logits) {
+  HADAL_OK(CheckStep(input, limits_, kv.n_blocks(), kv.block_tokens()));
+  if (rope_ && !input.positions.empty()) {
+    HADAL_OK(rope_->Reserve(int64_t{*std::ranges::max_element(input.positions)} + 1));
   }
   Backend& b = backend_;
-  const auto rows = static_cast<int64_t>(step.tokens.size());
+  const auto rows = static_cast<int64_t>(input.tokens.size());
   scratch_.Release(0);
-  Pass pass{b, step, kv, scratch_, rows};
+  const StepInput& step = info_.rounds_prompts ? input : WithoutPrompts(input);
+  Pass pass{b, step, kv, scratch_, rows, ExactRows(step)};
   const Tensor x = scratch_.Take({rows, info_.hidden});      // the residual stream
   const Tensor h = scratch_.Take({rows, info_.hidden});      // normed, what blocks read
   const Tensor delta = scratch_.Take({rows, info_.hidden});  // what blocks add
@@ -48,6 +49,21 @@ Status Decoder::Forward(const StepInput& step, KvStorage& kv, float* logits) {
   b.MatMul(last, *head_, nullptr, scores);
   b.CopyToHost(scores, logits);
   return {};
+}
+
+int64_t Decoder::ExactRows(const StepInput& step) {
+  for (const SeqChunk& chunk : step.chunks) {
+    if (chunk.prompt) return chunk.first_row;
+  }
+  return kAllRows;
+}
+
+const StepInput& Decoder::WithoutPrompts(const StepInput& input) {
+  exact_step_ = input;
+  exact_chunks_.assign(input.chunks.begin(), input.chunks.end());
+  for (SeqChunk& chunk : exact_chunks_) chunk.prompt = false;
+  exact_step_.chunks = exact_chunks_;
+  return exact_step_;
 }
 
 void Decoder::Tap(int layer, const Tensor& x) {
@@ -166,6 +182,10 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   info.expert_bytes = totals.expert_bytes;
   info.experts = totals.experts;
   info.experts_per_token = totals.experts_per_token;
+  // Scores of experts lie as close as the rounding of activations moves them: with weights that are
+  // not quantised much further already, other experts would be chosen than exact rows choose.
+  info.rounds_prompts =
+      backend_.rounds_prompts() && (totals.experts == 0 || totals.experts_quantised);
   return std::unique_ptr<Model>(std::move(decoder_));
 }
 

@@ -41,6 +41,8 @@ class Decoder final : public Model {
  private:
   friend class DecoderBuilder;
   explicit Decoder(Backend& backend) : backend_(backend) {}
+  static int64_t ExactRows(const StepInput& step);
+  const StepInput& WithoutPrompts(const StepInput& input);
   void Tap(int layer, const Tensor& x);
 
   Backend& backend_;
@@ -56,6 +58,8 @@ class Decoder final : public Model {
   Workspace scratch_;
   HiddenTap tap_;
   std::vector<float> tap_copy_;
+  StepInput exact_step_;
+  std::vector<SeqChunk> exact_chunks_;
 };
 
 class DecoderBuilder {

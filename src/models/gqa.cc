@@ -33,9 +33,9 @@ void GqaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
   Tensor q = pass.scratch.Take(q_flat), k = pass.scratch.Take(kv_flat);
   Tensor v = pass.scratch.Take(kv_flat), mixed = pass.scratch.Take(q_flat);
 
-  b.MatMul(x, *wq_, Values(bq_), q);
-  b.MatMul(x, *wk_, Values(bk_), k);
-  b.MatMul(x, *wv_, Values(bv_), v);
+  b.MatMul(x, *wq_, Values(bq_), q, pass.exact_rows);
+  b.MatMul(x, *wk_, Values(bk_), k, pass.exact_rows);
+  b.MatMul(x, *wv_, Values(bv_), v, pass.exact_rows);
   const Tensor q3{q.data, q.dtype, q_heads}, k3{k.data, k.dtype, kv_heads};
   if (o_.qk_norm) {
     b.RmsNorm(q3, Values(q_norm_), o_.eps, q3);
@@ -55,7 +55,7 @@ void GqaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
                      .scale = 1.0f / std::sqrt(static_cast<float>(o_.head_dim)),
                      .out = {mixed.data, mixed.dtype, q_heads}};
   b.Attention(args, step.chunks);
-  b.MatMul(mixed, *wo_, Values(bo_), out);
+  b.MatMul(mixed, *wo_, Values(bo_), out, pass.exact_rows);
 }
 
 int64_t GqaBlock::ScratchElements(int64_t rows) const {

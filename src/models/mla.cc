@@ -56,12 +56,12 @@ void MlaBlock::Query(Pass& pass, Tensor x, Tensor q) const {
   Backend& b = pass.backend;
   const Tensor flat{q.data, q.dtype, {pass.rows, o_.n_heads * (o_.nope + o_.rope)}};
   if (o_.q_lora == 0) {
-    b.MatMul(x, *w_q_, nullptr, flat);
+    b.MatMul(x, *w_q_, nullptr, flat, pass.exact_rows);
   } else {
     Tensor c_q = pass.scratch.Take({pass.rows, o_.q_lora});
-    b.MatMul(x, *w_q_a_, nullptr, c_q);
+    b.MatMul(x, *w_q_a_, nullptr, c_q, pass.exact_rows);
     b.RmsNorm(c_q, Values(q_norm_), kLatentNormEps, c_q);
-    b.MatMul(c_q, *w_q_b_, nullptr, flat);
+    b.MatMul(c_q, *w_q_b_, nullptr, flat, pass.exact_rows);
   }
   b.Rope(q, static_cast<int>(o_.nope), rope_, pass.step.positions);
 }
@@ -75,9 +75,9 @@ void MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
 
   const Tensor c = pass.scratch.Take({rows, o_.kv_lora});
   const Tensor k_pe = pass.scratch.Take({rows, 1, o_.rope});  // one head for all
-  b.MatMul(x, *w_c_, nullptr, c);
+  b.MatMul(x, *w_c_, nullptr, c, pass.exact_rows);
   b.RmsNorm(c, Values(kv_norm_), kLatentNormEps, c);
-  b.MatMul(x, *w_k_pe_, nullptr, {k_pe.data, k_pe.dtype, {rows, o_.rope}});
+  b.MatMul(x, *w_k_pe_, nullptr, {k_pe.data, k_pe.dtype, {rows, o_.rope}}, pass.exact_rows);
   b.Rope(k_pe, 0, rope_, step.positions);
   const KvView latent = pass.kv.view(stream_);
   b.StoreKv(c, 0, o_.kv_lora, step.slots, 0, latent);
@@ -98,7 +98,8 @@ void MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
                      .form = MlaForm::kAuto,
                      .out = mixed};
   b.MlaAttention(args, step.chunks);
-  b.MatMul({mixed.data, mixed.dtype, {rows, o_.n_heads * o_.v_dim}}, *w_o_, nullptr, out);
+  b.MatMul({mixed.data, mixed.dtype, {rows, o_.n_heads * o_.v_dim}}, *w_o_, nullptr, out,
+           pass.exact_rows);
 }
 
 int64_t MlaBlock::ScratchElements(int64_t rows) const {

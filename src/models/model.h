@@ -27,7 +27,10 @@ struct ModelInfo {
   size_t bytes_per_token = 0;  // weight bytes read to decode one token (batch 1, empty cache)
   size_t expert_bytes = 0;     // of resident_bytes: routed experts, all layers
   int64_t experts = 0, experts_per_token = 0;  // routed, per layer; 0 for a dense model
-  std::vector<int32_t> eos_ids;                // config.json and generation_config.json together
+  // Rows of prompts are computed with other rounding than those of answers
+  // (Backend::rounds_prompts), so what the cache holds of a token depends on which it was.
+  bool rounds_prompts = false;
+  std::vector<int32_t> eos_ids;  // config.json and generation_config.json together
 };
 
 // The paged cache: memory for n_blocks of every stream the model declared.

@@ -97,7 +97,8 @@ void MoeBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
                     .experts = static_cast<const int32_t*>(experts.data),
                     .weights = weights.f32(),
                     .top_k = static_cast<int>(o_.top_k),
-                    .out = out};
+                    .out = out,
+                    .exact_rows = pass.exact_rows};
   b.MixExperts(mix);
 }
 

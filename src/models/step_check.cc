@@ -50,9 +50,14 @@ Status CheckStep(const StepInput& step, const StepLimits& limits, int32_t n_bloc
   HADAL_OK(InRange("slot", step.slots, int64_t{n_blocks} * block_tokens));
   HADAL_OK(InRange("logit row", step.logit_rows, static_cast<int64_t>(rows)));
   int64_t next = 0;
+  bool prompt = false;
   for (const SeqChunk& chunk : step.chunks) {
     HADAL_OK(CheckChunk(chunk, next, n_blocks, block_tokens));
     next += chunk.n_rows;
+    if (prompt && !chunk.prompt) {
+      return Fail(ErrorCode::kInvalidArgument, "a chunk of an answer follows one of a prompt");
+    }
+    prompt = chunk.prompt;
   }
   if (next == static_cast<int64_t>(rows)) return {};
   return Fail(ErrorCode::kInvalidArgument, "the chunks of a step cover {} of its {} rows", next,

@@ -220,6 +220,8 @@ void WeightLoader::Prepared(const Weight& weight, Share share) {
     totals_.expert_bytes += weight.bytes();
     totals_.experts = share.of;
     totals_.experts_per_token = share.used;
+    const auto values = static_cast<size_t>(weight.count() * weight.rows() * weight.cols());
+    totals_.experts_quantised = 2 * weight.bytes() < 3 * values;
   }
   totals_.bytes_per_token +=
       weight.bytes() * static_cast<size_t>(share.used) / static_cast<size_t>(share.of);

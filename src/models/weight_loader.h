@@ -39,6 +39,7 @@ struct WeightTotals {
   size_t bytes_per_token = 0;  // read to decode one token
   size_t expert_bytes = 0;     // of resident_bytes: routed experts
   int64_t experts = 0, experts_per_token = 0;
+  bool experts_quantised = false;  // below 12 bits a weight
 };
 
 class WeightLoader {

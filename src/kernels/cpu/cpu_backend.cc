@@ -23,6 +23,7 @@ KernelTable TableOf(Isa isa) {
 #if defined(HADAL_X86_KERNELS)
   if (isa >= Isa::kAvx2) FillAvx2(&table);
   if (isa >= Isa::kAvx512) FillAvx512(&table);
+  if (isa == Isa::kAmxEmulated) FillAmxEmulated(&table);
   if (isa >= Isa::kAmx) FillAmx(&table);
 #else
   (void)isa;
@@ -38,7 +39,8 @@ CpuBackend::CpuBackend(const CpuBackendOptions& options)
       kv_dtype_(options.isa == Isa::kRef ? DType::kF32 : options.kv_dtype),
       mla_form_(options.mla_form),
       table_(TableOf(options.isa)),
-      pool_(options.threads) {}
+      pool_(options.threads),
+      rounds_prompts_(table_.prompt_bf16 != nullptr && !options.exact_prompts) {}
 
 std::string CpuBackend::description() const {
   const char* stored = format_ == WeightFormat::kF32 ? "" : " (blocks as stored)";

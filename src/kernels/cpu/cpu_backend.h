@@ -60,6 +60,7 @@ class CpuBackend final : public Backend {
   std::string description() const override;
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override;
   DType kv_dtype() const override { return kv_dtype_; }
+  bool rounds_prompts() const override { return rounds_prompts_; }
   Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) override;
   Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override;
   Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override;
@@ -68,7 +69,9 @@ class CpuBackend final : public Backend {
   void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override;
   void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) override;
   void Add(Tensor x, Tensor delta) override;
-  void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out) override;
+  using Backend::MatMul;
+  void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
+              int64_t exact_rows) override;
   void SwiGlu(Tensor gate_up, Tensor out) override;
   void Rope(Tensor x, int offset, const RopeTable& table,
             std::span<const int32_t> positions) override;
@@ -98,6 +101,8 @@ class CpuBackend final : public Backend {
     kMlaLatentRows,
     kMlaKeysValues,
     kMlaState,
+    kPromptActivations,
+    kPromptThread,
     kScratchCount,
   };
   // A part of an attention task list: query vectors [vec0, vec1) of one chunk and kv head, over all
@@ -132,6 +137,16 @@ class CpuBackend final : public Backend {
   void Queue(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w, int64_t matrix,
              const ProductRows& out);
   void RunQueued(Layout layout);
+  // The same for rows of prompts, in their tile form. Row blocks of 32; `first_block` is the first
+  // of these rows, so that experts can begin blocks of their own.
+  bool Rounds(const CpuWeight& w) const;
+  uint16_t* ReservePromptRows(int64_t blocks, int64_t cols);
+  void ConvertPrompt(const FloatRows& x, uint16_t* blocks);
+  void QueuePrompt(const uint16_t* blocks, int64_t m, const CpuWeight& w, int64_t matrix,
+                   const ProductRows& out);
+  void RunPrompts(Layout layout);
+  // out = x w^T + bias, the rows from exact_rows on as prompts.
+  void Multiply(const FloatRows& x, const CpuWeight& w, const ProductRows& out, int64_t exact_rows);
 
   // ---- attention
   void Flash(const FlashArgs& args, std::span<const SeqChunk> chunks);
@@ -145,6 +160,7 @@ class CpuBackend final : public Backend {
 
   // ---- mixture of experts
   void MixTokens(const MoeArgs& args, int64_t first, int64_t n);
+  void MultiplyExperts(const FloatRows& x, const CpuWeight& w, int64_t exact, float* out);
   void GroupByExpert(const int32_t* experts, int64_t n, int64_t n_experts);
 
   const Isa isa_;
@@ -154,7 +170,14 @@ class CpuBackend final : public Backend {
   KernelTable table_;
   ThreadPool pool_;
   std::array<Buffer, kScratchCount> scratch_;
+  const bool rounds_prompts_;
   std::vector<MatMulTile> queued_, split_;
+  std::vector<PromptTile> prompts_;
+  struct PromptRows {  // of an expert: rows [row, row + rows) go to a block
+    int64_t row, rows;
+    uint16_t* block;
+  };
+  std::vector<PromptRows> prompt_rows_;
   std::vector<FlashTask> flash_tasks_;
   std::vector<int32_t> expert_start_, expert_order_, expert_place_;
 };

@@ -147,15 +147,13 @@ void CpuBackend::RunQueued(Layout layout) {
   queued_.clear();
 }
 
-void CpuBackend::MatMul(Tensor x, const Weight& w, const float* bias, Tensor out) {
+void CpuBackend::MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
+                        int64_t exact_rows) {
   const auto& weight = static_cast<const CpuWeight&>(w);
   const int64_t rows = x.shape.elements() / w.cols();
   CHECK(w.count() == 1 && weight.layout() <= Layout::kPanelBlocks);
   CHECK(rows * w.cols() == x.shape.elements() && rows * w.rows() == out.shape.elements());
-  if (rows == 0) return;
-  const Activations a = Convert({x.f32(), w.cols(), rows, w.cols()}, weight.layout());
-  Queue(a, 0, rows, weight, 0, {out.f32(), w.rows(), bias});
-  RunQueued(weight.layout());
+  Multiply({x.f32(), w.cols(), rows, w.cols()}, weight, {out.f32(), w.rows(), bias}, exact_rows);
 }
 
 }  // namespace hadal::cpu

@@ -205,10 +205,8 @@ void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
   for (e.first = 0; e.first < keys; e.first += kExpandKeys) {
     e.n = std::min(kExpandKeys, keys - e.first);
     ForRows(e.n, a.kv_lora, [&](int64_t j) { e.CopyLatent(e.first + j, latents + j * a.kv_lora); });
-    const Layout layout = Cast(a.kv_b).layout();
-    const Activations x = Convert({latents, a.kv_lora, e.n, a.kv_lora}, layout);
-    Queue(x, 0, e.n, Cast(a.kv_b), 0, {e.expanded, expanded_cols, nullptr});
-    RunQueued(layout);
+    Multiply({latents, a.kv_lora, e.n, a.kv_lora}, Cast(a.kv_b), {e.expanded, expanded_cols},
+             c.prompt ? 0 : kAllRows);
     pool_.ForEach(static_cast<int>(heads * tiles), [&](int task, int thread) {
       const int64_t head = task % heads, vec0 = task / heads * kTaskVectors;
       const int64_t n_q = std::min(kTaskVectors, vectors - vec0);

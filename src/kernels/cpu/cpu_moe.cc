@@ -31,6 +31,43 @@ void CpuBackend::GroupByExpert(const int32_t* experts, int64_t n, int64_t n_expe
   expert_start_[0] = 0;
 }
 
+// out = rows of every expert, sorted by expert, by its matrix; assignments before `exact` (in the
+// order of the tokens) are not of prompts.
+void CpuBackend::MultiplyExperts(const FloatRows& x, const CpuWeight& w, int64_t exact,
+                                 float* out) {
+  const Activations a = exact > 0 ? Convert(x, w.layout()) : Activations{};
+  int64_t blocks = 0;  // of prompt rows, each expert's begin with one of its own
+  const auto each = [&](auto&& fn) {
+    for (int64_t e = 0; e < w.count(); ++e) {
+      const int64_t begin = expert_start_[static_cast<size_t>(e)];
+      const int64_t end = expert_start_[static_cast<size_t>(e) + 1];
+      int64_t middle = begin;
+      while (middle < end && expert_order_[static_cast<size_t>(middle)] < exact) ++middle;
+      if (begin < end) fn(e, begin, middle, end);
+    }
+  };
+  each([&](int64_t e, int64_t begin, int64_t middle, int64_t end) {
+    if (begin < middle) Queue(a, begin, middle - begin, w, e, {out + begin * w.rows(), w.rows()});
+    blocks += (end - middle + kPromptRows - 1) / kPromptRows;
+  });
+  if (exact > 0) RunQueued(w.layout());
+  if (blocks == 0) return;
+  uint16_t* to = ReservePromptRows(blocks, w.cols());
+  prompt_rows_.clear();
+  each([&](int64_t e, int64_t, int64_t middle, int64_t end) {
+    if (middle == end) return;
+    QueuePrompt(to, end - middle, w, e, {out + middle * w.rows(), w.rows()});
+    for (int64_t r = middle; r < end; r += kPromptRows, to += PromptBlockElements(w.cols())) {
+      prompt_rows_.push_back({r, std::min(kPromptRows, end - r), to});
+    }
+  });
+  ForRows(blocks, w.cols() * kPromptRows, [&](int64_t b) {
+    const PromptRows& p = prompt_rows_[static_cast<size_t>(b)];
+    table_.to_prompt_rows(x.data + p.row * x.ld, x.ld, p.rows, x.cols, p.block);
+  });
+  RunPrompts(w.layout());
+}
+
 void CpuBackend::MixTokens(const MoeArgs& args, int64_t first, int64_t n) {
   const auto& gate_up = static_cast<const CpuWeight&>(*args.gate_up);
   const auto& down = static_cast<const CpuWeight&>(*args.down);
@@ -49,15 +86,10 @@ void CpuBackend::MixTokens(const MoeArgs& args, int64_t first, int64_t n) {
     std::memcpy(input + i * hidden, x + token * hidden,
                 static_cast<size_t>(hidden) * sizeof(float));
   });
+  // An expert's rows are in the order of the tokens, so those of prompts are its last.
+  const int64_t exact = std::clamp<int64_t>(args.exact_rows - first, 0, n) * args.top_k;
   const auto multiply = [&](const FloatRows& rows, const CpuWeight& w, float* out) {
-    const Activations a = Convert(rows, w.layout());
-    for (int64_t e = 0; e < w.count(); ++e) {
-      const int64_t begin = expert_start_[static_cast<size_t>(e)];
-      const int64_t count = expert_start_[static_cast<size_t>(e) + 1] - begin;
-      if (count == 0) continue;
-      Queue(a, begin, count, w, e, {out + begin * w.rows(), w.rows(), nullptr});
-    }
-    RunQueued(w.layout());
+    MultiplyExperts(rows, w, Rounds(w) ? exact : assigned, out);
   };
   multiply({input, hidden, assigned, hidden}, gate_up, both);
   ForRows(assigned, ffn * 4, [&](int64_t i) {

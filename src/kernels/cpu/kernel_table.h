@@ -45,6 +45,7 @@ static inline int64_t RoundUp(int64_t v, int64_t step) { return (v + step - 1) /
 static inline int64_t PanelBytesF32(int64_t k) { return k * kPanel * 4; }
 static inline int64_t PanelBytesBf16(int64_t k) { return RoundUp(k, kBf16KStep) * kPanel * 2; }
 static inline int64_t PanelBytesF16(int64_t k) { return k * kPanel * 2; }
+static inline int64_t PromptBlockElements(int64_t k) { return RoundUp(k, kBf16KStep) * 32; }
 static inline int64_t PanelBytesInt8(int64_t k) {
   return RoundUp(k, kInt8KStep) / kInt8KStep * static_cast<int64_t>(sizeof(Int8Block));
 }
@@ -63,6 +64,26 @@ struct MatMulTile {
   int64_t m, n, k;
   int64_t panel0, panel1;
 };
+
+// Rows of prompts by a matrix, on a unit that multiplies pairs of bf16: activations and weights are
+// rounded to bf16, sums are float in the order of k. Rows come in blocks of 32, the last one padded
+// with zeros, as tile operands: [row block][k32 / 32][2][16][32] bf16.
+constexpr int64_t kPromptRows = 32;
+struct PromptTile {
+  const uint16_t* x;
+  const void* w;      // panels of the matrix, from panel 0
+  int block_format;   // blocks: place in kBlockFormats
+  const float* bias;  // [n] or null
+  float* out;         // [m][ldo]
+  int64_t ldo;
+  int64_t m, n, k;
+  int64_t panel0, panel1;
+  void* space;  // kPromptSpace bytes of this thread's, 64-byte aligned
+};
+constexpr int64_t kPromptPanels = 8;   // panels multiplied together
+constexpr int64_t kPromptKeep = 512;   // rows whose sums are kept at a time
+constexpr int64_t kPromptDepth = 512;  // values of k unpacked at a time
+constexpr int64_t kPromptSpace = kPromptPanels * kPanel * (kPromptDepth * 2 + kPromptKeep * 4);
 
 // Keys are processed in tiles of 64 aligned at absolute positions.
 constexpr int kKeyTile = 64;
@@ -97,6 +118,13 @@ struct KernelTable {
   void (*matmul_blocks[kBlockFormatCount])(const MatMulTile& t);
   void (*quantise_blocks)(const float* x, int64_t k, ActivationGroup* out);
 
+  // Null where there is no such unit. The panels of each kind of weights; to_prompt_rows writes the
+  // activations of one row block, at most 32 rows.
+  void (*prompt_bf16)(const PromptTile& t);
+  void (*prompt_f16)(const PromptTile& t);
+  void (*prompt_blocks[kBlockFormatCount])(const PromptTile& t);
+  void (*to_prompt_rows)(const float* x, int64_t ldx, int64_t rows, int64_t k, uint16_t* out);
+
   // ---- rows
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);
   void (*add)(float* x, const float* delta, int64_t n);        // x += delta
@@ -122,5 +150,6 @@ void FillRef(KernelTable* table);
 void FillAvx2(KernelTable* table);
 void FillAvx512(KernelTable* table);
 void FillAmx(KernelTable* table);
+void FillAmxEmulated(KernelTable* table);  // the same bits on AVX-512
 
 }  // namespace hadal::cpu

@@ -5,28 +5,16 @@
 //
 // A bf16 product takes its activations in two parts that together keep 16 bits of significand:
 // rounded to 8 bits they would choose other experts where the router's scores are close.
-#include <immintrin.h>
-
-#include <cstdint>
-
+#include "kernels/cpu/amx/prompt.h"
+#include "kernels/cpu/amx/tiles.h"
 #include "kernels/cpu/avx512/vector.h"
 #include "kernels/cpu/kernel_table.h"
 
 namespace hadal::cpu {
 namespace {
 
-constexpr int kTileRows = 16;
-constexpr int kTileBytes = 64;  // per tile row
-constexpr int64_t kOperandBytes = kTileRows * kTileBytes;
-
 // Tiles: 0, 1 sums of the first 16 rows by 2 panels; 2, 3 of the next 16; 4, 5 activations; 6, 7
 // weights.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
 // rows0, rows1: rows of activations in the two row groups, 1..16 each.
 void Configure(int64_t rows0, int64_t rows1) {
   TileConfig config;
@@ -35,14 +23,14 @@ void Configure(int64_t rows0, int64_t rows1) {
     config.row_bytes[i] = kTileBytes;
     config.rows[i] = static_cast<uint8_t>(rows[i]);
   }
-  _tile_loadconfig(&config);
+  TileConfigure(config);
 }
 
 HADAL_AVX512_INLINE void ZeroSums() {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+  TileZero<0>();
+  TileZero<1>();
+  TileZero<2>();
+  TileZero<3>();
 }
 
 // Adds the bias and writes one tile of sums.
@@ -65,33 +53,33 @@ void Bf16Block(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel) {
   const auto* w = static_cast<const char*>(t.w) + panel * panel_bytes;
   ZeroSums();
   for (int64_t s = 0; s < steps; ++s) {
-    _tile_loadd(6, w + s * kOperandBytes, kTileBytes);
-    if constexpr (P == 2) _tile_loadd(7, w + panel_bytes + s * kOperandBytes, kTileBytes);
+    TileLoad<6>(w + s * kOperandBytes, kTileBytes);
+    if constexpr (P == 2) TileLoad<7>(w + panel_bytes + s * kOperandBytes, kTileBytes);
     for (int part = 1; part >= 0; --part) {
       const char* at = x + (2 * s + part) * kTileBytes;
-      _tile_loadd(4, at, x_stride);
-      _tile_dpbf16ps(0, 4, 6);
-      if constexpr (P == 2) _tile_dpbf16ps(1, 4, 7);
+      TileLoad<4>(at, x_stride);
+      TileDotBf16<0, 4, 6>();
+      if constexpr (P == 2) TileDotBf16<1, 4, 7>();
       if constexpr (kTwoGroups) {
-        _tile_loadd(5, at + kTileRows * x_stride, x_stride);
-        _tile_dpbf16ps(2, 5, 6);
-        if constexpr (P == 2) _tile_dpbf16ps(3, 5, 7);
+        TileLoad<5>(at + kTileRows * x_stride, x_stride);
+        TileDotBf16<2, 5, 6>();
+        if constexpr (P == 2) TileDotBf16<3, 5, 7>();
       }
     }
   }
   alignas(64) float sums[kTileRows * kPanel];
   const int64_t rows0 = kTwoGroups ? kTileRows : rows;
-  _tile_stored(0, sums, kTileBytes);
+  TileStore<0>(sums, kTileBytes);
   WriteSums(t, sums, row, rows0, panel);
   if constexpr (P == 2) {
-    _tile_stored(1, sums, kTileBytes);
+    TileStore<1>(sums, kTileBytes);
     WriteSums(t, sums, row, rows0, panel + 1);
   }
   if constexpr (kTwoGroups) {
-    _tile_stored(2, sums, kTileBytes);
+    TileStore<2>(sums, kTileBytes);
     WriteSums(t, sums, row + kTileRows, rows - kTileRows, panel);
     if constexpr (P == 2) {
-      _tile_stored(3, sums, kTileBytes);
+      TileStore<3>(sums, kTileBytes);
       WriteSums(t, sums, row + kTileRows, rows - kTileRows, panel + 1);
     }
   }
@@ -125,30 +113,30 @@ void Int8Rows(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel) {
     ZeroSums();
     for (int64_t half = 0; half < kInt8KStep / kTileBytes; ++half) {
       const char* at = x + b * kInt8KStep + half * kTileBytes;
-      _tile_loadd(4, at, t.ldx);
-      _tile_loadd(6, w0[b].w[half * kTileRows], kTileBytes);
-      _tile_dpbusd(0, 4, 6);
+      TileLoad<4>(at, t.ldx);
+      TileLoad<6>(w0[b].w[half * kTileRows], kTileBytes);
+      TileDotU8S8<0, 4, 6>();
       if constexpr (P == 2) {
-        _tile_loadd(7, w1[b].w[half * kTileRows], kTileBytes);
-        _tile_dpbusd(1, 4, 7);
+        TileLoad<7>(w1[b].w[half * kTileRows], kTileBytes);
+        TileDotU8S8<1, 4, 7>();
       }
       if constexpr (kTwoGroups) {
-        _tile_loadd(5, at + kTileRows * t.ldx, t.ldx);
-        _tile_dpbusd(2, 5, 6);
-        if constexpr (P == 2) _tile_dpbusd(3, 5, 7);
+        TileLoad<5>(at + kTileRows * t.ldx, t.ldx);
+        TileDotU8S8<2, 5, 6>();
+        if constexpr (P == 2) TileDotU8S8<3, 5, 7>();
       }
     }
-    _tile_stored(0, sums, kTileBytes);
+    TileStore<0>(sums, kTileBytes);
     AddBlock(t, sums, w0[b], row, rows0, b, totals[0]);
     if constexpr (P == 2) {
-      _tile_stored(1, sums, kTileBytes);
+      TileStore<1>(sums, kTileBytes);
       AddBlock(t, sums, w1[b], row, rows0, b, totals[1]);
     }
     if constexpr (kTwoGroups) {
-      _tile_stored(2, sums, kTileBytes);
+      TileStore<2>(sums, kTileBytes);
       AddBlock(t, sums, w0[b], row + kTileRows, rows1, b, totals[2]);
       if constexpr (P == 2) {
-        _tile_stored(3, sums, kTileBytes);
+        TileStore<3>(sums, kTileBytes);
         AddBlock(t, sums, w1[b], row + kTileRows, rows1, b, totals[3]);
       }
     }
@@ -201,7 +189,7 @@ void Multiply(const MatMulTile& t) {
     Configure(left, kTileRows);
     AllPanels<Kernel, false>(t, whole, left);
   }
-  _tile_release();
+  TileRelease();
 }
 
 void MatMulBf16(const MatMulTile& t) { Multiply<Bf16Kernel>(t); }
@@ -225,10 +213,15 @@ void SplitBf16(const float* x, int64_t k, uint16_t* out) {
 }  // namespace
 
 // Over the AVX-512 table: int8 activations keep its unsigned form, f16 panels its products.
+#if defined(HADAL_EMULATED_TILES)
+void FillAmxEmulated(KernelTable* table) {
+#else
 void FillAmx(KernelTable* table) {
+#endif
   table->matmul_bf16 = MatMulBf16;
   table->matmul_int8 = MatMulInt8;
   table->split_bf16 = SplitBf16;
+  amx::HADAL_FILL_PROMPT(table);
 }
 
 }  // namespace hadal::cpu

@@ -1,0 +1,89 @@
+// Products of prompt rows on the matrix unit: activations in tiles, panels shared out to the
+// threads.
+#include <algorithm>
+
+#include "kernels/cpu/cpu_backend.h"
+
+namespace hadal::cpu {
+namespace {
+
+int64_t BlocksOf(int64_t rows) { return (rows + kPromptRows - 1) / kPromptRows; }
+
+}  // namespace
+
+// Float weights, such as those of routers, stay exact; int8 ones have kernels of their own.
+bool CpuBackend::Rounds(const CpuWeight& w) const {
+  return rounds_prompts_ && w.layout() != Layout::kPanelF32 && w.layout() != Layout::kPanelInt8;
+}
+
+uint16_t* CpuBackend::ReservePromptRows(int64_t blocks, int64_t cols) {
+  return static_cast<uint16_t*>(
+      Reserve(kPromptActivations, static_cast<size_t>(blocks * PromptBlockElements(cols)) * 2));
+}
+
+void CpuBackend::ConvertPrompt(const FloatRows& x, uint16_t* blocks) {
+  ForRows(BlocksOf(x.rows), x.cols * kPromptRows, [&](int64_t b) {
+    const int64_t row = b * kPromptRows;
+    table_.to_prompt_rows(x.data + row * x.ld, x.ld, std::min(kPromptRows, x.rows - row), x.cols,
+                          blocks + b * PromptBlockElements(x.cols));
+  });
+}
+
+void CpuBackend::QueuePrompt(const uint16_t* blocks, int64_t m, const CpuWeight& w, int64_t matrix,
+                             const ProductRows& out) {
+  PromptTile t = {};
+  t.x = blocks;
+  t.m = m;
+  t.k = w.cols();
+  t.bias = out.bias;
+  t.out = out.data;
+  t.ldo = out.ld;
+  const std::byte* panels = w.matrix(matrix);
+  const auto queue = [&](int64_t rows) {
+    t.w = panels;
+    t.n = rows;
+    const int64_t n_panels = BlocksOf(2 * rows);
+    for (t.panel0 = 0; t.panel0 < n_panels; t.panel0 += kPromptPanels) {
+      t.panel1 = std::min(n_panels, t.panel0 + kPromptPanels);
+      prompts_.push_back(t);
+    }
+  };
+  if (w.layout() != Layout::kPanelBlocks) return queue(w.rows());
+  for (const BlockRows& part : w.blocks()) {
+    t.block_format = static_cast<int>(part.type);
+    queue(part.rows);
+    panels += BlockPanelsBytes(part, w.cols());
+    t.out += part.rows;
+    if (t.bias) t.bias += part.rows;
+  }
+}
+
+void CpuBackend::RunPrompts(Layout layout) {
+  auto* spaces = static_cast<std::byte*>(
+      Reserve(kPromptThread, static_cast<size_t>(kPromptSpace * pool_.size())));
+  pool_.ForEach(static_cast<int>(prompts_.size()), [&](int i, int thread) {
+    PromptTile& t = prompts_[static_cast<size_t>(i)];
+    t.space = spaces + thread * kPromptSpace;
+    if (layout == Layout::kPanelBlocks) return table_.prompt_blocks[t.block_format](t);
+    if (layout == Layout::kPanelF16) return table_.prompt_f16(t);
+    table_.prompt_bf16(t);
+  });
+  prompts_.clear();
+}
+
+void CpuBackend::Multiply(const FloatRows& x, const CpuWeight& w, const ProductRows& out,
+                          int64_t exact_rows) {
+  const int64_t exact = Rounds(w) ? std::min(exact_rows, x.rows) : x.rows;
+  if (exact > 0) {
+    Queue(Convert({x.data, x.ld, exact, x.cols}, w.layout()), 0, exact, w, 0, out);
+    RunQueued(w.layout());
+  }
+  if (exact == x.rows) return;
+  const FloatRows rest = {x.data + exact * x.ld, x.ld, x.rows - exact, x.cols};
+  uint16_t* blocks = ReservePromptRows(BlocksOf(rest.rows), x.cols);
+  ConvertPrompt(rest, blocks);
+  QueuePrompt(blocks, rest.rows, w, 0, {out.data + exact * out.ld, out.ld, out.bias});
+  RunPrompts(w.layout());
+}
+
+}  // namespace hadal::cpu

@@ -1,0 +1,177 @@
+// Rows of prompts: rounded to bf16 where the backend says so, and otherwise like any other.
+#include "kernels/blocks_fixture.h"
+
+namespace hadal::kernels_test {
+namespace {
+
+// |result - exact| <= kRounded |x| |w|: both sides lose at most 2^-9 of a value each.
+constexpr double kRounded = 0x1p-8;
+
+std::vector<Isa> RoundingIsas() {
+  std::vector<Isa> isas;
+  for (Isa isa : SupportedIsas()) {
+    if (isa >= Isa::kAmxEmulated) isas.push_back(isa);
+  }
+  return isas;
+}
+
+std::unique_ptr<Backend> Make(Isa isa, int threads, bool exact_prompts = false) {
+  CpuBackendOptions options;
+  options.isa = isa;
+  options.threads = threads;
+  options.exact_prompts = exact_prompts;
+  auto backend = NewCpuBackend(options);
+  CHECK(backend.has_value());
+  return std::move(*backend);
+}
+
+struct Product {
+  std::vector<float> x, bias;
+  int64_t n, k;
+  std::vector<float> Run(Backend& b, const Weight& w, int64_t row0, int64_t rows, int64_t exact) {
+    std::vector<float> part(x.begin() + row0 * k, x.begin() + (row0 + rows) * k);
+    std::vector<float> out = Poison(rows * n);
+    b.MatMul(View(part, {rows, k}), w, bias.data(), View(out, {rows, n}), exact);
+    return out;
+  }
+};
+
+// Everything that must hold of a matrix: `decoded` are its values.
+void CheckMatrix(Isa isa, const WeightSource& source, const std::vector<float>& decoded,
+                 int64_t rows, Random& random) {
+  SCOPED_TRACE(
+      fmt::format("{} rows by {} x {} on {}", rows, source.rows, source.cols, NameOf(isa)));
+  auto backend = Make(isa, 2), exact = Make(isa, 1, true);
+  const auto w = backend->PrepareOne(source), w_exact = exact->PrepareOne(source);
+  ASSERT_TRUE(w && w_exact);
+  Product p{random.Normals(rows * source.cols), random.Normals(source.rows), source.rows,
+            source.cols};
+  const std::vector<float> answers = p.Run(*backend, **w, 0, rows, kAllRows);
+  const std::vector<float> prompts = p.Run(*backend, **w, 0, rows, 0);
+  EXPECT_LT(ProductError(prompts, p.x, decoded, p.bias.data(), p.k), kRounded);
+  EXPECT_EQ(p.Run(*exact, **w_exact, 0, rows, 0), answers);
+  // Some rows of each kind, and a row alone: the same bits as in their batch.
+  const int64_t cut = random.Int(0, static_cast<int>(rows)),
+                one = random.Int(0, static_cast<int>(rows) - 1);
+  std::vector<float> mixed(answers.begin(), answers.begin() + cut * p.n);
+  mixed.insert(mixed.end(), prompts.begin() + cut * p.n, prompts.end());
+  EXPECT_EQ(p.Run(*backend, **w, 0, rows, cut), mixed);
+  EXPECT_EQ(p.Run(*backend, **w, one, 1, 0),
+            std::vector<float>(prompts.begin() + one * p.n, prompts.begin() + (one + 1) * p.n));
+}
+
+TEST(PromptRows, BlocksOfEveryTypeAreRoundedOnceAndWhateverTheBatch) {
+  Random random(1);
+  for (Isa isa : RoundingIsas()) {
+    for (QuantType type : AllQuantTypes()) {
+      const int64_t k = TraitsOf(type).elements * random.Int(1, 5), n = random.Int(1, 300);
+      const BlockMatrix m = RandomBlocks(type, n, k, random);
+      SCOPED_TRACE(NameOf(type));
+      CheckMatrix(isa, m.Source(), m.Decoded(), random.Int(1, 70), random);
+    }
+  }
+}
+
+TEST(PromptRows, SixteenBitWeightsOfRaggedShapesAreRoundedOnceAndWhateverTheBatch) {
+  Random random(2);
+  const int shapes[][3] = {{1, 1, 1}, {33, 17, 31}, {16, 129, 640}, {531, 20, 1100}, {5, 300, 70}};
+  for (Isa isa : RoundingIsas()) {
+    for (const auto& s : shapes) {
+      std::vector<float> w = random.Normals(s[1] * s[2]);
+      for (float& v : w) v = F16ToFloat(FloatToF16(v));
+      WeightSource source = Source(w, s[1], s[2]);
+      CheckMatrix(isa, source, w, s[0], random);
+      source.stored = DType::kF16;
+      CheckMatrix(isa, source, w, s[0], random);
+    }
+  }
+}
+
+TEST(PromptRows, AMatrixOfSeveralTypesIsMultipliedPartByPart) {
+  Random random(3);
+  const BlockMatrix a = RandomBlocks(QuantType::kQ4_K, 40, 512, random);
+  const BlockMatrix b = RandomBlocks(QuantType::kQ6_K, 25, 512, random);
+  WeightSource source = a.Source();
+  source.rows = 65;
+  source.blocks.reset();
+  source.mixed_blocks = {{40, QuantType::kQ4_K}, {25, QuantType::kQ6_K}};
+  source.read_blocks = [&](int64_t row, int64_t n, std::byte* out) {
+    const BlockMatrix& m = row < 40 ? a : b;
+    m.Source().read_blocks(row < 40 ? row : row - 40, n, out);
+  };
+  std::vector<float> decoded = a.Decoded();
+  for (float v : b.Decoded()) decoded.push_back(v);
+  for (Isa isa : RoundingIsas()) CheckMatrix(isa, source, decoded, 37, random);
+}
+
+TEST(PromptRows, WeightsThatMustStayFloatAreNotRounded) {
+  Random random(4);
+  for (Isa isa : RoundingIsas()) {
+    auto backend = Make(isa, 2);
+    const std::vector<float> w = random.Normals(20 * 100);
+    const auto prepared = backend->PrepareOne(Source(w, 20, 100), true);
+    ASSERT_TRUE(prepared);
+    Product p{random.Normals(9 * 100), random.Normals(20), 20, 100};
+    EXPECT_EQ(p.Run(*backend, **prepared, 0, 9, 0), p.Run(*backend, **prepared, 0, 9, kAllRows));
+  }
+}
+
+TEST(PromptRows, TheEmulatedUnitGivesTheBitsOfTheRealOne) {
+  if (BestIsa() != Isa::kAmx) GTEST_SKIP() << "this CPU has no AMX";
+  Random random(5);
+  for (QuantType type : AllQuantTypes()) {
+    const BlockMatrix m = RandomBlocks(type, 70, 1024, random);
+    Product p{random.Normals(50 * 1024), random.Normals(70), 70, 1024};
+    std::vector<float> out[2];
+    for (int i = 0; i < 2; ++i) {
+      auto backend = Make(i == 0 ? Isa::kAmx : Isa::kAmxEmulated, 2);
+      out[i] = p.Run(*backend, **backend->PrepareOne(m.Source()), 0, 50, 0);
+    }
+    EXPECT_EQ(out[0], out[1]) << NameOf(type);
+  }
+}
+
+// Assignments of answers and of prompts side by side, with experts that get neither.
+TEST(PromptRows, ExpertsTakeRowsOfEachKindAsTheyWouldAlone) {
+  Random random(6);
+  constexpr int64_t kHidden = 256, kFfn = 256, kExperts = 5, kTopK = 2, kRows = 90;
+  const BlockMatrix gate_up = RandomBlocks(QuantType::kQ4_K, kExperts * 2 * kFfn, kHidden, random);
+  const BlockMatrix down = RandomBlocks(QuantType::kQ6_K, kExperts * kHidden, kFfn, random);
+  std::vector<float> x = random.Normals(kRows * kHidden);
+  std::vector<int32_t> experts;
+  for (int64_t r = 0; r < kRows; ++r) {
+    const int first = random.Int(0, 3);
+    experts.insert(experts.end(), {first, (first + 1) % 4});  // the last one gets no row
+  }
+  const std::vector<float> weights = random.Normals(kRows * kTopK);
+  for (Isa isa : RoundingIsas()) {
+    auto backend = Make(isa, 2);
+    const auto g = PrepareBlockStack(*backend, gate_up, kExperts);
+    const auto d = PrepareBlockStack(*backend, down, kExperts);
+    const auto run = [&](int64_t row0, int64_t rows, int64_t exact) {
+      std::vector<float> in(x.begin() + row0 * kHidden, x.begin() + (row0 + rows) * kHidden);
+      std::vector<float> out(static_cast<size_t>(rows * kHidden));
+      backend->MixExperts({.x = View(in, {rows, kHidden}),
+                           .gate_up = g.get(),
+                           .down = d.get(),
+                           .experts = experts.data() + row0 * kTopK,
+                           .weights = weights.data() + row0 * kTopK,
+                           .top_k = kTopK,
+                           .out = View(out, {rows, kHidden}),
+                           .exact_rows = exact});
+      return out;
+    };
+    const std::vector<float> answers = run(0, kRows, kAllRows), prompts = run(0, kRows, 0);
+    EXPECT_NE(answers, prompts);
+    EXPECT_LT(RelativeError(prompts, {answers.begin(), answers.end()}), 1e-2);
+    constexpr int64_t kCut = 31;
+    std::vector<float> mixed(answers.begin(), answers.begin() + kCut * kHidden);
+    mixed.insert(mixed.end(), prompts.begin() + kCut * kHidden, prompts.end());
+    EXPECT_EQ(run(0, kRows, kCut), mixed);
+    EXPECT_EQ(run(44, 1, 0),
+              std::vector<float>(prompts.begin() + 44 * kHidden, prompts.begin() + 45 * kHidden));
+  }
+}
+
+}  // namespace
+}  // namespace hadal::kernels_test
