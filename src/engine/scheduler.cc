@@ -235,31 +235,34 @@ void Scheduler::Start(Sequence& s) {
 
 // Chunks of prompts come last, as StepInput asks.
 void Scheduler::BuildPlan() {
-  std::stable_partition(chosen_.begin(), chosen_.end(),
-                        [this](const Sequence* s) { return !IsPrompt(*s); });
-  for (Sequence* s : chosen_) {
-    if (s->planned == 0) continue;  // preempted after it was planned
-    SeqChunk chunk;
-    chunk.first_row = static_cast<int32_t>(plan_.tokens.size());
-    chunk.n_rows = s->planned;
-    chunk.context = static_cast<int32_t>(s->computed);
-    chunk.blocks = s->blocks.data();
-    chunk.prompt = IsPrompt(*s);
-    for (int64_t p = s->computed; p < s->computed + s->planned; ++p) {
-      plan_.tokens.push_back(s->tokens[static_cast<size_t>(p)]);
-      plan_.positions.push_back(static_cast<int32_t>(p));
-      const int32_t block = s->blocks[static_cast<size_t>(p / block_tokens_)];
-      plan_.slots.push_back(block * block_tokens_ + static_cast<int32_t>(p % block_tokens_));
+  for (const bool prompts : {false, true}) {
+    for (Sequence* s : chosen_) {
+      if (s->planned > 0 && IsPrompt(*s) == prompts) AddChunk(*s);  // 0: preempted after planning
     }
-    BatchPlan::Part part{s, -1};
-    if (s->planned == s->left()) {
-      part.logit_row = static_cast<int32_t>(plan_.logit_rows.size());
-      plan_.logit_rows.push_back(chunk.first_row + chunk.n_rows - 1);
-    }
-    if (s->request->spec.embed) plan_.summed.push_back(static_cast<int32_t>(plan_.chunks.size()));
-    plan_.chunks.push_back(chunk);
-    plan_.parts.push_back(part);
   }
+}
+
+void Scheduler::AddChunk(Sequence& s) {
+  SeqChunk chunk;
+  chunk.first_row = static_cast<int32_t>(plan_.tokens.size());
+  chunk.n_rows = s.planned;
+  chunk.context = static_cast<int32_t>(s.computed);
+  chunk.blocks = s.blocks.data();
+  chunk.prompt = IsPrompt(s);
+  for (int64_t p = s.computed; p < s.computed + s.planned; ++p) {
+    plan_.tokens.push_back(s.tokens[static_cast<size_t>(p)]);
+    plan_.positions.push_back(static_cast<int32_t>(p));
+    const int32_t block = s.blocks[static_cast<size_t>(p / block_tokens_)];
+    plan_.slots.push_back(block * block_tokens_ + static_cast<int32_t>(p % block_tokens_));
+  }
+  BatchPlan::Part part{&s, -1};
+  if (s.planned == s.left()) {
+    part.logit_row = static_cast<int32_t>(plan_.logit_rows.size());
+    plan_.logit_rows.push_back(chunk.first_row + chunk.n_rows - 1);
+  }
+  if (s.request->spec.embed) plan_.summed.push_back(static_cast<int32_t>(plan_.chunks.size()));
+  plan_.chunks.push_back(chunk);
+  plan_.parts.push_back(part);
 }
 
 // ---- after the step

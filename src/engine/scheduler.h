@@ -88,6 +88,7 @@ class Scheduler {
   bool Reserve(Sequence& s, int64_t slots);
   void PreemptYoungest();
   void BuildPlan();
+  void AddChunk(Sequence& s);
 
   void ExtendKeys(Sequence& s) const;
   void OfferBlocks(Sequence& s);
