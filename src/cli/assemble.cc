@@ -102,10 +102,15 @@ Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
 }
 
 Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,
-                                        bool show_progress) {
+                                        bool show_progress, bool timed) {
   HADAL_OK(CheckFiles(config));
   LoadedModel loaded;
   HADAL_TRY(loaded.backend, MakeBackend(config));
+  if (timed) {
+    auto wrapped = std::make_unique<TimedBackend>(std::move(loaded.backend));
+    loaded.timed = wrapped.get();
+    loaded.backend = std::move(wrapped);
+  }
   LoadOptions with_progress = options;
   if (show_progress) with_progress.progress = ProgressBar("loading");
   HADAL_TRY(loaded.model, LoadModel(ModelDirectory(config), *loaded.backend, with_progress));

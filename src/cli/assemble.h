@@ -9,6 +9,7 @@
 #include "cli/memory_plan.h"
 #include "config/config.h"
 #include "kernels/backend.h"
+#include "kernels/timed_backend.h"
 #include "models/model.h"
 #include "service/chat_service.h"
 
@@ -31,10 +32,11 @@ Result<std::unique_ptr<Backend>> MakeBackend(const Config& config);
 struct LoadedModel {
   std::unique_ptr<Backend> backend;  // outlives the model
   std::unique_ptr<Model> model;
+  TimedBackend* timed = nullptr;  // the backend, when a profile was asked for
 };
 // show_progress: a bar with ETA on stderr when it is a terminal and the load takes long.
 Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,
-                                        bool show_progress);
+                                        bool show_progress, bool timed = false);
 
 // Text service over the configured model. Destroying it stops the engine first.
 struct Assembly {

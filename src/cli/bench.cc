@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -29,9 +30,10 @@ Spread SpreadOf(std::vector<double> v) {
 struct Row {
   const char* what = "";  // "prompt" or "decode"
   int64_t prompt = 0, generate = 0, batch = 1;
-  Spread tokens_per_second;    // of all sequences together
-  double bytes_per_token = 0;  // weights and cache read from memory, per token
-  double flops_per_token = 0;  // of the matrices
+  Spread tokens_per_second;                         // of all sequences together
+  double bytes_per_token = 0;                       // weights and cache read from memory, per token
+  double flops_per_token = 0;                       // of the matrices
+  std::map<std::string, TimedBackend::Cost> costs;  // of the last round's operations, if asked
 };
 
 // Bytes of weights that one step of n_rows tokens reads: every expert that some row is sent to, at
@@ -104,12 +106,15 @@ class Measurement {
     const int64_t per_step = std::max<int64_t>(1, kChunk / batch);  // prompt tokens per sequence
     std::vector<double> prompt_rates, decode_rates;
     for (int64_t r = 0; r <= options_.repeat; ++r) {  // the first round warms up
+      if (loaded_.timed) loaded_.timed->Reset();
       const TimePoint start = Now();
       for (int64_t at = 0; at < prompt; at += per_step) {
         HADAL_OK(sequences.Step(batch, at, std::min(per_step, prompt - at), true));
       }
       const TimePoint between = Now();
+      const auto prompt_costs = TakeCosts();
       for (int64_t i = 0; i < generate; ++i) HADAL_OK(sequences.Step(batch, prompt + i, 1, false));
+      costs_ = {prompt_costs, TakeCosts()};
       if (r == 0) continue;
       prompt_rates.push_back(static_cast<double>(prompt * batch) / Seconds(between - start));
       decode_rates.push_back(static_cast<double>(generate * batch) / Seconds(Now() - between));
@@ -118,18 +123,27 @@ class Measurement {
     const double rows_per_step = static_cast<double>(std::min(per_step, prompt)) * n;
     rows.push_back({"prompt", prompt, generate, batch, SpreadOf(prompt_rates),
                     WeightBytesPerStep(loaded_.model->info(), rows_per_step) / rows_per_step,
-                    flops_per_token_});
+                    flops_per_token_, costs_.first});
     const double context = static_cast<double>(prompt) + static_cast<double>(generate) / 2;
     rows.push_back({"decode", prompt, generate, batch, SpreadOf(decode_rates),
                     WeightBytesPerStep(loaded_.model->info(), n) / n + context * kv_bytes_,
-                    flops_per_token_});
+                    flops_per_token_, costs_.second});
     return {};
   }
 
  private:
+  using Costs = std::map<std::string, TimedBackend::Cost>;
+  Costs TakeCosts() {
+    if (!loaded_.timed) return {};
+    Costs costs = loaded_.timed->costs();
+    loaded_.timed->Reset();
+    return costs;
+  }
+
   const LoadedModel& loaded_;
   KvStorage& kv_;
   const BenchOptions& options_;
+  std::pair<Costs, Costs> costs_;  // of the last round: prompt, decode
   double kv_bytes_ = 0, flops_per_token_ = 0;
 };
 
@@ -162,7 +176,7 @@ Result<Loaded> LoadTimed(const Shared& shared, const BenchOptions& options, int6
   loaded.cost.cold = options.cold;
   if (options.cold) HADAL_OK(DropFromPageCache(ModelDirectory(shared.config)));
   const TimePoint start = Now();
-  HADAL_TRY(loaded.parts, LoadConfiguredModel(shared.config, load, true));
+  HADAL_TRY(loaded.parts, LoadConfiguredModel(shared.config, load, true, options.profile));
   loaded.cost.seconds = Seconds(Now() - start);
   HADAL_TRY(loaded.cost.memory, MemoryOfThisProcess());
   return loaded;
@@ -225,6 +239,21 @@ void PrintLoad(const Shared& shared, const Report& r) {
              shared.T("of the run", "全程峰值内存"), mb(r.peak_resident));
 }
 
+// Where a row's time went, largest first.
+void PrintProfile(const Shared& shared, const Row& row) {
+  double all = 0;
+  std::vector<std::pair<std::string, TimedBackend::Cost>> costs(row.costs.begin(), row.costs.end());
+  for (const auto& [name, cost] : costs) all += cost.seconds;
+  std::sort(costs.begin(), costs.end(),
+            [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  fmt::print("\n{} {}, {} {}, {} {}\n", row.what, row.prompt, shared.T("generate", "生成"),
+             row.generate, shared.T("batch", "批"), row.batch);
+  for (const auto& [name, cost] : costs) {
+    fmt::print("  {:<24} {:>7} {:>10.3f} ms {:>6.1f}%\n", name, cost.calls, 1e3 * cost.seconds,
+               100 * cost.seconds / all);
+  }
+}
+
 void PrintTable(const Shared& shared, const Report& r) {
   fmt::print("{}, {} layers, {:.1f} M parameters ({:.1f} M active); {}\n", r.model.architecture,
              r.model.n_layers, static_cast<double>(r.model.parameters) / 1e6,
@@ -245,10 +274,21 @@ void PrintTable(const Shared& shared, const Report& r) {
         100 * BandwidthShare(r, row), row.flops_per_token / 1e6, 100 * PeakShare(r, row));
     cached = cached || BandwidthShare(r, row) > 1;
   }
+  for (const Row& row : r.rows) {
+    if (!row.costs.empty()) PrintProfile(shared, row);
+  }
   if (cached) {
     fmt::print("\n{}\n", shared.T("more than 100 % of read: the weights stay in the CPU's caches",
                                   "读带宽占比超过 100 %：权重留在 CPU 缓存中"));
   }
+}
+
+nlohmann::json ProfileJson(const Row& row) {
+  nlohmann::json j = nlohmann::json::object();
+  for (const auto& [name, cost] : row.costs) {
+    j[name] = {{"calls", cost.calls}, {"seconds", cost.seconds}};
+  }
+  return j;
 }
 
 void PrintJson(const Report& r) {
@@ -266,6 +306,7 @@ void PrintJson(const Report& r) {
                     {"share_of_read_bandwidth", BandwidthShare(r, row)},
                     {"flops_per_token", row.flops_per_token},
                     {"share_of_peak", PeakShare(r, row)}});
+    if (!row.costs.empty()) rows.back()["profile"] = ProfileJson(row);
   }
   const nlohmann::json j = {{"model", r.path},
                             {"backend", r.backend},

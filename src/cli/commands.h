@@ -52,7 +52,8 @@ struct BenchOptions {
   std::vector<int64_t> batches = {1, 8};
   std::vector<int64_t> generate = {32};
   int64_t repeat = 5;
-  bool cold = false;  // drop the model's files from the page cache before loading
+  bool profile = false;  // add up the time of every operation, on steps of their own
+  bool cold = false;     // drop the model's files from the page cache before loading
 };
 struct QuantizeOptions {
   std::string in, out, type;

@@ -269,6 +269,9 @@ void CommandLine::BuildTools() {
   bench->add_flag(
       "--cold", bench_.cold,
       T("drop the model's files from the page cache before loading", "加载前将模型文件移出页缓存"));
+  bench->add_flag(
+      "--profile", bench_.profile,
+      T("print where the time of the last measurement went", "打印最后一次测量的时间分布"));
   On(bench, [this] { return Bench(shared_, bench_); });
 }
 

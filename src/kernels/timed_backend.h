@@ -1,0 +1,106 @@
+// Owns: a Backend that passes everything on to another and adds up how long each operation takes,
+// for profiles. Not for serving: an asynchronous backend would be timed by its submissions.
+// Thread rule: as Backend.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/clock.h"
+#include "kernels/backend.h"
+
+namespace hadal {
+
+class TimedBackend final : public Backend {
+ public:
+  struct Cost {
+    int64_t calls = 0;
+    double seconds = 0;
+  };
+  explicit TimedBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+
+  // By operation, matrix products by the shape of the weights: "matmul 1536 x 8960".
+  const std::map<std::string, Cost>& costs() const { return costs_; }
+  void Reset() { costs_.clear(); }
+
+  std::string description() const override { return inner_->description(); }
+  Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override {
+    return inner_->Allocate(bytes);
+  }
+  DType kv_dtype() const override { return inner_->kv_dtype(); }
+  bool rounds_prompts() const override { return inner_->rounds_prompts(); }
+  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) override {
+    return inner_->Prepare(sources, keep_f32);
+  }
+  Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override {
+    return inner_->Upload(values);
+  }
+  Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override {
+    return inner_->PrepareEmbedding(source);
+  }
+
+  void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override {
+    Time("embed", [&] { inner_->Embed(table, ids, out); });
+  }
+  void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override {
+    Time("norm", [&] { inner_->RmsNorm(x, weight, eps, out); });
+  }
+  void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) override {
+    Time("norm", [&] { inner_->AddRmsNorm(x, delta, weight, eps, out); });
+  }
+  void Add(Tensor x, Tensor delta) override {
+    Time("add", [&] { inner_->Add(x, delta); });
+  }
+  using Backend::MatMul;
+  void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
+              int64_t exact_rows) override {
+    Time(fmt::format("matmul {} x {}", w.rows(), w.cols()),
+         [&] { inner_->MatMul(x, w, bias, out, exact_rows); });
+  }
+  void SwiGlu(Tensor gate_up, Tensor out) override {
+    Time("swiglu", [&] { inner_->SwiGlu(gate_up, out); });
+  }
+  void Rope(Tensor x, int offset, const RopeTable& table,
+            std::span<const int32_t> positions) override {
+    Time("rope", [&] { inner_->Rope(x, offset, table, positions); });
+  }
+  void StoreKv(Tensor src, int64_t from, int64_t n, std::span<const int32_t> slots, int64_t at,
+               KvView cache) override {
+    Time("store kv", [&] { inner_->StoreKv(src, from, n, slots, at, cache); });
+  }
+  void Attention(const GqaArgs& args, std::span<const SeqChunk> chunks) override {
+    Time("attention", [&] { inner_->Attention(args, chunks); });
+  }
+  void MlaAttention(const MlaArgs& args, std::span<const SeqChunk> chunks) override {
+    Time("attention", [&] { inner_->MlaAttention(args, chunks); });
+  }
+  void Route(const RouterArgs& args, int32_t* experts, float* weights) override {
+    Time("route", [&] { inner_->Route(args, experts, weights); });
+  }
+  void MixExperts(const MoeArgs& args) override {
+    Time("experts", [&] { inner_->MixExperts(args); });
+  }
+  void GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) override {
+    Time("gather", [&] { inner_->GatherRows(x, rows, out); });
+  }
+  void CopyToHost(Tensor x, float* out) override {
+    Time("copy", [&] { inner_->CopyToHost(x, out); });
+  }
+
+ private:
+  template <class F>
+  void Time(const std::string& name, F&& operation) {
+    const TimePoint start = Now();
+    operation();
+    Cost& cost = costs_[name];
+    ++cost.calls;
+    cost.seconds += Seconds(Now() - start);
+  }
+
+  const std::unique_ptr<Backend> inner_;
+  std::map<std::string, Cost> costs_;
+};
+
+}  // namespace hadal
