@@ -135,6 +135,16 @@ struct GqaArgs {
   Tensor out;  // [T, n_heads, head_dim]
 };
 
+// The gated feed-forward network: out = down(silu(gate x) * up x).
+struct FfnArgs {
+  Tensor x;                         // [T, hidden]
+  const Weight* gate_up = nullptr;  // [2 * ffn, hidden]: gate rows, then up rows
+  const Weight* down = nullptr;     // [hidden, ffn]
+  Tensor both, product;             // scratch: [T, 2 * ffn], [T, ffn]
+  Tensor out;                       // [T, hidden]
+  int64_t exact_rows = INT64_MAX;   // see MatMul
+};
+
 enum class MlaForm { kAuto, kAbsorbed, kDecompressed };
 
 struct MlaArgs {
@@ -212,6 +222,7 @@ class Backend {
   }
   // gate_up [T, 2 * ffn] -> out [T, ffn] = silu(gate) * up.
   virtual void SwiGlu(Tensor gate_up, Tensor out) = 0;
+  virtual void FeedForward(const FfnArgs& args) = 0;
   // Rotates x[t, h, offset : offset + table.dims] in place. x is [T, n_heads, head_dim].
   virtual void Rope(Tensor x, int offset, const RopeTable& table,
                     std::span<const int32_t> positions) = 0;

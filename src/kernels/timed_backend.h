@@ -62,6 +62,9 @@ class TimedBackend final : public Backend {
   void SwiGlu(Tensor gate_up, Tensor out) override {
     Time("swiglu", [&] { inner_->SwiGlu(gate_up, out); });
   }
+  void FeedForward(const FfnArgs& args) override {
+    Time("feed-forward", [&] { inner_->FeedForward(args); });
+  }
   void Rope(Tensor x, int offset, const RopeTable& table,
             std::span<const int32_t> positions) override {
     Time("rope", [&] { inner_->Rope(x, offset, table, positions); });

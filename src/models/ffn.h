@@ -22,9 +22,8 @@ class FfnBlock final : public Block {
   void Forward(Pass& pass, Tensor x, Tensor out) const override {
     const Tensor gate_up = pass.scratch.Take({pass.rows, 2 * ffn_});
     const Tensor product = pass.scratch.Take({pass.rows, ffn_});
-    pass.backend.MatMul(x, *gate_up_, nullptr, gate_up, pass.exact_rows);
-    pass.backend.SwiGlu(gate_up, product);
-    pass.backend.MatMul(product, *down_, nullptr, out, pass.exact_rows);
+    pass.backend.FeedForward(
+        {x, gate_up_.get(), down_.get(), gate_up, product, out, pass.exact_rows});
   }
 
   int64_t ScratchElements(int64_t rows) const override {

@@ -73,6 +73,7 @@ class CpuBackend final : public Backend {
   void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
               int64_t exact_rows) override;
   void SwiGlu(Tensor gate_up, Tensor out) override;
+  void FeedForward(const FfnArgs& args) override;
   void Rope(Tensor x, int offset, const RopeTable& table,
             std::span<const int32_t> positions) override;
   void StoreKv(Tensor src, int64_t from, int64_t n, std::span<const int32_t> slots, int64_t at,
@@ -102,6 +103,7 @@ class CpuBackend final : public Backend {
     kMlaKeysValues,
     kMlaState,
     kPromptActivations,
+    kPromptGated,
     kPromptThread,
     kScratchCount,
   };
@@ -137,14 +139,17 @@ class CpuBackend final : public Backend {
   void Queue(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w, int64_t matrix,
              const ProductRows& out);
   void RunQueued(Layout layout);
-  // The same for rows of prompts, in their tile form. Row blocks of 32; `first_block` is the first
-  // of these rows, so that experts can begin blocks of their own.
+  // ---- the same for rows of prompts, in blocks of 32 rows
   bool Rounds(const CpuWeight& w) const;
-  uint16_t* ReservePromptRows(int64_t blocks, int64_t cols);
+  uint16_t* ReservePromptRows(Scratch area, int64_t blocks, int64_t cols);
   void ConvertPrompt(const FloatRows& x, uint16_t* blocks);
   void QueuePrompt(const uint16_t* blocks, int64_t m, const CpuWeight& w, int64_t matrix,
                    const ProductRows& out);
   void RunPrompts(Layout layout);
+  // silu(gate) * up straight into the row blocks of the next product, where the shapes allow it.
+  bool Gates(const CpuWeight& gate_up, const CpuWeight& down) const;
+  void QueueGated(const uint16_t* blocks, int64_t m, const CpuWeight& gate_up, int64_t matrix,
+                  uint16_t* gated);
   // out = x w^T + bias, the rows from exact_rows on as prompts.
   void Multiply(const FloatRows& x, const CpuWeight& w, const ProductRows& out, int64_t exact_rows);
 
@@ -160,7 +165,17 @@ class CpuBackend final : public Backend {
 
   // ---- mixture of experts
   void MixTokens(const MoeArgs& args, int64_t first, int64_t n);
-  void MultiplyExperts(const FloatRows& x, const CpuWeight& w, int64_t exact, float* out);
+  void MixPrompts(const MoeArgs& args, int64_t first, int64_t n);
+  void CombineExperts(const MoeArgs& args, int64_t first, int64_t n, const float* output);
+  // fn(expert, first sorted row, rows) for those that have some.
+  template <class F>
+  void ForExperts(int64_t n_experts, F&& fn) const {
+    for (int64_t e = 0; e < n_experts; ++e) {
+      const int64_t begin = expert_start_[static_cast<size_t>(e)];
+      const int64_t end = expert_start_[static_cast<size_t>(e) + 1];
+      if (begin < end) fn(e, begin, end - begin);
+    }
+  }
   void GroupByExpert(const int32_t* experts, int64_t n, int64_t n_experts);
 
   const Isa isa_;
@@ -173,9 +188,8 @@ class CpuBackend final : public Backend {
   const bool rounds_prompts_;
   std::vector<MatMulTile> queued_, split_;
   std::vector<PromptTile> prompts_;
-  struct PromptRows {  // of an expert: rows [row, row + rows) go to a block
-    int64_t row, rows;
-    uint16_t* block;
+  struct PromptRows {  // sorted rows of an expert that make a row block
+    int64_t first, count;
   };
   std::vector<PromptRows> prompt_rows_;
   std::vector<FlashTask> flash_tasks_;

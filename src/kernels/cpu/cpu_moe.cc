@@ -6,7 +6,8 @@
 namespace hadal::cpu {
 namespace {
 
-constexpr int64_t kMostTokens = 512;  // tokens mixed at a time; bounds the scratch memory
+// Tokens mixed at a time; bounds the scratch memory. Prompts unpack an expert's weights each time.
+constexpr int64_t kMostTokens = 512, kMostPromptTokens = 2048;
 
 }  // namespace
 
@@ -31,49 +32,11 @@ void CpuBackend::GroupByExpert(const int32_t* experts, int64_t n, int64_t n_expe
   expert_start_[0] = 0;
 }
 
-// out = rows of every expert, sorted by expert, by its matrix; assignments before `exact` (in the
-// order of the tokens) are not of prompts.
-void CpuBackend::MultiplyExperts(const FloatRows& x, const CpuWeight& w, int64_t exact,
-                                 float* out) {
-  const Activations a = exact > 0 ? Convert(x, w.layout()) : Activations{};
-  int64_t blocks = 0;  // of prompt rows, each expert's begin with one of its own
-  const auto each = [&](auto&& fn) {
-    for (int64_t e = 0; e < w.count(); ++e) {
-      const int64_t begin = expert_start_[static_cast<size_t>(e)];
-      const int64_t end = expert_start_[static_cast<size_t>(e) + 1];
-      int64_t middle = begin;
-      while (middle < end && expert_order_[static_cast<size_t>(middle)] < exact) ++middle;
-      if (begin < end) fn(e, begin, middle, end);
-    }
-  };
-  each([&](int64_t e, int64_t begin, int64_t middle, int64_t end) {
-    if (begin < middle) Queue(a, begin, middle - begin, w, e, {out + begin * w.rows(), w.rows()});
-    blocks += (end - middle + kPromptRows - 1) / kPromptRows;
-  });
-  if (exact > 0) RunQueued(w.layout());
-  if (blocks == 0) return;
-  uint16_t* to = ReservePromptRows(blocks, w.cols());
-  prompt_rows_.clear();
-  each([&](int64_t e, int64_t, int64_t middle, int64_t end) {
-    if (middle == end) return;
-    QueuePrompt(to, end - middle, w, e, {out + middle * w.rows(), w.rows()});
-    for (int64_t r = middle; r < end; r += kPromptRows, to += PromptBlockElements(w.cols())) {
-      prompt_rows_.push_back({r, std::min(kPromptRows, end - r), to});
-    }
-  });
-  ForRows(blocks, w.cols() * kPromptRows, [&](int64_t b) {
-    const PromptRows& p = prompt_rows_[static_cast<size_t>(b)];
-    table_.to_prompt_rows(x.data + p.row * x.ld, x.ld, p.rows, x.cols, p.block);
-  });
-  RunPrompts(w.layout());
-}
-
 void CpuBackend::MixTokens(const MoeArgs& args, int64_t first, int64_t n) {
   const auto& gate_up = static_cast<const CpuWeight&>(*args.gate_up);
   const auto& down = static_cast<const CpuWeight&>(*args.down);
   const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = n * args.top_k;
   const float* x = args.x.f32() + first * hidden;
-  const float* weights = args.weights + first * args.top_k;
   GroupByExpert(args.experts + first * args.top_k, assigned, gate_up.count());
 
   // Rows of an expert side by side.
@@ -86,16 +49,69 @@ void CpuBackend::MixTokens(const MoeArgs& args, int64_t first, int64_t n) {
     std::memcpy(input + i * hidden, x + token * hidden,
                 static_cast<size_t>(hidden) * sizeof(float));
   });
-  // An expert's rows are in the order of the tokens, so those of prompts are its last.
-  const int64_t exact = std::clamp<int64_t>(args.exact_rows - first, 0, n) * args.top_k;
   const auto multiply = [&](const FloatRows& rows, const CpuWeight& w, float* out) {
-    MultiplyExperts(rows, w, Rounds(w) ? exact : assigned, out);
+    const Activations a = Convert(rows, w.layout());
+    ForExperts(w.count(), [&](int64_t e, int64_t begin, int64_t count) {
+      Queue(a, begin, count, w, e, {out + begin * w.rows(), w.rows(), nullptr});
+    });
+    RunQueued(w.layout());
   };
   multiply({input, hidden, assigned, hidden}, gate_up, both);
   ForRows(assigned, ffn * 4, [&](int64_t i) {
     table_.swiglu(both + i * 2 * ffn, both + i * 2 * ffn + ffn, ffn, middle + i * ffn);
   });
   multiply({middle, ffn, assigned, ffn}, down, output);
+  CombineExperts(args, first, n, output);
+}
+
+// The same for rows of prompts, every expert's beginning with a row block of its own.
+void CpuBackend::MixPrompts(const MoeArgs& args, int64_t first, int64_t n) {
+  const auto& gate_up = static_cast<const CpuWeight&>(*args.gate_up);
+  const auto& down = static_cast<const CpuWeight&>(*args.down);
+  const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = n * args.top_k;
+  const float* x = args.x.f32() + first * hidden;
+  GroupByExpert(args.experts + first * args.top_k, assigned, gate_up.count());
+
+  prompt_rows_.clear();
+  ForExperts(gate_up.count(), [&](int64_t, int64_t begin, int64_t count) {
+    for (int64_t r = 0; r < count; r += kPromptRows) {
+      prompt_rows_.push_back({begin + r, std::min(kPromptRows, count - r)});
+    }
+  });
+  const auto blocks = static_cast<int64_t>(prompt_rows_.size());
+  uint16_t* input = ReservePromptRows(kPromptActivations, blocks, hidden);
+  ForRows(blocks, hidden * kPromptRows, [&](int64_t b) {
+    const PromptRows& rows = prompt_rows_[static_cast<size_t>(b)];
+    const float* from[kPromptRows];
+    for (int64_t r = 0; r < rows.count; ++r) {
+      from[r] = x + expert_order_[static_cast<size_t>(rows.first + r)] / args.top_k * hidden;
+    }
+    table_.to_prompt_rows(from, rows.count, hidden, input + b * PromptBlockElements(hidden));
+  });
+  uint16_t* gated = ReservePromptRows(kPromptGated, blocks, ffn);
+  float* output = ReserveFloats(kExpertOutput, assigned * hidden);
+  int64_t block = 0;
+  ForExperts(gate_up.count(), [&](int64_t e, int64_t, int64_t count) {
+    QueueGated(input + block * PromptBlockElements(hidden), count, gate_up, e,
+               gated + block * PromptBlockElements(ffn));
+    block += (count + kPromptRows - 1) / kPromptRows;
+  });
+  RunPrompts(gate_up.layout());
+  block = 0;
+  ForExperts(gate_up.count(), [&](int64_t e, int64_t begin, int64_t count) {
+    QueuePrompt(gated + block * PromptBlockElements(ffn), count, down, e,
+                {output + begin * hidden, hidden});
+    block += (count + kPromptRows - 1) / kPromptRows;
+  });
+  RunPrompts(down.layout());
+  CombineExperts(args, first, n, output);
+}
+
+// out += weight * output of each token's experts, in the order they were chosen.
+void CpuBackend::CombineExperts(const MoeArgs& args, int64_t first, int64_t n,
+                                const float* output) {
+  const int64_t hidden = args.gate_up->cols();
+  const float* weights = args.weights + first * args.top_k;
   float* out = args.out.f32() + first * hidden;
   ForRows(n, hidden * args.top_k, [&](int64_t t) {
     for (int64_t k = t * args.top_k; k < (t + 1) * args.top_k; ++k) {
@@ -111,8 +127,15 @@ void CpuBackend::MixExperts(const MoeArgs& args) {
         args.gate_up->rows() == 2 * args.down->cols() && args.gate_up->cols() == args.down->rows());
   CHECK(args.x.shape.elements() == args.out.shape.elements());
   const int64_t tokens = args.x.shape.elements() / args.gate_up->cols();
-  for (int64_t t = 0; t < tokens; t += kMostTokens) {
-    MixTokens(args, t, std::min(kMostTokens, tokens - t));
+  const auto& gate_up = static_cast<const CpuWeight&>(*args.gate_up);
+  const auto& down = static_cast<const CpuWeight&>(*args.down);
+  const bool gates = Gates(gate_up, down);
+  const int64_t exact = gates ? std::min(args.exact_rows, tokens) : tokens;
+  for (int64_t t = 0; t < exact; t += kMostTokens) {
+    MixTokens(args, t, std::min(kMostTokens, exact - t));
+  }
+  for (int64_t t = exact; t < tokens; t += kMostPromptTokens) {
+    MixPrompts(args, t, std::min(kMostPromptTokens, tokens - t));
   }
 }
 

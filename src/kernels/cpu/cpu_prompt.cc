@@ -16,16 +16,18 @@ bool CpuBackend::Rounds(const CpuWeight& w) const {
   return rounds_prompts_ && w.layout() != Layout::kPanelF32 && w.layout() != Layout::kPanelInt8;
 }
 
-uint16_t* CpuBackend::ReservePromptRows(int64_t blocks, int64_t cols) {
+uint16_t* CpuBackend::ReservePromptRows(Scratch area, int64_t blocks, int64_t cols) {
   return static_cast<uint16_t*>(
-      Reserve(kPromptActivations, static_cast<size_t>(blocks * PromptBlockElements(cols)) * 2));
+      Reserve(area, static_cast<size_t>(blocks * PromptBlockElements(cols)) * 2));
 }
 
 void CpuBackend::ConvertPrompt(const FloatRows& x, uint16_t* blocks) {
   ForRows(BlocksOf(x.rows), x.cols * kPromptRows, [&](int64_t b) {
     const int64_t row = b * kPromptRows;
-    table_.to_prompt_rows(x.data + row * x.ld, x.ld, std::min(kPromptRows, x.rows - row), x.cols,
-                          blocks + b * PromptBlockElements(x.cols));
+    const float* from[kPromptRows];
+    const int64_t n = std::min(kPromptRows, x.rows - row);
+    for (int64_t r = 0; r < n; ++r) from[r] = x.data + (row + r) * x.ld;
+    table_.to_prompt_rows(from, n, x.cols, blocks + b * PromptBlockElements(x.cols));
   });
 }
 
@@ -58,6 +60,56 @@ void CpuBackend::QueuePrompt(const uint16_t* blocks, int64_t m, const CpuWeight&
   }
 }
 
+bool CpuBackend::Gates(const CpuWeight& gate_up, const CpuWeight& down) const {
+  return Rounds(gate_up) && Rounds(down) && gate_up.rows() % 64 == 0 &&
+         gate_up.blocks().size() <= 1;
+}
+
+void CpuBackend::QueueGated(const uint16_t* blocks, int64_t m, const CpuWeight& gate_up,
+                            int64_t matrix, uint16_t* gated) {
+  PromptTile t = {};
+  t.x = blocks;
+  t.m = m;
+  t.n = gate_up.rows();
+  t.k = gate_up.cols();
+  t.w = gate_up.matrix(matrix);
+  t.gated = gated;
+  if (!gate_up.blocks().empty()) t.block_format = static_cast<int>(gate_up.blocks()[0].type);
+  constexpr int64_t kPanels = kPromptPanels / 2;
+  for (; t.panel0 < t.n / 2 / kPanel; t.panel0 += kPanels) {
+    t.panel1 = std::min(t.n / 2 / kPanel, t.panel0 + kPanels);
+    prompts_.push_back(t);
+  }
+}
+
+void CpuBackend::FeedForward(const FfnArgs& a) {
+  const auto& gate_up = static_cast<const CpuWeight&>(*a.gate_up);
+  const auto& down = static_cast<const CpuWeight&>(*a.down);
+  const int64_t hidden = gate_up.cols(), ffn = down.cols();
+  const int64_t rows = a.x.shape.elements() / hidden;
+  CHECK(gate_up.rows() == 2 * ffn && down.rows() == hidden);
+  // Rows that take three operations: those of answers, or all.
+  const int64_t apart = Gates(gate_up, down) ? std::min(a.exact_rows, rows) : rows;
+  if (apart > 0) {
+    const FloatRows x = {a.x.f32(), hidden, apart, hidden};
+    Multiply(x, gate_up, {a.both.f32(), 2 * ffn}, a.exact_rows);
+    float *both = a.both.f32(), *product = a.product.f32();
+    ForRows(apart, ffn * 4, [&](int64_t r) {
+      table_.swiglu(both + r * 2 * ffn, both + r * 2 * ffn + ffn, ffn, product + r * ffn);
+    });
+    Multiply({product, ffn, apart, ffn}, down, {a.out.f32(), hidden}, a.exact_rows);
+  }
+  if (apart == rows) return;
+  const int64_t m = rows - apart;
+  uint16_t* blocks = ReservePromptRows(kPromptActivations, BlocksOf(m), hidden);
+  ConvertPrompt({a.x.f32() + apart * hidden, hidden, m, hidden}, blocks);
+  uint16_t* gated = ReservePromptRows(kPromptGated, BlocksOf(m), ffn);
+  QueueGated(blocks, m, gate_up, 0, gated);
+  RunPrompts(gate_up.layout());
+  QueuePrompt(gated, m, down, 0, {a.out.f32() + apart * hidden, hidden});
+  RunPrompts(down.layout());
+}
+
 void CpuBackend::RunPrompts(Layout layout) {
   auto* spaces = static_cast<std::byte*>(
       Reserve(kPromptThread, static_cast<size_t>(kPromptSpace * pool_.size())));
@@ -80,7 +132,7 @@ void CpuBackend::Multiply(const FloatRows& x, const CpuWeight& w, const ProductR
   }
   if (exact == x.rows) return;
   const FloatRows rest = {x.data + exact * x.ld, x.ld, x.rows - exact, x.cols};
-  uint16_t* blocks = ReservePromptRows(BlocksOf(rest.rows), x.cols);
+  uint16_t* blocks = ReservePromptRows(kPromptActivations, BlocksOf(rest.rows), x.cols);
   ConvertPrompt(rest, blocks);
   QueuePrompt(blocks, rest.rows, w, 0, {out.data + exact * out.ld, out.ld, out.bias});
   RunPrompts(w.layout());

@@ -78,11 +78,16 @@ struct PromptTile {
   int64_t ldo;
   int64_t m, n, k;
   int64_t panel0, panel1;
+  // Gated: w holds n / 2 gate columns, then as many of up; panels count those of the gate. Instead
+  // of out, silu(gate) * up goes to the row blocks of the next product, [.., n / 2]. n is a
+  // multiple of 64, there is no bias.
+  uint16_t* gated;
   void* space;  // kPromptSpace bytes of this thread's, 64-byte aligned
 };
-constexpr int64_t kPromptPanels = 8;   // panels multiplied together
-constexpr int64_t kPromptKeep = 512;   // rows whose sums are kept at a time
-constexpr int64_t kPromptDepth = 512;  // values of k unpacked at a time
+constexpr int64_t kPromptPanels =
+    16;                               // panels multiplied together; of a gated product half as many
+constexpr int64_t kPromptKeep = 512;  // rows whose sums are kept at a time
+constexpr int64_t kPromptDepth = 256;  // values of k unpacked at a time
 constexpr int64_t kPromptSpace = kPromptPanels * kPanel * (kPromptDepth * 2 + kPromptKeep * 4);
 
 // Keys are processed in tiles of 64 aligned at absolute positions.
@@ -123,7 +128,7 @@ struct KernelTable {
   void (*prompt_bf16)(const PromptTile& t);
   void (*prompt_f16)(const PromptTile& t);
   void (*prompt_blocks[kBlockFormatCount])(const PromptTile& t);
-  void (*to_prompt_rows)(const float* x, int64_t ldx, int64_t rows, int64_t k, uint16_t* out);
+  void (*to_prompt_rows)(const float* const* x, int64_t rows, int64_t k, uint16_t* out);
 
   // ---- rows
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);

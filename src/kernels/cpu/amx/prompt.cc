@@ -30,6 +30,14 @@ HADAL_AVX512_INLINE __m512i Pairs(__m512 even, __m512 odd) {
 #endif
 }
 
+HADAL_AVX512_INLINE __m256i ToBf16(__m512 v) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
+#else
+  return F32ToBf16(v);
+#endif
+}
+
 // The 64 values of a quad: scale * code + offset per column.
 HADAL_AVX512_INLINE void WriteQuad(__m512i codes, __m512 scale, __m512 offset, uint16_t* out) {
   const __m512i byte = _mm512_set1_epi32(0xff);
@@ -185,34 +193,58 @@ void WriteSums(const PromptTile& t, const float* sums, int64_t row, int64_t rows
   }
 }
 
-// At most kPromptKeep rows from `row` on, by at most kPromptPanels panels.
+// Of a gated product: silu(gate) * up of a row block and panel, into the row blocks of the next
+// one.
+void WriteGated(const PromptTile& t, const float* sums, int64_t row, int64_t rows, int64_t panel) {
+  const int64_t k = panel * kPanel;
+  uint16_t* block = t.gated + row / kPromptRows * PromptBlockElements(t.n / 2) +
+                    k / kBf16KStep * 2 * kTileElements + k % kBf16KStep;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* at = sums + r / kTileRows * 2 * kSumElements + r % kTileRows * kPanel;
+    const __m512 gate = _mm512_load_ps(at), up = _mm512_load_ps(at + kSumElements);
+    const __m512 e = Exp(_mm512_sub_ps(_mm512_setzero_ps(), gate));
+    const __m512 silu = _mm512_div_ps(gate, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
+    uint16_t* to = block + r / kTileRows * kTileElements + r % kTileRows * kBf16KStep;
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), ToBf16(_mm512_mul_ps(silu, up)));
+  }
+}
+
+// The panels multiplied together, at most kPromptPanels, one after another or, gated, gate and up
+// alternating, so that a pair of tiles holds the two of the same columns.
+struct Group {
+  int64_t first, count;
+  int64_t up = 0;  // gated: panels from one of the gate to that of up
+  int64_t At(int64_t i) const { return up == 0 ? first + i : first + i / 2 + i % 2 * up; }
+};
+
+// At most kPromptKeep rows from `row` on.
 template <class W>
-void Panels(const PromptTile& t, int64_t row, int64_t panel, int64_t panels) {
-  auto* tiles = static_cast<uint16_t*>(t.space);
-  auto* sums = reinterpret_cast<float*>(tiles + kPromptPanels * kMostSteps * kTileElements);
+void Panels(const PromptTile& t, int64_t row, const Group& group) {
+  auto* unpacked = static_cast<uint16_t*>(t.space);
+  auto* sums = reinterpret_cast<float*>(unpacked + kPromptPanels * kMostSteps * kTileElements);
   const int64_t rows = t.m - row < kPromptKeep ? t.m - row : kPromptKeep;
   const int64_t all = RoundUp(t.k, kBf16KStep) / kBf16KStep, panel_bytes = W::PanelBytes(t.k);
-  const char* w = static_cast<const char*>(t.w) + panel * panel_bytes;
   const auto pair_sums = [&](int64_t r, int64_t p) {
     return sums + (r / kPromptRows * (kPromptPanels / 2) + p / 2) * 4 * kSumElements;
   };
   for (int64_t s0 = 0; s0 < all; s0 += kMostSteps) {
     const int64_t steps = all - s0 < kMostSteps ? all - s0 : kMostSteps;
     const uint16_t* operands[kPromptPanels];
-    for (int64_t p = 0; p < panels; ++p) {
-      if constexpr (requires { W::Unpack(w, t.k, s0, steps, tiles); }) {
-        uint16_t* to = tiles + p * kMostSteps * kTileElements;
-        W::Unpack(w + p * panel_bytes, t.k, s0 * kBf16KStep, steps, to);
+    for (int64_t p = 0; p < group.count; ++p) {
+      const char* w = static_cast<const char*>(t.w) + group.At(p) * panel_bytes;
+      if constexpr (requires { W::Unpack(w, t.k, s0, steps, unpacked); }) {
+        uint16_t* to = unpacked + p * kMostSteps * kTileElements;
+        W::Unpack(w, t.k, s0 * kBf16KStep, steps, to);
         operands[p] = to;
       } else {
-        operands[p] = reinterpret_cast<const uint16_t*>(w + p * panel_bytes) + s0 * kTileElements;
+        operands[p] = reinterpret_cast<const uint16_t*>(w) + s0 * kTileElements;
       }
     }
     for (int64_t r = 0; r < rows; r += kPromptRows) {
       const uint16_t* x = t.x + (row + r) / kPromptRows * PromptBlockElements(t.k);
-      for (int64_t p = 0; p < panels; p += 2) {
+      for (int64_t p = 0; p < group.count; p += 2) {
         RunStretch({x + 2 * s0 * kTileElements,
-                    {operands[p], p + 1 < panels ? operands[p + 1] : nullptr},
+                    {operands[p], p + 1 < group.count ? operands[p + 1] : nullptr},
                     steps},
                    rows - r, s0 == 0, pair_sums(r, p));
       }
@@ -220,8 +252,12 @@ void Panels(const PromptTile& t, int64_t row, int64_t panel, int64_t panels) {
   }
   for (int64_t r = 0; r < rows; r += kPromptRows) {
     const int64_t n = rows - r < kPromptRows ? rows - r : kPromptRows;
-    for (int64_t p = 0; p < panels; p += 2) {
-      WriteSums(t, pair_sums(r, p), row + r, n, panel + p, panels - p < 2 ? 1 : 2);
+    for (int64_t p = 0; p < group.count; p += 2) {
+      if (t.gated) {
+        WriteGated(t, pair_sums(r, p), row + r, n, group.At(p));
+      } else {
+        WriteSums(t, pair_sums(r, p), row + r, n, group.At(p), group.count - p < 2 ? 1 : 2);
+      }
     }
   }
 }
@@ -229,9 +265,11 @@ void Panels(const PromptTile& t, int64_t row, int64_t panel, int64_t panels) {
 template <class W>
 void Multiply(const PromptTile& t) {
   Configure();
+  const int64_t step = t.gated ? kPromptPanels / 2 : kPromptPanels;
   for (int64_t row = 0; row < t.m; row += kPromptKeep) {
-    for (int64_t p = t.panel0; p < t.panel1; p += kPromptPanels) {
-      Panels<W>(t, row, p, t.panel1 - p < kPromptPanels ? t.panel1 - p : kPromptPanels);
+    for (int64_t p = t.panel0; p < t.panel1; p += step) {
+      const int64_t n = t.panel1 - p < step ? t.panel1 - p : step;
+      Panels<W>(t, row, t.gated ? Group{p, 2 * n, t.n / 2 / kPanel} : Group{p, n});
     }
   }
   TileRelease();
@@ -239,12 +277,12 @@ void Multiply(const PromptTile& t) {
 
 // ---- activations
 
-void ToPromptRows(const float* x, int64_t ldx, int64_t rows, int64_t k, uint16_t* out) {
+void ToPromptRows(const float* const* x, int64_t rows, int64_t k, uint16_t* out) {
   for (int64_t r = 0; r < kPromptRows; ++r) {
     uint16_t* to = out + r / kTileRows * kTileElements + r % kTileRows * kBf16KStep;
     for (int64_t i = 0; i < RoundUp(k, kBf16KStep); i += 16) {
-      const __m512 v = Load(x + r * ldx + i, r < rows ? k - i : 0);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i % kBf16KStep), F32ToBf16(v));
+      const __m512 v = r < rows ? Load(x[r] + i, k - i) : _mm512_setzero_ps();
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i % kBf16KStep), ToBf16(v));
       if (i % kBf16KStep != 0) to += 2 * kTileElements;
     }
   }
