@@ -24,11 +24,17 @@ Sequences MakeSequences(std::vector<int> contexts, std::vector<int> rows) {
   return s;
 }
 
-std::vector<SeqChunk> Chunks(const Sequences& s, const PagedCache& cache) {
+// Rows of answers, and of prompts where these are computed in another way.
+std::vector<bool> Kinds(const Backend& backend) {
+  return backend.rounds_prompts() ? std::vector<bool>{false, true} : std::vector<bool>{false};
+}
+constexpr double kRounded = 1e-2;  // of queries, keys, probabilities and values to bf16
+
+std::vector<SeqChunk> Chunks(const Sequences& s, const PagedCache& cache, bool prompt = false) {
   std::vector<SeqChunk> chunks;
   int32_t row = 0;
   for (size_t i = 0; i < s.rows.size(); ++i) {
-    chunks.push_back({row, s.rows[i], s.contexts[i], cache.blocks(i)});
+    chunks.push_back({row, s.rows[i], s.contexts[i], cache.blocks(i), prompt});
     row += s.rows[i];
   }
   return chunks;
@@ -94,10 +100,12 @@ TEST_P(AttentionOnEveryBackend, AgreesWithDoubleForAllHeadShapes) {
     PagedCache k(GetParam().kv, shape.kv_heads * shape.dim, random.Int(1, 33), s.lengths, random);
     PagedCache v(k, shape.kv_heads * shape.dim, random);
     const std::vector<float> q = random.Normals(s.total * shape.heads * shape.dim);
-    const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k));
-    const double scale = 1.0 / std::sqrt(shape.dim);
-    EXPECT_LT(RelativeError(out, Oracle(shape, s, q, k, v, scale)), 1e-5)
-        << shape.heads << " heads of " << shape.dim;
+    const auto expected = Oracle(shape, s, q, k, v, 1.0 / std::sqrt(shape.dim));
+    for (const bool prompt : Kinds(*backend)) {
+      const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k, prompt));
+      EXPECT_LT(RelativeError(out, expected), prompt ? kRounded : 1e-5)
+          << shape.heads << " heads of " << shape.dim << (prompt ? ", prompt" : "");
+    }
   }
 }
 
@@ -108,8 +116,11 @@ TEST_P(AttentionOnEveryBackend, LongContextsAgreeWithDouble) {
   const Sequences s = MakeSequences({2600, 511, 512}, {1, 1, 2});
   PagedCache k(GetParam().kv, 64, 16, s.lengths, random), v(k, 64, random);
   const std::vector<float> q = random.Normals(s.total * 4 * 32, 3);
-  const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k));
-  EXPECT_LT(RelativeError(out, Oracle(shape, s, q, k, v, 1 / std::sqrt(32.0))), 1e-5);
+  const auto expected = Oracle(shape, s, q, k, v, 1 / std::sqrt(32.0));
+  for (const bool prompt : Kinds(*backend)) {
+    const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k, prompt));
+    EXPECT_LT(RelativeError(out, expected), prompt ? 2 * kRounded : 1e-5) << prompt;
+  }
 }
 
 // A prompt gives the same bits in chunks of any size, alone or beside others, on any threads.
@@ -122,20 +133,40 @@ TEST_P(AttentionOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
   const std::vector<float> q = random.Normals(s.total * 6 * 48);
   const int64_t width = 6 * 48;
   auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
-  const std::vector<float> all = Attend(*one, shape, q, k, v, Chunks(s, k));
-  EXPECT_EQ(all, Attend(*three, shape, q, k, v, Chunks(s, k)));
-  for (int chunk : {1, 7, 16, 500}) {
-    for (int first = 0; first < length; first += chunk) {
-      if (chunk == 1 && first % 97 != 0 && first != length - 1) continue;  // a sample is enough
-      const int n = std::min(chunk, length - first);
-      const SeqChunk c{0, n, first, k.blocks(0)};
-      const std::vector<float> part(q.begin() + first * width, q.begin() + (first + n) * width);
-      const std::vector<float> expected(all.begin() + first * width,
-                                        all.begin() + (first + n) * width);
-      Backend& backend = first % 2 == 0 ? *three : *one;
-      ASSERT_EQ(Attend(backend, shape, part, k, v, {c}), expected) << chunk << " from " << first;
+  for (const bool prompt : Kinds(*one)) {
+    const std::vector<float> all = Attend(*one, shape, q, k, v, Chunks(s, k, prompt));
+    EXPECT_EQ(all, Attend(*three, shape, q, k, v, Chunks(s, k, prompt)));
+    for (int chunk : {1, 7, 16, 500}) {
+      for (int first = 0; first < length; first += chunk) {
+        if (chunk == 1 && first % 97 != 0 && first != length - 1) continue;  // a sample is enough
+        const int n = std::min(chunk, length - first);
+        const SeqChunk c{0, n, first, k.blocks(0), prompt};
+        const std::vector<float> part(q.begin() + first * width, q.begin() + (first + n) * width);
+        const std::vector<float> expected(all.begin() + first * width,
+                                          all.begin() + (first + n) * width);
+        Backend& backend = first % 2 == 0 ? *three : *one;
+        ASSERT_EQ(Attend(backend, shape, part, k, v, {c}), expected) << chunk << " from " << first;
+      }
     }
   }
+}
+
+// Answers beside prompts in a step get what they get alone.
+TEST_P(AttentionOnEveryBackend, RowsOfBothKindsDoNotDisturbEachOther) {
+  Random random(9);
+  auto backend = Make(GetParam(), 2);
+  const Shape3 shape{4, 2, 32};
+  const Sequences s = MakeSequences({70, 0, 300}, {1, 40, 50});
+  PagedCache k(GetParam().kv, 64, 16, s.lengths, random), v(k, 64, random);
+  const std::vector<float> q = random.Normals(s.total * 128);
+  std::vector<SeqChunk> chunks = Chunks(s, k, true);
+  const std::vector<float> prompts = Attend(*backend, shape, q, k, v, chunks);
+  chunks[0].prompt = false;
+  const std::vector<float> both = Attend(*backend, shape, q, k, v, chunks);
+  const std::vector<float> answers = Attend(*backend, shape, q, k, v, Chunks(s, k));
+  EXPECT_TRUE(std::equal(both.begin(), both.begin() + 128, answers.begin()));
+  EXPECT_TRUE(std::equal(both.begin() + 128, both.end(), prompts.begin() + 128));
+  EXPECT_EQ(prompts != answers, backend->rounds_prompts());
 }
 
 TEST_P(AttentionOnEveryBackend, LargeScoresDoNotOverflow) {
@@ -264,10 +295,14 @@ TEST_P(MlaOnEveryBackend, BothFormsAgreeWithDouble) {
     PagedCache cache(GetParam().kv, p.lora + p.rope, random.Int(1, 33), s.lengths, random);
     const std::vector<float> q = random.Normals(s.total * p.heads * (p.nope + p.rope));
     const std::vector<double> expected = p.Expected(GetParam(), s, q, cache);
-    for (MlaForm form : {MlaForm::kAbsorbed, MlaForm::kDecompressed, MlaForm::kAuto}) {
-      const auto out = RunMla(*backend, p, w, q, cache, Chunks(s, cache), form);
-      EXPECT_LT(RelativeError(out, expected), GetParam().tolerance() * 2)
-          << "form " << static_cast<int>(form) << ", lora " << p.lora;
+    for (const bool prompt : Kinds(*backend)) {
+      for (MlaForm form : {MlaForm::kAbsorbed, MlaForm::kDecompressed, MlaForm::kAuto}) {
+        const auto out = RunMla(*backend, p, w, q, cache, Chunks(s, cache, prompt), form);
+        EXPECT_LT(RelativeError(out, expected), prompt
+                                                    ? std::max(kRounded, GetParam().tolerance() * 2)
+                                                    : GetParam().tolerance() * 2)
+            << "form " << static_cast<int>(form) << ", lora " << p.lora << " prompt " << prompt;
+      }
     }
   }
 }
@@ -350,9 +385,12 @@ TEST_P(MlaOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
   PagedCache cache(GetParam().kv, 96, 16, s.lengths, random);
   const int64_t width = 6 * 48, out_width = 6 * 24;
   const std::vector<float> q = random.Normals(s.total * width);
-  for (MlaForm form : {MlaForm::kAbsorbed, MlaForm::kDecompressed}) {
-    const auto all = RunMla(*one, p, w1, q, cache, Chunks(s, cache), form);
-    EXPECT_EQ(all, RunMla(*three, p, w3, q, cache, Chunks(s, cache), form));
+  const std::vector<bool> kinds = Kinds(*one);
+  for (size_t i = 0; i < 2 * kinds.size(); ++i) {
+    const bool prompt = kinds[i / 2];
+    const MlaForm form = i % 2 == 0 ? MlaForm::kAbsorbed : MlaForm::kDecompressed;
+    const auto all = RunMla(*one, p, w1, q, cache, Chunks(s, cache, prompt), form);
+    EXPECT_EQ(all, RunMla(*three, p, w3, q, cache, Chunks(s, cache, prompt), form));
     for (int chunk : {1, 7, 16, 300}) {
       for (int first = 0; first < length; first += chunk) {
         if (chunk < 300 && first % 97 != 0 && first + chunk < length) continue;
@@ -360,7 +398,7 @@ TEST_P(MlaOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
         const std::vector<float> part(q.begin() + first * width, q.begin() + (first + n) * width);
         const std::vector<float> expected(all.begin() + first * out_width,
                                           all.begin() + (first + n) * out_width);
-        const SeqChunk c{0, n, first, cache.blocks(0)};
+        const SeqChunk c{0, n, first, cache.blocks(0), prompt};
         ASSERT_EQ(RunMla(*three, p, w3, part, cache, {c}, form), expected)
             << chunk << " from " << first << " form " << static_cast<int>(form);
       }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/flash_index.h"
 #include "kernels/cpu/softmax_state.h"
 
 namespace hadal::cpu {
@@ -44,31 +45,7 @@ struct TaskSpace {
   }
 };
 
-// Addresses of keys [first, first + n) of one head.
-void RowPointers(const KvView& view, int64_t column, const int32_t* blocks, int64_t first, int n,
-                 const void** rows) {
-  const auto size = static_cast<int64_t>(SizeOf(view.dtype));
-  for (int j = 0; j < n; ++j) {
-    const int64_t position = first + j;
-    const int64_t slot = int64_t{blocks[position / view.block_tokens]} * view.block_tokens +
-                         position % view.block_tokens;
-    rows[j] = static_cast<const std::byte*>(view.data) + (slot * view.width + column) * size;
-  }
-}
-
-int64_t VectorsOf(const FlashArgs& a, const SeqChunk& c) { return c.n_rows * a.group; }
-int64_t KeysOf(const SeqChunk& c) { return int64_t{c.context} + c.n_rows; }
 int64_t SegmentsOf(const SeqChunk& c) { return (KeysOf(c) + kSegmentKeys - 1) / kSegmentKeys; }
-// Keys that query vector v of a chunk sees.
-int64_t Visible(const FlashArgs& a, const SeqChunk& c, int64_t v) {
-  return c.context + v / a.group + 1;
-}
-// Start of vector v of a chunk and kv head, in a [rows][n_kv_heads][group][dim] array.
-int64_t VectorAt(const FlashArgs& a, const SeqChunk& c, int64_t kv_head, int64_t v, int64_t dim) {
-  const int64_t row = c.first_row - a.first_row + v / a.group;
-  return ((row * a.n_kv_heads + kv_head) * a.group + v % a.group) * dim;
-}
-
 // Runs the tiles of one segment for vectors [vec0, vec1) into s.m, s.l, s.o.
 void RunSegment(const KernelTable& table, const FlashArgs& a, const SeqChunk& c, int64_t kv_head,
                 int64_t vec0, int64_t vec1, int64_t segment, const TaskSpace& s) {
@@ -200,7 +177,13 @@ void CpuBackend::MergeFlashPartials(const FlashArgs& a, std::span<const SeqChunk
   }
 }
 
-void CpuBackend::Flash(const FlashArgs& a, std::span<const SeqChunk> chunks) {
+// Chunks of prompts come last.
+void CpuBackend::Flash(const FlashArgs& a, std::span<const SeqChunk> all) {
+  size_t exact = all.size();
+  while (a.rounds_prompts && exact > 0 && all[exact - 1].prompt) --exact;
+  for (const SeqChunk& chunk : all.subspan(exact)) FlashPrompt(a, chunk);
+  const std::span<const SeqChunk> chunks = all.first(exact);
+  if (chunks.empty()) return;
   PlanFlash(a, chunks);
   const int64_t floats = TaskSpace::Floats(a.k_dim, RoundUp(a.v_dim, kPanel));
   const int64_t stride = RoundUp(floats, 1024);  // threads do not share pages
@@ -225,6 +208,7 @@ void CpuBackend::Attention(const GqaArgs& args, std::span<const SeqChunk> chunks
   a.group = args.n_heads / args.n_kv_heads;
   a.k_dim = a.v_dim = args.head_dim;
   a.scale = args.scale;
+  a.rounds_prompts = rounds_prompts_;
   a.out = args.out.f32();
   Flash(a, chunks);
 }

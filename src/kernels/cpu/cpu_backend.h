@@ -50,7 +50,8 @@ struct FlashArgs {
   KvView k, v;               // kv head h at columns h * k_dim and h * v_dim of the caches
   int64_t n_kv_heads = 1, group = 1, k_dim = 0, v_dim = 0;
   float scale = 0;
-  float* out = nullptr;  // [rows][n_kv_heads][group][v_dim]
+  bool rounds_prompts = false;  // chunks of prompts on the matrix unit
+  float* out = nullptr;         // [rows][n_kv_heads][group][v_dim]
 };
 
 class CpuBackend final : public Backend {
@@ -158,6 +159,7 @@ class CpuBackend final : public Backend {
   void PlanFlash(const FlashArgs& args, std::span<const SeqChunk> chunks);
   void RunFlashTask(const FlashArgs& args, const SeqChunk& chunk, const FlashTask& task,
                     float* space) const;
+  void FlashPrompt(const FlashArgs& args, const SeqChunk& chunk);
   void MergeFlashPartials(const FlashArgs& args, std::span<const SeqChunk> chunks);
   bool Decompress(const MlaArgs& args, const SeqChunk& chunk) const;
   void MlaAbsorbed(const MlaArgs& args, std::span<const SeqChunk> chunks);

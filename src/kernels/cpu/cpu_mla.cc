@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/prompt_space.h"
 #include "kernels/cpu/softmax_state.h"
 
 namespace hadal::cpu {
@@ -30,7 +31,7 @@ struct ExpandedKeys {
   const SeqChunk& c;
   int64_t first = 0, n = 0;   // key positions [first, first + n)
   float* expanded = nullptr;  // [n][n_heads][nope + v_dim]
-  float* states = nullptr;    // [n_heads]: m [rows], l [rows], o [rows][v_stride]
+  float* states = nullptr;    // [n_heads]: m [rows], l [rows], o [rows][v_stride], whole row blocks
 
   int64_t v_stride() const { return RoundUp(a.v_dim, kPanel); }
   int64_t q_dim() const { return a.nope + a.rope; }
@@ -44,9 +45,11 @@ struct ExpandedKeys {
            (LatentAt(a.latent, c, position) + column) *
                static_cast<int64_t>(SizeOf(a.latent.dtype));
   }
+  int64_t rows() const { return RoundUp(c.n_rows, kPromptRows); }
+  int64_t StateFloats() const { return rows() * (v_stride() + 2); }
   SoftmaxState State(int64_t head, int64_t row) const {
-    float* base = states + head * c.n_rows * (v_stride() + 2);
-    return {base + row, base + c.n_rows + row, base + 2 * c.n_rows + row * v_stride()};
+    float* base = states + head * StateFloats();
+    return {base + row, base + rows() + row, base + 2 * rows() + row * v_stride()};
   }
 
   void CopyLatent(int64_t position, float* out) const {
@@ -58,18 +61,26 @@ struct ExpandedKeys {
     }
   }
 
-  // Keys [tile, tile + n_keys) of one head, ready for attention_tile.
-  void Pack(int64_t head, int64_t tile, int n_keys, float* keys, float* values) const {
-    const void *nope_rows[kKeyTile], *rope_rows[kKeyTile], *value_rows[kKeyTile];
+  // Where the parts of keys [tile, tile + n_keys) of one head are.
+  struct KeyRows {
+    const void *nope[kPromptKeys], *rope[kPromptKeys], *value[kPromptKeys];
+  };
+  KeyRows RowsOf(int64_t head, int64_t tile, int n_keys) const {
+    KeyRows r;
     for (int64_t j = 0; j < n_keys; ++j) {
       const float* row = expanded + ((tile - first + j) * a.n_heads + head) * (a.nope + a.v_dim);
-      nope_rows[j] = row;
-      value_rows[j] = row + a.nope;
-      rope_rows[j] = Latent(tile + j, a.kv_lora);
+      r.nope[j] = row;
+      r.value[j] = row + a.nope;
+      r.rope[j] = Latent(tile + j, a.kv_lora);
     }
-    table.pack_keys(nope_rows, false, n_keys, a.nope, keys);
-    table.pack_keys(rope_rows, bf16(), n_keys, a.rope, keys + a.nope * kKeyTile);
-    table.pack_values(value_rows, false, n_keys, a.v_dim, v_stride(), values);
+    return r;
+  }
+  // Keys [tile, tile + n_keys) of one head, ready for attention_tile.
+  void Pack(int64_t head, int64_t tile, int n_keys, float* keys, float* values) const {
+    const KeyRows r = RowsOf(head, tile, n_keys);
+    table.pack_keys(r.nope, false, n_keys, a.nope, keys);
+    table.pack_keys(r.rope, bf16(), n_keys, a.rope, keys + a.nope * kKeyTile);
+    table.pack_values(r.value, false, n_keys, a.v_dim, v_stride(), values);
   }
 
   // Rows [row0, row0 + n_q) of one head against these keys.
@@ -94,6 +105,31 @@ struct ExpandedKeys {
       }
       table.attention_tile(
           {q, keys, values, seen, scores, state.m, state.l, state.o, n_q, q_dim(), v_stride()});
+    }
+  }
+
+  // The same on the matrix unit; n_q is at most kPromptQueries, row0 begins a row block.
+  void AttendPrompt(int64_t head, int64_t row0, int64_t n_q, const PromptSpace& s) const {
+    s.TakeQueries(table, n_q, q_dim(), a.scale, [&](int64_t i) {
+      return a.q.f32() + ((c.first_row + row0 + i) * a.n_heads + head) * q_dim();
+    });
+    for (int64_t i = 0; first == 0 && i < RoundUp(n_q, kPromptRows); ++i) {
+      ResetState(State(head, row0 + i), v_stride());
+    }
+    const SoftmaxState state = State(head, row0);
+    const int64_t visible = std::min(first + n, c.context + row0 + n_q);
+    for (int64_t tile = first; tile < visible; tile += kPromptKeys) {
+      const auto n_keys = static_cast<int>(std::min(kPromptKeys, visible - tile));
+      const KeyRows r = RowsOf(head, tile, n_keys);
+      table.pack_prompt_keys(r.nope, false, n_keys, 0, a.nope, q_dim(), s.keys);
+      table.pack_prompt_keys(r.rope, bf16(), n_keys, a.nope, a.rope, q_dim(), s.keys);
+      table.pack_prompt_values(r.value, false, n_keys, a.v_dim, v_stride(), s.values);
+      for (int64_t i = 0; i < n_q; ++i) {
+        const int64_t sees = c.context + row0 + i + 1 - tile;
+        s.seen[i] = static_cast<int32_t>(std::clamp<int64_t>(sees, 0, kPromptKeys));
+      }
+      table.prompt_attention({s.q, s.keys, s.values, s.seen, s.scratch, state.m, state.l, state.o,
+                              n_q, q_dim(), v_stride()});
     }
   }
 
@@ -196,10 +232,13 @@ void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
   float* latents = ReserveFloats(kMlaLatentRows, kExpandKeys * a.kv_lora);
   ExpandedKeys e{table_, a, c};
   e.expanded = ReserveFloats(kMlaKeysValues, kExpandKeys * expanded_cols);
-  e.states = ReserveFloats(kMlaState, heads * vectors * (e.v_stride() + 2));
-  const int64_t space = RoundUp(e.SpaceFloats(), 1024);  // threads do not share pages
+  e.states = ReserveFloats(kMlaState, heads * e.StateFloats());
+  const bool prompt = c.prompt && rounds_prompts_ && a.nope % kBf16KStep == 0;
+  const int64_t per_task = prompt ? kPromptQueries : kTaskVectors;
+  const int64_t floats = prompt ? PromptSpace::Bytes(e.q_dim(), e.v_stride()) / 4 : e.SpaceFloats();
+  const int64_t space = RoundUp(floats, 1024);  // threads do not share pages
   float* spaces = ReserveFloats(kAttentionThread, space * pool_.size());
-  const int64_t tiles = (vectors + kTaskVectors - 1) / kTaskVectors;
+  const int64_t tiles = (vectors + per_task - 1) / per_task;
   CHECK(heads * tiles < (int64_t{1} << 31));
 
   for (e.first = 0; e.first < keys; e.first += kExpandKeys) {
@@ -208,9 +247,15 @@ void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
     Multiply({latents, a.kv_lora, e.n, a.kv_lora}, Cast(a.kv_b), {e.expanded, expanded_cols},
              c.prompt ? 0 : kAllRows);
     pool_.ForEach(static_cast<int>(heads * tiles), [&](int task, int thread) {
-      const int64_t head = task % heads, vec0 = task / heads * kTaskVectors;
-      const int64_t n_q = std::min(kTaskVectors, vectors - vec0);
-      e.Attend(head, vec0, n_q, spaces + thread * space);
+      const int64_t head = task % heads, vec0 = task / heads * per_task;
+      const int64_t n_q = std::min(per_task, vectors - vec0);
+      float* memory = spaces + thread * space;
+      if (prompt) {
+        const PromptSpace s(reinterpret_cast<std::byte*>(memory), e.q_dim(), e.v_stride());
+        e.AttendPrompt(head, vec0, n_q, s);
+      } else {
+        e.Attend(head, vec0, n_q, memory);
+      }
       if (e.first + e.n == keys) e.Finish(head, vec0, n_q);
     });
   }

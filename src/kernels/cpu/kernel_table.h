@@ -107,6 +107,26 @@ struct AttentionTile {
   int64_t v_stride;  // value dimensions rounded up to 16
 };
 
+// Attention of prompt rows on the same unit: queries, keys, probabilities and values are rounded to
+// bf16. Keys are processed in tiles of 128 aligned at absolute positions, queries in row blocks.
+constexpr int64_t kPromptKeys = 128;
+struct PromptAttentionTile {
+  const uint16_t* q;       // row blocks of queries times the softmax scale, from to_prompt_rows
+  const uint16_t* keys;    // from pack_prompt_keys
+  const uint16_t* values;  // from pack_prompt_values
+  const int32_t* seen;     // [n_q] leading keys of the tile that a vector sees, 0..128
+  void* space;             // kPromptAttentionSpace bytes, 64-byte aligned
+  float* m;                // [n_q] running maximum, -inf at first
+  float* l;                // [n_q] running sum
+  float* o;                // [n_q rounded up to 32][v_stride] running weighted sum of values
+  int64_t n_q, k_dim;
+  int64_t v_stride;  // value dimensions rounded up to 16
+};
+constexpr int64_t kPromptAttentionSpace = kPromptRows * kPromptKeys * (4 + 2);
+static inline int64_t PromptKeyElements(int64_t k_dim) {
+  return kPromptKeys * RoundUp(k_dim, kBf16KStep);
+}
+
 struct KernelTable {
   // ---- matrices. Activations are float for f32 and f16 panels; for bf16 panels the output of
   // split_bf16, or float where that is null; for int8 panels the output of quantise.
@@ -148,6 +168,15 @@ struct KernelTable {
   void (*pack_values)(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
                       float* values);
   void (*attention_tile)(const AttentionTile& t);
+  // Of prompts; null where there is no unit for them. Dimensions [at, at + dim) of the keys, both
+  // multiples of 2 and `at` one of 32: [key / 16][k_dim32 / 2][key % 16][2] bf16, zero beyond the
+  // last dimensions and, up to a multiple of 32, keys.
+  void (*pack_prompt_keys)(const void* const* rows, bool bf16, int n_keys, int64_t at, int64_t dim,
+                           int64_t k_dim, uint16_t* keys);
+  // [v_stride / 16][key / 2][16][2] bf16, zero beyond.
+  void (*pack_prompt_values)(const void* const* rows, bool bf16, int n_keys, int64_t dim,
+                             int64_t stride, uint16_t* values);
+  void (*prompt_attention)(const PromptAttentionTile& t);
 };
 
 // Each fills what it does better over a table filled by the one before.

@@ -222,6 +222,7 @@ void FillAmx(KernelTable* table) {
   table->matmul_int8 = MatMulInt8;
   table->split_bf16 = SplitBf16;
   amx::HADAL_FILL_PROMPT(table);
+  amx::HADAL_FILL_PROMPT_ATTENTION(table);
 }
 
 }  // namespace hadal::cpu

@@ -3,6 +3,7 @@
 // between stretches, so an element's chain is in the order of k whatever the blocking.
 #include "kernels/cpu/amx/prompt.h"
 
+#include "kernels/cpu/amx/tile_convert.h"
 #include "kernels/cpu/amx/tiles.h"
 #include "kernels/cpu/avx512/block_codes.h"
 #include "kernels/cpu/avx512/vector.h"
@@ -10,33 +11,10 @@
 namespace hadal::cpu {
 namespace {
 
-constexpr int64_t kTileElements = kOperandBytes / 2;  // bf16 of an operand tile
 constexpr int64_t kSumElements = kTileRows * kPanel;  // floats of a tile of sums
 constexpr int64_t kMostSteps = kPromptDepth / kBf16KStep;
 
 // ---- weights to tiles: `steps` operands of 32 values of k from k0 on, [steps][16][16][2] bf16
-
-// Bf16 of two vectors, side by side per column: one row of a tile.
-HADAL_AVX512_INLINE __m512i Pairs(__m512 even, __m512 odd) {
-#if defined(__AVX512BF16__)
-  const __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even));
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
-                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  return _mm512_permutexvar_epi16(order, both);
-#else
-  const __m512i low = _mm512_cvtepu16_epi32(F32ToBf16(even));
-  const __m512i high = _mm512_cvtepu16_epi32(F32ToBf16(odd));
-  return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-#endif
-}
-
-HADAL_AVX512_INLINE __m256i ToBf16(__m512 v) {
-#if defined(__AVX512BF16__)
-  return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
-#else
-  return F32ToBf16(v);
-#endif
-}
 
 // The 64 values of a quad: scale * code + offset per column.
 HADAL_AVX512_INLINE void WriteQuad(__m512i codes, __m512 scale, __m512 offset, uint16_t* out) {
@@ -112,15 +90,6 @@ struct F16Weights {
 };
 
 // ---- products
-
-void Configure() {
-  TileConfig config;
-  for (int i = 0; i < 8; ++i) {
-    config.row_bytes[i] = kTileBytes;
-    config.rows[i] = kTileRows;
-  }
-  TileConfigure(config);
-}
 
 // Operands of one stretch of k: activations of a row block, and weights of one or two panels.
 struct Operands {
@@ -264,7 +233,7 @@ void Panels(const PromptTile& t, int64_t row, const Group& group) {
 
 template <class W>
 void Multiply(const PromptTile& t) {
-  Configure();
+  ConfigureAllRows();
   const int64_t step = t.gated ? kPromptPanels / 2 : kPromptPanels;
   for (int64_t row = 0; row < t.m; row += kPromptKeep) {
     for (int64_t p = t.panel0; p < t.panel1; p += step) {

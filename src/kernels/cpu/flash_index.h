@@ -1,0 +1,37 @@
+// Owns: where the query vectors, keys and values of a chunk's attention are. A query vector is one
+// row and head of a group that shares a key head; vectors of a chunk count by row, then by head.
+// Thread rule: pure functions.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/cpu_backend.h"
+
+namespace hadal::cpu {
+
+// Addresses of keys [first, first + n) of one head.
+inline void RowPointers(const KvView& view, int64_t column, const int32_t* blocks, int64_t first,
+                        int n, const void** rows) {
+  const auto size = static_cast<int64_t>(SizeOf(view.dtype));
+  for (int j = 0; j < n; ++j) {
+    const int64_t position = first + j;
+    const int64_t slot = int64_t{blocks[position / view.block_tokens]} * view.block_tokens +
+                         position % view.block_tokens;
+    rows[j] = static_cast<const std::byte*>(view.data) + (slot * view.width + column) * size;
+  }
+}
+
+inline int64_t VectorsOf(const FlashArgs& a, const SeqChunk& c) { return c.n_rows * a.group; }
+inline int64_t KeysOf(const SeqChunk& c) { return int64_t{c.context} + c.n_rows; }
+// Keys that query vector v of a chunk sees.
+inline int64_t Visible(const FlashArgs& a, const SeqChunk& c, int64_t v) {
+  return c.context + v / a.group + 1;
+}
+// Start of vector v of a chunk and kv head, in a [rows][n_kv_heads][group][dim] array.
+inline int64_t VectorAt(const FlashArgs& a, const SeqChunk& c, int64_t kv_head, int64_t v,
+                        int64_t dim) {
+  const int64_t row = c.first_row - a.first_row + v / a.group;
+  return ((row * a.n_kv_heads + kv_head) * a.group + v % a.group) * dim;
+}
+
+}  // namespace hadal::cpu
