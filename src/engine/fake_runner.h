@@ -1,8 +1,9 @@
 // Owns: a Runner for tests. Its "cache" holds one 64-bit number per slot: a hash of the token, its
 // position and the numbers of all earlier positions as read through the block table. The logits are
 // a function of the last one. So a wrong table, an overwritten block, a block read too early or a
-// stale one changes the tokens; some of these are also reported by name.
-// Thread rule: as Runner; settings before the first Run, or atomics.
+// stale one changes the tokens; some of these are also reported by name. Rows computed as a
+// prompt's get other numbers, so that one met by a sequence that would have computed it otherwise
+// shows too. Thread rule: as Runner; settings before the first Run, or atomics.
 #pragma once
 
 #include <fmt/format.h>
@@ -32,9 +33,9 @@ inline uint64_t Mix(uint64_t x) {  // splitmix64
 // The number of a token, from those before it, and the logits it leads to.
 class FakeModel {
  public:
-  uint64_t Next(TokenId token, int64_t position) {
-    const uint64_t v =
-        Mix(history_ ^ Mix(static_cast<uint64_t>(token) << 32 ^ static_cast<uint64_t>(position)));
+  uint64_t Next(TokenId token, int64_t position, bool prompt) {
+    const uint64_t row = static_cast<uint64_t>(token) << 32 ^ static_cast<uint64_t>(position);
+    const uint64_t v = Mix(history_ ^ Mix(prompt ? ~row : row));
     Read(v);
     return v;
   }
@@ -116,6 +117,10 @@ class FakeRunner final : public Runner {
                                         p % info_.block_tokens)];
     };
     if (chunk.n_rows < 1) Violate("a chunk without rows");
+    if (chunk.prompt && !info_.rounds_prompts) Violate("a prompt to a model that asks for none");
+    if (&chunk != &step.chunks.front() && (&chunk - 1)->prompt && !chunk.prompt) {
+      Violate("an answer after a prompt");
+    }
     for (int32_t p = 0; p < chunk.context; ++p) {
       const Slot& slot = slot_of(p);
       if (slot.step == 0 || slot.step >= step_) {
@@ -130,7 +135,7 @@ class FakeRunner final : public Runner {
       if (&slot != &slots_[static_cast<size_t>(step.slots[row])]) Violate("slot and table differ");
       if (step.positions[row] != p) Violate("position and chunk differ");
       if (slot.step == step_) Violate("a slot is written twice");
-      values_[row] = model.Next(step.tokens[row], p);
+      values_[row] = model.Next(step.tokens[row], p, chunk.prompt);
       slot = {values_[row], step_};
     }
   }
@@ -152,7 +157,8 @@ struct Answer {
 };
 
 // What a request gives alone, without cache, batch or scheduler. spec has a seed.
-inline Answer AnswerAlone(const EngineRequest& spec, int choice, int64_t vocab) {
+inline Answer AnswerAlone(const EngineRequest& spec, int choice, int64_t vocab,
+                          bool rounds_prompts = false) {
   Sampler sampler(vocab);
   std::vector<float> logits(static_cast<size_t>(vocab));
   std::vector<TokenId> tokens = spec.prompt;
@@ -165,7 +171,8 @@ inline Answer AnswerAlone(const EngineRequest& spec, int choice, int64_t vocab) 
   };
   while (static_cast<int64_t>(answer.tokens.size()) < spec.max_tokens) {
     for (; computed < tokens.size(); ++computed) {
-      value = model.Next(tokens[computed], static_cast<int64_t>(computed));
+      value = model.Next(tokens[computed], static_cast<int64_t>(computed),
+                         rounds_prompts && computed < spec.prompt.size());
     }
     FakeModel::Logits(value, logits);
     SampledToken token;

@@ -25,7 +25,8 @@ class World {
     info_ = {.vocab = kVocab,
              .n_blocks = Between(2, 24),
              .block_tokens = Between(1, 6),
-             .max_logit_rows = 8};
+             .max_logit_rows = 8,
+             .rounds_prompts = seed % 2 == 1};
     options_.max_sequences = Between(1, 8);
     options_.max_step_tokens = options_.max_sequences + Between(0, 20);
     options_.prefill_chunk = Between(1, 12);
@@ -108,7 +109,7 @@ class World {
       reached.failed += failed;
       int64_t tokens = 0;
       for (int c = 0; c < spec.n; ++c) {
-        const Answer alone = AnswerAlone(spec, c, kVocab);
+        const Answer alone = AnswerAlone(spec, c, kVocab, info_.rounds_prompts);
         const std::vector<TokenId> got =
             o.tokens.contains(c) ? o.tokens.at(c) : std::vector<TokenId>();
         tokens += std::ssize(got);
