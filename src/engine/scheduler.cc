@@ -205,21 +205,28 @@ bool Scheduler::CanStart(const Sequence& s) const {
   for (const Sequence* r : running_) {
     needed += std::max(BlocksFor(SlotsSoon(*r)), r->blocks.size()) - r->blocks.size();
   }
-  const size_t most = (s.tokens.size() - 1) / static_cast<size_t>(block_tokens_);
-  const auto keys = std::span(s.keys).first(std::min(s.keys.size(), most));
+  const std::span<const PrefixKey> keys = UsableKeys(s);
   const size_t found = cache_.CountMatches(keys);
   const int32_t left = cache_.available() - cache_.CountCached(keys, found);
   return needed <= static_cast<size_t>(left) + found;
+}
+
+// Keys of the blocks that may be found in the cache instead of computed. At least one token is
+// computed, so the last block of a prompt that is there whole is not used; and what others computed
+// as a prompt is none of an answer's, where that makes a difference.
+std::span<const PrefixKey> Scheduler::UsableKeys(const Sequence& s) const {
+  if (s.request->spec.embed) return {};
+  const int64_t last = static_cast<int64_t>(s.tokens.size()) - 1;
+  const int64_t tokens = rounds_prompts_ ? std::min(last, PromptTokens(s)) : last;
+  const auto most = static_cast<size_t>(tokens / block_tokens_);
+  return std::span(s.keys).first(std::min(s.keys.size(), most));
 }
 
 void Scheduler::Start(Sequence& s) {
   waiting_.erase(&s);
   running_.insert(std::upper_bound(running_.begin(), running_.end(), &s, Older()), &s);
   s.state = Sequence::State::kRunning;
-  // At least one token is computed, so the last block of a prompt that is there whole is not used.
-  const size_t most =
-      s.request->spec.embed ? 0 : (s.tokens.size() - 1) / static_cast<size_t>(block_tokens_);
-  cache_.Lookup(std::span(s.keys).first(std::min(s.keys.size(), most)), s.blocks);
+  cache_.Lookup(UsableKeys(s), s.blocks);
   s.offered = s.blocks.size();
   s.computed = s.found = static_cast<int64_t>(s.offered) * block_tokens_;
   RequestState& request = *s.request;

@@ -81,6 +81,7 @@ class Scheduler {
   void PlanRunning(bool decoding);
   void AdmitWaiting();
   bool CanStart(const Sequence& s) const;
+  std::span<const PrefixKey> UsableKeys(const Sequence& s) const;
   void Start(Sequence& s);
   void PlanRows(Sequence& s);
   static int64_t PromptTokens(const Sequence& s);
