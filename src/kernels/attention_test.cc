@@ -28,7 +28,7 @@ Sequences MakeSequences(std::vector<int> contexts, std::vector<int> rows) {
 std::vector<bool> Kinds(const Backend& backend) {
   return backend.rounds_prompts() ? std::vector<bool>{false, true} : std::vector<bool>{false};
 }
-constexpr double kRounded = 1e-2;  // of queries, keys, probabilities and values to bf16
+constexpr double kRounded = 4e-3;  // of probabilities and values to bf16
 
 std::vector<SeqChunk> Chunks(const Sequences& s, const PagedCache& cache, bool prompt = false) {
   std::vector<SeqChunk> chunks;
@@ -119,7 +119,7 @@ TEST_P(AttentionOnEveryBackend, LongContextsAgreeWithDouble) {
   const auto expected = Oracle(shape, s, q, k, v, 1 / std::sqrt(32.0));
   for (const bool prompt : Kinds(*backend)) {
     const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k, prompt));
-    EXPECT_LT(RelativeError(out, expected), prompt ? 2 * kRounded : 1e-5) << prompt;
+    EXPECT_LT(RelativeError(out, expected), prompt ? kRounded : 1e-5) << prompt;
   }
 }
 

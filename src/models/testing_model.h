@@ -106,9 +106,9 @@ struct TestSequence {
 class TestStep {
  public:
   // Adds the next n tokens of the sequence, which must outlive the step.
-  void Add(TestSequence& sequence, int32_t n, int32_t block_tokens) {
+  void Add(TestSequence& sequence, int32_t n, int32_t block_tokens, bool prompt = false) {
     const auto first = static_cast<int32_t>(tokens_.size());
-    chunks_.push_back({first, n, sequence.done, sequence.blocks.data()});
+    chunks_.push_back({first, n, sequence.done, sequence.blocks.data(), prompt});
     for (int32_t i = 0; i < n; ++i) {
       const int32_t position = sequence.done + i;
       const int32_t block = sequence.blocks[static_cast<size_t>(position / block_tokens)];
@@ -128,9 +128,11 @@ class TestStep {
   std::vector<SeqChunk> chunks_;
 };
 
-// Logits of every position, [T, vocab], computed in chunks of at most `chunk` tokens.
+// Logits of every position, [T, vocab], computed in chunks of at most `chunk` tokens as
+// rows of an answer or of a prompt.
 inline std::vector<float> AllLogits(Model& model, Backend& backend,
-                                    const std::vector<TokenId>& tokens, int32_t chunk) {
+                                    const std::vector<TokenId>& tokens, int32_t chunk,
+                                    bool prompt = false) {
   constexpr int32_t kBlockTokens = 8;
   const auto n = static_cast<int32_t>(tokens.size());
   const int32_t n_blocks = n / kBlockTokens + 3;
@@ -143,7 +145,7 @@ inline std::vector<float> AllLogits(Model& model, Backend& backend,
   while (sequence.done < n) {
     float* out = logits.data() + static_cast<size_t>(sequence.done) * vocab;
     TestStep step;
-    step.Add(sequence, std::min(chunk, n - sequence.done), kBlockTokens);
+    step.Add(sequence, std::min(chunk, n - sequence.done), kBlockTokens, prompt);
     const Status status = model.Forward(step.input(), **kv, out);
     EXPECT_TRUE(status.has_value()) << status.error().message;
     if (!status) return {};

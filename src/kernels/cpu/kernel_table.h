@@ -107,11 +107,13 @@ struct AttentionTile {
   int64_t v_stride;  // value dimensions rounded up to 16
 };
 
-// Attention of prompt rows on the same unit: queries, keys, probabilities and values are rounded to
-// bf16. Keys are processed in tiles of 128 aligned at absolute positions, queries in row blocks.
+// Attention of prompt rows on the same unit. Probabilities and values are rounded to bf16; a
+// score's error is multiplied by exp, so queries and keys come in two parts, a bf16 and that of
+// what it leaves, of whose products all but the last are added. Keys are processed in tiles of 128
+// aligned at absolute positions, queries in row blocks.
 constexpr int64_t kPromptKeys = 128;
 struct PromptAttentionTile {
-  const uint16_t* q;       // row blocks of queries times the softmax scale, from to_prompt_rows
+  const uint16_t* q;       // row blocks, from pack_prompt_queries
   const uint16_t* keys;    // from pack_prompt_keys
   const uint16_t* values;  // from pack_prompt_values
   const int32_t* seen;     // [n_q] leading keys of the tile that a vector sees, 0..128
@@ -124,7 +126,7 @@ struct PromptAttentionTile {
 };
 constexpr int64_t kPromptAttentionSpace = kPromptRows * kPromptKeys * (4 + 2);
 static inline int64_t PromptKeyElements(int64_t k_dim) {
-  return kPromptKeys * RoundUp(k_dim, kBf16KStep);
+  return 2 * kPromptKeys * RoundUp(k_dim, kBf16KStep);
 }
 
 struct KernelTable {
@@ -168,9 +170,13 @@ struct KernelTable {
   void (*pack_values)(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
                       float* values);
   void (*attention_tile)(const AttentionTile& t);
-  // Of prompts; null where there is no unit for them. Dimensions [at, at + dim) of the keys, both
-  // multiples of 2 and `at` one of 32: [key / 16][k_dim32 / 2][key % 16][2] bf16, zero beyond the
-  // last dimensions and, up to a multiple of 32, keys.
+  // Of prompts; null where there is no unit for them. Queries: at most 32 rows times the softmax
+  // scale, [k_dim32 / 32][part][2][16][32] bf16, zero beyond.
+  void (*pack_prompt_queries)(const float* const* x, int64_t rows, int64_t k_dim, float scale,
+                              uint16_t* out);
+  // Dimensions [at, at + dim) of the keys, both multiples of 2 and `at` one of 32:
+  // [key / 16][k_dim32 / 32][part][16][key % 16][2], zero beyond the last dimensions and, up to a
+  // multiple of 32, keys.
   void (*pack_prompt_keys)(const void* const* rows, bool bf16, int n_keys, int64_t at, int64_t dim,
                            int64_t k_dim, uint16_t* keys);
   // [v_stride / 16][key / 2][16][2] bf16, zero beyond.

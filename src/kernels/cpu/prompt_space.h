@@ -13,13 +13,13 @@ constexpr int64_t kPromptQueries = 128;  // query vectors of a task, whole row b
 
 struct PromptSpace {
   std::byte* scratch;  // kPromptAttentionSpace
-  float *scaled, *m, *l, *o;
+  float *m, *l, *o;
   uint16_t *q, *keys, *values;
   int32_t* seen;
 
   static int64_t Bytes(int64_t k_dim, int64_t v_stride) {
-    return kPromptAttentionSpace + kPromptQueries * (k_dim + v_stride + 3) * 4 +
-           2 * (kPromptQueries / kPromptRows * PromptBlockElements(k_dim) +
+    return kPromptAttentionSpace + kPromptQueries * (v_stride + 3) * 4 +
+           2 * (kPromptQueries / kPromptRows * 2 * PromptBlockElements(k_dim) +
                 PromptKeyElements(k_dim) + kPromptKeys * v_stride) +
            8 * 64;
   }
@@ -29,11 +29,10 @@ struct PromptSpace {
       base += RoundUp(n * static_cast<int64_t>(sizeof(T)), 64);
     };
     take(&scratch, kPromptAttentionSpace);
-    take(&scaled, kPromptQueries * k_dim);
     take(&m, kPromptQueries);
     take(&l, kPromptQueries);
     take(&o, kPromptQueries * v_stride);
-    take(&q, kPromptQueries / kPromptRows * PromptBlockElements(k_dim));
+    take(&q, kPromptQueries / kPromptRows * 2 * PromptBlockElements(k_dim));
     take(&keys, PromptKeyElements(k_dim));
     take(&values, kPromptKeys * v_stride);
     take(&seen, kPromptQueries);
@@ -45,13 +44,9 @@ struct PromptSpace {
     for (int64_t first = 0; first < n; first += kPromptRows) {
       const int64_t rows = n - first < kPromptRows ? n - first : kPromptRows;
       const float* from[kPromptRows];
-      for (int64_t i = 0; i < rows; ++i) {
-        const float* row = at(first + i);
-        float* to = scaled + (first + i) * k_dim;
-        for (int64_t d = 0; d < k_dim; ++d) to[d] = row[d] * scale;
-        from[i] = to;
-      }
-      table.to_prompt_rows(from, rows, k_dim, q + first / kPromptRows * PromptBlockElements(k_dim));
+      for (int64_t i = 0; i < rows; ++i) from[i] = at(first + i);
+      table.pack_prompt_queries(from, rows, k_dim, scale,
+                                q + first / kPromptRows * 2 * PromptBlockElements(k_dim));
     }
   }
 };

@@ -24,16 +24,32 @@ HADAL_AVX512_INLINE __m512 ShortExp(__m512 x) {
   return _mm512_scalef_ps(p, n);
 }
 
-// c [32][ldc] (two row groups) by two panels: += or = a * b over `steps`.
+// c [32][ldc] (two row groups) by two panels: += or = a * b over `steps`, with kParts = 2 the
+// products of high and high, low and high, high and low parts.
 struct Product {
-  const uint16_t* a;     // [steps][2][16][32]
-  const uint16_t* b[2];  // [steps][16][16][2] each; b[1] may be null
+  const uint16_t* a;     // [steps][kParts][2][16][32]
+  const uint16_t* b[2];  // [steps][kParts][16][16][2] each; b[1] may be null
   int64_t steps;
   float* c;
   int64_t ldc;
 };
 
-template <bool kAdd, bool kTwoPanels>
+template <bool kTwoPanels>
+HADAL_AVX512_INLINE void LoadB(const Product& p, int64_t tile) {
+  TileLoad<6>(p.b[0] + tile * kTileElements, kTileBytes);
+  if constexpr (kTwoPanels) TileLoad<7>(p.b[1] + tile * kTileElements, kTileBytes);
+}
+template <bool kTwoPanels>
+HADAL_AVX512_INLINE void AddA(const Product& p, int64_t tile) {
+  TileLoad<4>(p.a + 2 * tile * kTileElements, kTileBytes);
+  TileDotBf16<0, 4, 6>();
+  if constexpr (kTwoPanels) TileDotBf16<1, 4, 7>();
+  TileLoad<5>(p.a + (2 * tile + 1) * kTileElements, kTileBytes);
+  TileDotBf16<2, 5, 6>();
+  if constexpr (kTwoPanels) TileDotBf16<3, 5, 7>();
+}
+
+template <int kParts, bool kAdd, bool kTwoPanels>
 void Multiply(const Product& p) {
   const int64_t stride = p.ldc * 4;
   float* lower = p.c + kTileRows * p.ldc;
@@ -51,15 +67,12 @@ void Multiply(const Product& p) {
     TileZero<3>();
   }
   for (int64_t s = 0; s < p.steps; ++s) {
-    TileLoad<4>(p.a + 2 * s * kTileElements, kTileBytes);
-    TileLoad<6>(p.b[0] + s * kTileElements, kTileBytes);
-    TileDotBf16<0, 4, 6>();
-    TileLoad<5>(p.a + (2 * s + 1) * kTileElements, kTileBytes);
-    TileDotBf16<2, 5, 6>();
-    if constexpr (kTwoPanels) {
-      TileLoad<7>(p.b[1] + s * kTileElements, kTileBytes);
-      TileDotBf16<1, 4, 7>();
-      TileDotBf16<3, 5, 7>();
+    LoadB<kTwoPanels>(p, s * kParts);
+    if constexpr (kParts == 2) AddA<kTwoPanels>(p, 2 * s + 1);
+    AddA<kTwoPanels>(p, s * kParts);
+    if constexpr (kParts == 2) {
+      LoadB<kTwoPanels>(p, 2 * s + 1);
+      AddA<kTwoPanels>(p, 2 * s);
     }
   }
   TileStore<0>(p.c, stride);
@@ -70,12 +83,12 @@ void Multiply(const Product& p) {
   }
 }
 
-template <bool kAdd>
+template <int kParts, bool kAdd>
 void Multiply(const Product& p) {
   if (p.b[1] != nullptr) {
-    Multiply<kAdd, true>(p);
+    Multiply<kParts, kAdd, true>(p);
   } else {
-    Multiply<kAdd, false>(p);
+    Multiply<kParts, kAdd, false>(p);
   }
 }
 
@@ -123,11 +136,11 @@ void RowBlock(const PromptAttentionTile& t, int64_t first) {
   if (most == 0) return;
   auto* scores = static_cast<float*>(t.space);
   auto* weights = reinterpret_cast<uint16_t*>(scores + kPromptRows * kPromptKeys);
-  const int64_t k32 = RoundUp(t.k_dim, kBf16KStep), panel = k32 * kPanel;
+  const int64_t k32 = RoundUp(t.k_dim, kBf16KStep), panel = 2 * k32 * kPanel;
   for (int64_t j = 0; j < most; j += 32) {
     const uint16_t* keys = t.keys + j / 16 * panel;
-    Multiply<false>(
-        {t.q + first * k32, {keys, keys + panel}, k32 / kBf16KStep, scores + j, kPromptKeys});
+    Multiply<2, false>(
+        {t.q + 2 * first * k32, {keys, keys + panel}, k32 / kBf16KStep, scores + j, kPromptKeys});
   }
   for (int64_t r = 0; r < kPromptRows; ++r) {
     uint16_t* to = weights + r / kTileRows * kTileElements + r % kTileRows * kBf16KStep;
@@ -142,11 +155,11 @@ void RowBlock(const PromptAttentionTile& t, int64_t first) {
   constexpr int64_t kValuePanel = kPromptKeys * kPanel;
   for (int64_t d = 0; d < t.v_stride; d += 32) {
     const uint16_t* values = t.values + d / 16 * kValuePanel;
-    Multiply<true>({weights,
-                    {values, d + 16 < t.v_stride ? values + kValuePanel : nullptr},
-                    (most + kBf16KStep - 1) / kBf16KStep,
-                    t.o + first * t.v_stride + d,
-                    t.v_stride});
+    Multiply<1, true>({weights,
+                       {values, d + 16 < t.v_stride ? values + kValuePanel : nullptr},
+                       (most + kBf16KStep - 1) / kBf16KStep,
+                       t.o + first * t.v_stride + d,
+                       t.v_stride});
   }
 }
 
@@ -164,28 +177,57 @@ HADAL_AVX512_INLINE __m512 LoadRow(const void* row, bool bf16, int64_t d, int64_
   return Bf16ToF32(_mm256_maskz_loadu_epi16(TailMask(dim - d), p));
 }
 
-// 32 values of a row as 16 pairs.
-HADAL_AVX512_INLINE __m512i RowPairs(const void* row, bool bf16, int64_t d, int64_t dim) {
-  const __m256i low = ToBf16(LoadRow(row, bf16, d, dim));
-  const __m256i high = ToBf16(LoadRow(row, bf16, d + 16, dim));
-  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+// A bf16 and that of what it leaves; nothing is left of an infinity, and inf - inf would be a NaN.
+struct Parts {
+  __m256i high, low;
+};
+HADAL_AVX512_INLINE Parts Split(__m512 v) {
+  constexpr int kInfinities = 0x18;
+  const __m256i high = ToBf16(v);
+  const __m512 rounded = Bf16ToF32(high);
+  const __mmask16 finite = _knot_mask16(_mm512_fpclass_ps_mask(rounded, kInfinities));
+  return {high, ToBf16(_mm512_maskz_sub_ps(finite, v, rounded))};
+}
+
+void PackQueries(const float* const* x, int64_t rows, int64_t k_dim, float scale, uint16_t* out) {
+  for (int64_t r = 0; r < kPromptRows; ++r) {
+    uint16_t* to = out + r / kTileRows * kTileElements + r % kTileRows * kBf16KStep;
+    for (int64_t d = 0; d < RoundUp(k_dim, kBf16KStep); d += 16) {
+      const __m512 v = r < rows ? Load(x[r] + d, k_dim - d) : _mm512_setzero_ps();
+      const Parts parts = Split(_mm512_mul_ps(v, _mm512_set1_ps(scale)));
+      uint16_t* at = to + d / kBf16KStep * 4 * kTileElements + d % kBf16KStep;
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), parts.high);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + 2 * kTileElements), parts.low);
+    }
+  }
+}
+
+HADAL_AVX512_INLINE __m512 Join(__m256i low, __m256i high) {
+  return _mm512_castsi512_ps(_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+}
+HADAL_AVX512_INLINE void StoreTransposed(__m512 (&r)[16], uint16_t* to) {
+  Transpose(r);
+  HADAL_UNROLL
+  for (int j = 0; j < 16; ++j) _mm512_storeu_ps(to + j * 32, r[j]);
 }
 
 void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t at, int64_t dim,
               int64_t k_dim, uint16_t* keys) {
-  const int64_t panel = RoundUp(k_dim, kBf16KStep) * kPanel;
+  const int64_t panel = 2 * RoundUp(k_dim, kBf16KStep) * kPanel;
   for (int64_t j0 = 0; j0 < RoundUp(n_keys, kBf16KStep); j0 += 16) {
-    uint16_t* to = keys + j0 / 16 * panel + at * kPanel;
-    for (int64_t d = 0; d < dim; d += kBf16KStep, to += kTileElements) {
-      __m512 r[16];
-      HADAL_UNROLL
+    uint16_t* to = keys + j0 / 16 * panel + 2 * at * kPanel;
+    for (int64_t d = 0; d < dim; d += kBf16KStep, to += 2 * kTileElements) {
+      __m512 high[16], low[16];
       for (int j = 0; j < 16; ++j) {
-        r[j] = j0 + j < n_keys ? _mm512_castsi512_ps(RowPairs(rows[j0 + j], bf16, d, dim))
-                               : _mm512_setzero_ps();
+        high[j] = low[j] = _mm512_setzero_ps();
+        if (j0 + j >= n_keys) continue;
+        const Parts a = Split(LoadRow(rows[j0 + j], bf16, d, dim));
+        const Parts b = Split(LoadRow(rows[j0 + j], bf16, d + 16, dim));
+        high[j] = Join(a.high, b.high);
+        low[j] = Join(a.low, b.low);
       }
-      Transpose(r);
-      HADAL_UNROLL
-      for (int j = 0; j < 16; ++j) _mm512_storeu_ps(to + j * 32, r[j]);
+      StoreTransposed(high, to);
+      StoreTransposed(low, to + kTileElements);
     }
   }
 }
@@ -206,6 +248,7 @@ void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int
 namespace amx {
 
 void HADAL_FILL_PROMPT_ATTENTION(KernelTable* table) {
+  table->pack_prompt_queries = PackQueries;
   table->pack_prompt_keys = PackKeys;
   table->pack_prompt_values = PackValues;
   table->prompt_attention = Attend;
