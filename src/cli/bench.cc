@@ -12,12 +12,12 @@
 #include "cli/commands.h"
 #include "cli/load_cost.h"
 #include "cli/machine_limits.h"
+#include "cli/peer_bench.h"
 
 namespace hadal::cli {
 namespace {
 
 constexpr int32_t kBlockTokens = 16;
-constexpr int64_t kChunk = 512;  // prompt tokens per step, of all sequences
 
 struct Spread {
   double median = 0, min = 0, max = 0;
@@ -34,6 +34,7 @@ struct Row {
   double bytes_per_token = 0;                       // weights and cache read from memory, per token
   double flops_per_token = 0;                       // of the matrices
   std::map<std::string, TimedBackend::Cost> costs;  // of the last round's operations, if asked
+  Spread peer = {}, ratio = {};  // with --vs: the peer's rate, and ours over it in the same round
 };
 
 // Bytes of weights that one step of n_rows tokens reads: every expert that some row is sent to, at
@@ -93,8 +94,13 @@ class Sequences {
 
 class Measurement {
  public:
-  Measurement(const LoadedModel& loaded, KvStorage& kv, const BenchOptions& options)
-      : loaded_(loaded), kv_(kv), options_(options) {
+  Measurement(const LoadedModel& loaded, KvStorage& kv, const BenchOptions& options,
+              const Config& config)
+      : loaded_(loaded),
+        kv_(kv),
+        options_(options),
+        model_path_(ModelDirectory(config)),
+        threads_(ThreadsOf(config)) {
     const auto element = static_cast<int64_t>(SizeOf(loaded.backend->kv_dtype()));
     kv_bytes_ = static_cast<double>(loaded.model->kv_layout().BytesPerToken(element));
     flops_per_token_ = 2.0 * static_cast<double>(loaded.model->info().active_parameters);
@@ -103,8 +109,11 @@ class Measurement {
   // One cell of the grid: a prompt row and a decode row.
   Status Cell(int64_t prompt, int64_t generate, int64_t batch, std::vector<Row>& rows) {
     Sequences sequences(loaded_, kv_, batch, prompt + generate);
-    const int64_t per_step = std::max<int64_t>(1, kChunk / batch);  // prompt tokens per sequence
-    std::vector<double> prompt_rates, decode_rates;
+    const int64_t per_step =
+        std::max<int64_t>(1, options_.chunk / batch);  // prompt tokens per sequence
+    // A peer decodes from an empty context.
+    const int64_t context0 = options_.vs.empty() ? prompt : 0;
+    std::vector<double> prompt_rates, decode_rates, peer_prompt, peer_decode;
     for (int64_t r = 0; r <= options_.repeat; ++r) {  // the first round warms up
       if (loaded_.timed) loaded_.timed->Reset();
       const TimePoint start = Now();
@@ -113,25 +122,53 @@ class Measurement {
       }
       const TimePoint between = Now();
       const auto prompt_costs = TakeCosts();
-      for (int64_t i = 0; i < generate; ++i) HADAL_OK(sequences.Step(batch, prompt + i, 1, false));
+      for (int64_t i = 0; i < generate; ++i)
+        HADAL_OK(sequences.Step(batch, context0 + i, 1, false));
       costs_ = {prompt_costs, TakeCosts()};
       if (r == 0) continue;
       prompt_rates.push_back(static_cast<double>(prompt * batch) / Seconds(between - start));
       decode_rates.push_back(static_cast<double>(generate * batch) / Seconds(Now() - between));
+      if (options_.vs.empty()) continue;
+      HADAL_TRY(const PeerRates peer,
+                RunPeer({options_.vs, options_.vs_args, model_path_, prompt, generate, threads_}));
+      peer_prompt.push_back(peer.prompt);
+      peer_decode.push_back(peer.decode);
     }
     const auto n = static_cast<double>(batch);
     const double rows_per_step = static_cast<double>(std::min(per_step, prompt)) * n;
-    rows.push_back({"prompt", prompt, generate, batch, SpreadOf(prompt_rates),
+    rows.push_back({"prompt",
+                    prompt,
+                    generate,
+                    batch,
+                    SpreadOf(prompt_rates),
                     WeightBytesPerStep(loaded_.model->info(), rows_per_step) / rows_per_step,
-                    flops_per_token_, costs_.first});
-    const double context = static_cast<double>(prompt) + static_cast<double>(generate) / 2;
-    rows.push_back({"decode", prompt, generate, batch, SpreadOf(decode_rates),
+                    flops_per_token_,
+                    costs_.first,
+                    {},
+                    {}});
+    const double context = static_cast<double>(context0) + static_cast<double>(generate) / 2;
+    rows.push_back({"decode",
+                    prompt,
+                    generate,
+                    batch,
+                    SpreadOf(decode_rates),
                     WeightBytesPerStep(loaded_.model->info(), n) / n + context * kv_bytes_,
-                    flops_per_token_, costs_.second});
+                    flops_per_token_,
+                    costs_.second,
+                    {},
+                    {}});
+    if (options_.vs.empty()) return {};
+    SetPeer(rows[rows.size() - 2], prompt_rates, peer_prompt);
+    SetPeer(rows.back(), decode_rates, peer_decode);
     return {};
   }
 
  private:
+  static void SetPeer(Row& row, std::vector<double> ours, const std::vector<double>& peer) {
+    for (size_t i = 0; i < ours.size(); ++i) ours[i] /= peer[i];
+    row.ratio = SpreadOf(ours);
+    row.peer = SpreadOf(peer);
+  }
   using Costs = std::map<std::string, TimedBackend::Cost>;
   Costs TakeCosts() {
     if (!loaded_.timed) return {};
@@ -143,6 +180,8 @@ class Measurement {
   const LoadedModel& loaded_;
   KvStorage& kv_;
   const BenchOptions& options_;
+  const std::string model_path_;
+  const int threads_;
   std::pair<Costs, Costs> costs_;  // of the last round: prompt, decode
   double kv_bytes_ = 0, flops_per_token_ = 0;
 };
@@ -170,7 +209,7 @@ struct Loaded {
 };
 Result<Loaded> LoadTimed(const Shared& shared, const BenchOptions& options, int64_t max_batch) {
   LoadOptions load;
-  load.max_step_tokens = std::max(kChunk, max_batch);
+  load.max_step_tokens = std::max(options.chunk, max_batch);
   load.max_logit_rows = max_batch;
   Loaded loaded;
   loaded.cost.cold = options.cold;
@@ -183,6 +222,10 @@ Result<Loaded> LoadTimed(const Shared& shared, const BenchOptions& options, int6
 }
 
 Result<Report> Run(const Shared& shared, const BenchOptions& options) {
+  if (!options.vs.empty() && options.batches != std::vector<int64_t>{1}) {
+    return FailField(ErrorCode::kInvalidArgument, "batch",
+                     "--vs compares single sequences; use --batch 1");
+  }
   const int64_t max_batch = *std::max_element(options.batches.begin(), options.batches.end());
   const int64_t longest = *std::max_element(options.prompts.begin(), options.prompts.end()) +
                           *std::max_element(options.generate.begin(), options.generate.end());
@@ -203,7 +246,7 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
                 {},
                 {}};
   report.load.kv_bytes = kv->bytes();
-  Measurement measurement(loaded, *kv, options);
+  Measurement measurement(loaded, *kv, options, shared.config);
   for (int64_t prompt : options.prompts) {
     for (int64_t generate : options.generate) {
       for (int64_t batch : options.batches) {
@@ -272,6 +315,11 @@ void PrintTable(const Shared& shared, const Report& r) {
         row.what, row.prompt, row.generate, row.batch, row.tokens_per_second.median,
         row.tokens_per_second.min, row.tokens_per_second.max, row.bytes_per_token / 1e6,
         100 * BandwidthShare(r, row), row.flops_per_token / 1e6, 100 * PeakShare(r, row));
+    if (row.peer.median > 0) {
+      fmt::print("  {} {:.1f} ({:.1f} .. {:.1f}), {} {:.2f} ({:.2f} .. {:.2f})\n",
+                 shared.T("the peer", "对照引擎"), row.peer.median, row.peer.min, row.peer.max,
+                 shared.T("ratio", "比值"), row.ratio.median, row.ratio.min, row.ratio.max);
+    }
     cached = cached || BandwidthShare(r, row) > 1;
   }
   for (const Row& row : r.rows) {
@@ -306,6 +354,13 @@ void PrintJson(const Report& r) {
                     {"share_of_read_bandwidth", BandwidthShare(r, row)},
                     {"flops_per_token", row.flops_per_token},
                     {"share_of_peak", PeakShare(r, row)}});
+    if (row.peer.median > 0) {
+      const auto spread = [](const Spread& s) {
+        return nlohmann::json{{"median", s.median}, {"min", s.min}, {"max", s.max}};
+      };
+      rows.back()["peer_tokens_per_second"] = spread(row.peer);
+      rows.back()["ratio"] = spread(row.ratio);
+    }
     if (!row.costs.empty()) rows.back()["profile"] = ProfileJson(row);
   }
   const nlohmann::json j = {{"model", r.path},

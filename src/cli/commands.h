@@ -52,6 +52,9 @@ struct BenchOptions {
   std::vector<int64_t> batches = {1, 8};
   std::vector<int64_t> generate = {32};
   int64_t repeat = 5;
+  int64_t chunk = 512;  // prompt tokens per step, of all sequences
+  std::string vs;       // bench program of another engine, run alternately
+  std::vector<std::string> vs_args;
   bool profile = false;  // add up the time of every operation, on steps of their own
   bool cold = false;     // drop the model's files from the page cache before loading
 };

@@ -269,6 +269,16 @@ void CommandLine::BuildTools() {
   bench->add_flag(
       "--cold", bench_.cold,
       T("drop the model's files from the page cache before loading", "加载前将模型文件移出页缓存"));
+  bench
+      ->add_option("--chunk", bench_.chunk,
+                   T("prompt tokens per step", "每步处理的提示词 token 数"))
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  bench->add_option("--vs", bench_.vs,
+                    T("llama-bench of another engine: run alternately on the same GGUF",
+                      "另一引擎的 llama-bench：在同一 GGUF 上交替运行"));
+  bench->add_option("--vs-arg", bench_.vs_args,
+                    T("an argument of its own to pass on (repeatable, --vs-arg=-rtr)",
+                      "传给它的附加参数（可重复，如 --vs-arg=-rtr）"));
   bench->add_flag(
       "--profile", bench_.profile,
       T("print where the time of the last measurement went", "打印最后一次测量的时间分布"));
