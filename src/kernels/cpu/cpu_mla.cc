@@ -148,15 +148,10 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
   const float* q = a.q.f32() + row0 * heads * q_dim;
   float* absorbed = ReserveFloats(kMlaQuery, rows * heads * k_dim);  // [rows][heads][k_dim]
 
-  const Activations nope = Convert({q, q_dim, rows * heads, a.nope}, Cast(a.uk).layout());
-  Activations head_rows = nope;  // row = token, for one head
-  head_rows.ld = nope.ld * heads;
-  head_rows.ld_scales = nope.ld_scales * heads;
+  const Activations nope = Convert({q, q_dim, rows * heads, a.nope}, Cast(a.uk));
   for (int64_t h = 0; h < heads; ++h) {
-    Activations x = head_rows;
-    x.data += h * nope.ld * nope.element_bytes;
-    if (x.scales) x.scales += h * nope.ld_scales;
-    Queue(x, 0, rows, Cast(a.uk), h, {absorbed + h * k_dim, heads * k_dim, nullptr});
+    Queue(nope.Interleaved(h, heads), 0, rows, Cast(a.uk), h,
+          {absorbed + h * k_dim, heads * k_dim, nullptr});
   }
   RunQueued(Cast(a.uk).layout());
   for (int64_t i = 0; i < rows * heads; ++i) {
@@ -176,16 +171,11 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
   f.out = latent_out;
   Flash(f, chunks);
 
-  const Activations o =
-      Convert({latent_out, a.kv_lora, rows * heads, a.kv_lora}, Cast(a.uv).layout());
+  const Activations o = Convert({latent_out, a.kv_lora, rows * heads, a.kv_lora}, Cast(a.uv));
   float* out = a.out.f32() + row0 * heads * a.v_dim;
   for (int64_t h = 0; h < heads; ++h) {
-    Activations x = o;
-    x.data += h * o.ld * o.element_bytes;
-    if (x.scales) x.scales += h * o.ld_scales;
-    x.ld = o.ld * heads;
-    x.ld_scales = o.ld_scales * heads;
-    Queue(x, 0, rows, Cast(a.uv), h, {out + h * a.v_dim, heads * a.v_dim, nullptr});
+    Queue(o.Interleaved(h, heads), 0, rows, Cast(a.uv), h,
+          {out + h * a.v_dim, heads * a.v_dim, nullptr});
   }
   RunQueued(Cast(a.uv).layout());
 }
@@ -205,10 +195,9 @@ void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
   for (e.first = 0; e.first < keys; e.first += kExpandKeys) {
     e.n = std::min(kExpandKeys, keys - e.first);
     ForRows(e.n, a.kv_lora, [&](int64_t j) { e.CopyLatent(e.first + j, latents + j * a.kv_lora); });
-    const Layout layout = Cast(a.kv_b).layout();
-    const Activations x = Convert({latents, a.kv_lora, e.n, a.kv_lora}, layout);
+    const Activations x = Convert({latents, a.kv_lora, e.n, a.kv_lora}, Cast(a.kv_b));
     Queue(x, 0, e.n, Cast(a.kv_b), 0, {e.expanded, expanded_cols, nullptr});
-    RunQueued(layout);
+    RunQueued(Cast(a.kv_b).layout());
     pool_.ForEach(static_cast<int>(heads * tiles), [&](int task, int thread) {
       const int64_t head = task % heads, vec0 = task / heads * kTaskVectors;
       const int64_t n_q = std::min(kTaskVectors, vectors - vec0);

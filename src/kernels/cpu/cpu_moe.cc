@@ -50,7 +50,7 @@ void CpuBackend::MixTokens(const MoeArgs& args, int64_t first, int64_t n) {
                 static_cast<size_t>(hidden) * sizeof(float));
   });
   const auto multiply = [&](const FloatRows& rows, const CpuWeight& w, float* out) {
-    const Activations a = Convert(rows, w.layout());
+    const Activations a = Convert(rows, w);
     for (int64_t e = 0; e < w.count(); ++e) {
       const int64_t begin = expert_start_[static_cast<size_t>(e)];
       const int64_t count = expert_start_[static_cast<size_t>(e) + 1] - begin;
