@@ -38,13 +38,17 @@ std::vector<float> Product(const Level& level, const BlockMatrix& m, const std::
                          std::min<int64_t>(cpu::kPanel, m.rows - p * cpu::kPanel), k,
                          packed.data() + p * cpu::PanelBytesOf(m.type, k));
   }
-  std::vector<cpu::ActivationGroup> groups(static_cast<size_t>(rows * k / cpu::kGroup));
+  const bool bytes = cpu::kBlockFormats[static_cast<int>(m.type)].x_parts == 1;
+  std::vector<cpu::ActivationGroup8> groups8(static_cast<size_t>(rows * k / cpu::kGroup));
+  std::vector<cpu::ActivationGroup16> groups16(groups8.size());
   for (int64_t r = 0; r < rows; ++r) {
-    level.table.quantise_blocks(x.data() + r * k, k, groups.data() + r * k / cpu::kGroup);
+    const int64_t first = r * k / cpu::kGroup;
+    level.table.quantise_groups8(x.data() + r * k, k, groups8.data() + first);
+    level.table.quantise_groups16(x.data() + r * k, k, groups16.data() + first);
   }
   std::vector<float> out = Poison(rows * m.rows);
   cpu::MatMulTile t = {};
-  t.x = groups.data();
+  t.x = bytes ? static_cast<const void*>(groups8.data()) : groups16.data();
   t.ldx = k / cpu::kGroup;
   t.w = packed.data();
   t.out = out.data();
@@ -60,7 +64,7 @@ TEST(BlockKernels, EveryInstructionSetGivesTheBitsOfTheScalarDefinition) {
   Random random(1);
   const std::vector<Level> levels = Levels();
   for (QuantType type : AllQuantTypes()) {
-    for (int64_t rows : {1, 2, 3, 7, 13}) {
+    for (int64_t rows : {1, 2, 3, 4, 5, 7, 13, 101}) {
       const int64_t k = TraitsOf(type).elements * random.Int(1, 4), n = random.Int(1, 70);
       const BlockMatrix m = RandomBlocks(type, n, k, random);
       const std::vector<float> x = random.Normals(rows * k);
@@ -90,6 +94,8 @@ TEST(BlockKernels, TheLargestSumsDoNotOverflowOrSaturate) {
       std::vector<float> x(static_cast<size_t>(3 * k), 1.0f);
       std::fill(x.begin() + k, x.begin() + 2 * k, -1.0f);
       for (int64_t i = 0; i < k; i += 2) x[static_cast<size_t>(2 * k + i)] = -1.0f;
+      const size_t few = x.size();
+      for (size_t i = 0; i < 2 * few; ++i) x.push_back(x[i]);  // as many as are unpacked for
       const std::vector<float> expected = Product(levels[0], m, x);
       EXPECT_LT(ProductError(expected, x, m.Decoded(), nullptr, k), 1e-6) << NameOf(type);
       for (const Level& level : levels) {
@@ -100,26 +106,69 @@ TEST(BlockKernels, TheLargestSumsDoNotOverflowOrSaturate) {
   }
 }
 
+// Both forms of a group against plain arithmetic.
 TEST(BlockKernels, ActivationsAreRoundedToTheNearestStepAndSummedExactly) {
   Random random(3);
   std::vector<float> x = random.Normals(64, 3);
   x[5] = 11;
   x[40] = -13;
+  const auto check = [&](const auto& group, size_t first, float steps, const std::string& level) {
+    const float amax = first == 0 ? 11.0f : 13.0f;
+    EXPECT_NEAR(group.scale, amax / steps, amax / steps * 2.5e-7) << level;
+    int32_t sum[3] = {};
+    for (size_t i = 0; i < 32; ++i) {
+      sum[i / 16] += static_cast<int32_t>(std::nearbyint(x[first + i] * (steps / amax)));
+    }
+    sum[2] = sum[0] + sum[1];
+    for (int i = 0; i < 3; ++i) {
+      if (i < static_cast<int>(std::size(group.sum))) EXPECT_EQ(group.sum[i], sum[i]) << level;
+      EXPECT_EQ(group.scaled_sum[i], static_cast<float>(sum[i]) * group.scale) << level;
+    }
+  };
   for (const Level& level : Levels()) {
-    cpu::ActivationGroup groups[2];
-    level.table.quantise_blocks(x.data(), 64, groups);
-    for (int g = 0; g < 2; ++g) {
-      EXPECT_EQ(groups[g].scale, (g == 0 ? 11.0f : 13.0f) / 32512.0f);
-      double sum[3] = {};
-      for (int i = 0; i < 32; ++i) {
-        sum[i / 16] += std::nearbyint(x[static_cast<size_t>(32 * g + i)] *
-                                      (32512.0f / (g == 0 ? 11.0f : 13.0f)));
+    const std::string name(NameOf(level.isa));
+    cpu::ActivationGroup8 groups8[2];
+    cpu::ActivationGroup16 groups16[2];
+    level.table.quantise_groups8(x.data(), 64, groups8);
+    level.table.quantise_groups16(x.data(), 64, groups16);
+    for (size_t g = 0; g < 2; ++g) {
+      check(groups8[g], 32 * g, 127.0f, name + " 8");
+      check(groups16[g], 32 * g, 32512.0f, name + " 16");
+      for (size_t i = 0; i < 32; ++i) {
+        EXPECT_EQ(groups8[g].x[i],
+                  std::nearbyint(x[32 * g + i] * (127.0f / (g == 0 ? 11.0f : 13.0f))));
       }
-      sum[2] = sum[0] + sum[1];
-      for (int i = 0; i < 3; ++i) {
-        EXPECT_EQ(groups[g].sum[i], sum[i]) << NameOf(level.isa);
-        EXPECT_FLOAT_EQ(groups[g].scaled_sum[i], static_cast<float>(sum[i]) * groups[g].scale);
-      }
+    }
+  }
+}
+
+// Groups that are zero, tiny, huge or not finite: the same bytes on every instruction set.
+TEST(BlockKernels, GroupsOfEveryMagnitudeAreTheSameEverywhere) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const float values[] = {0,       1e-38f, 9e-31f, 1.1e-30f, 3.7f,         9e29f,
+                          1.1e30f, 3e38f,  inf,    -inf,     std::nanf("")};
+  const std::vector<Level> levels = Levels();
+  for (float value : values) {
+    std::vector<float> x(32, value / 3);
+    x[17] = value;
+    cpu::ActivationGroup8 expected;
+    levels[0].table.quantise_groups8(x.data(), 32, &expected);
+    EXPECT_EQ(std::isnan(expected.scale), !(std::fabs(value) <= 1e30f)) << value;
+    // The offset is exact: nothing is lost when it is added and subtracted.
+    EXPECT_EQ(std::isnan(expected.scale) || static_cast<double>(expected.minus_offset) ==
+                                                -12582912.0 * static_cast<double>(expected.scale),
+              true)
+        << value;
+    for (const Level& level : levels) {
+      cpu::ActivationGroup8 g = {};
+      level.table.quantise_groups8(x.data(), 32, &g);
+      EXPECT_EQ(std::memcmp(g.x, expected.x, sizeof g.x), 0) << NameOf(level.isa) << value;
+      EXPECT_EQ(g.sum[0], expected.sum[0]);
+      EXPECT_EQ(g.sum[1], expected.sum[1]);
+      EXPECT_TRUE(g.scale == expected.scale || std::isnan(expected.scale)) << value;
+      EXPECT_EQ(std::isnan(g.scale), std::isnan(expected.scale)) << value;
+      EXPECT_EQ(std::isnan(g.minus_offset), std::isnan(expected.scale)) << value;
+      EXPECT_EQ(std::isnan(g.scaled_sum[2]), std::isnan(expected.scale)) << value;
     }
   }
 }

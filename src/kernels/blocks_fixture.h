@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/backend_fixture.h"
+#include "kernels/cpu/block_format.h"
 #include "quant/codec.h"
 
 namespace hadal::kernels_test {
@@ -101,6 +102,12 @@ inline WeightPtr PrepareBlockStack(Backend& backend, const BlockMatrix& m, int64
   auto w = backend.Prepare(sources, false);
   CHECK(w.has_value());
   return std::move(*w);
+}
+
+// What an error of products in blocks may be when one of 2^-16 of the largest activation of a group
+// may be `error`: a format whose activations are bytes has steps 256 times as large.
+inline double BlockTolerance(QuantType type, double error) {
+  return cpu::kBlockFormats[static_cast<int>(type)].x_parts == 1 ? 256 * error : error;
 }
 
 // Largest error of a product with w [n, k], over |row of x| * |row of w|; infinity when a result is

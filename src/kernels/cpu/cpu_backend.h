@@ -20,13 +20,20 @@
 
 namespace hadal::cpu {
 
-// Rows converted for the multiplication by weights of one layout.
+// Rows converted for the multiplication by a weight.
 struct Activations {
-  const std::byte* data = nullptr;  // [rows][ld]
-  int64_t ld = 0;                   // elements: of blocks, groups
-  int64_t element_bytes = 4;
+  struct Form {
+    const std::byte* data = nullptr;  // [rows][ld]
+    int64_t element_bytes = 4;
+  };
+  Form form;
+  Form form16;                    // blocks: ActivationGroup16, where form is ActivationGroup8
+  int64_t ld = 0;                 // elements: of blocks, groups
   const float* scales = nullptr;  // int8: [rows][ld_scales]
   int64_t ld_scales = 0;
+
+  // Of rows that are `matrices` interleaved: those of matrix i.
+  Activations Interleaved(int64_t i, int64_t matrices) const;
 };
 
 // Rows of a strided float matrix: row i at data + i * ld.
@@ -90,6 +97,7 @@ class CpuBackend final : public Backend {
   // Scratch areas; two of the same name are never alive at once.
   enum Scratch {
     kActivations,
+    kActivations16,
     kActivationScales,
     kRouterScores,
     kExpertInput,
@@ -134,8 +142,8 @@ class CpuBackend final : public Backend {
   void ForRows(int64_t rows, int64_t work, F&& fn);
 
   // ---- matrices: queue tiles, then run them all in one parallel region
-  Activations Convert(const FloatRows& x, Layout layout);
-  Activations ConvertToBlocks(const FloatRows& x);
+  Activations Convert(const FloatRows& x, const CpuWeight& w);
+  Activations ConvertToGroups(const FloatRows& x, const CpuWeight& w);
   // out = rows [row0, row0 + m) of x by one matrix of w.
   void Queue(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w, int64_t matrix,
              const ProductRows& out);

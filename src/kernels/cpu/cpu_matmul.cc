@@ -18,8 +18,9 @@ int64_t Groups(const MatMulTile& t) {
   return (t.panel1 - t.panel0 + kPanelGroup - 1) / kPanelGroup;
 }
 
-int64_t ElementBytes(Layout layout, const KernelTable& table) {
-  if (layout == Layout::kPanelBlocks) return sizeof(ActivationGroup);
+// Of activations for t.
+int64_t ElementBytes(const MatMulTile& t, Layout layout, const KernelTable& table) {
+  if (layout == Layout::kPanelBlocks) return ActivationGroupBytes(kBlockFormats[t.block_format]);
   if (layout == Layout::kPanelInt8) return 1;
   return layout == Layout::kPanelBf16 && table.split_bf16 ? 2 : 4;
 }
@@ -54,32 +55,56 @@ void Split(const MatMulTile& t, int64_t target, int64_t element_bytes,
 
 }  // namespace
 
-Activations CpuBackend::ConvertToBlocks(const FloatRows& x) {
-  Activations a;
-  a.element_bytes = sizeof(ActivationGroup);
-  a.ld = x.cols / kGroup;
-  const size_t bytes = static_cast<size_t>(x.rows * a.ld) * sizeof(ActivationGroup);
-  auto* groups = static_cast<ActivationGroup*>(Reserve(kActivations, bytes));
-  a.data = reinterpret_cast<const std::byte*>(groups);
-  ForRows(x.rows, x.cols,
-          [&](int64_t r) { table_.quantise_blocks(x.data + r * x.ld, x.cols, groups + r * a.ld); });
+Activations Activations::Interleaved(int64_t i, int64_t matrices) const {
+  Activations a = *this;
+  if (form.data) a.form.data += i * ld * form.element_bytes;
+  if (form16.data) a.form16.data += i * ld * form16.element_bytes;
+  if (scales) a.scales += i * ld_scales;
+  a.ld *= matrices;
+  a.ld_scales *= matrices;
   return a;
 }
 
-Activations CpuBackend::Convert(const FloatRows& x, Layout layout) {
-  if (layout == Layout::kPanelBlocks) return ConvertToBlocks(x);
+Activations CpuBackend::ConvertToGroups(const FloatRows& x, const CpuWeight& w) {
   Activations a;
-  a.element_bytes = ElementBytes(layout, table_);
-  if (a.element_bytes == 4) {
-    a.data = reinterpret_cast<const std::byte*>(x.data);
+  a.ld = x.cols / kGroup;
+  bool with8 = false, with16 = false;
+  for (const BlockRows& part : w.blocks()) {
+    (kBlockFormats[static_cast<int>(part.type)].x_parts == 1 ? with8 : with16) = true;
+  }
+  const size_t groups = static_cast<size_t>(x.rows * a.ld);
+  ActivationGroup8* to8 = nullptr;
+  ActivationGroup16* to16 = nullptr;
+  if (with8) {
+    to8 = static_cast<ActivationGroup8*>(Reserve(kActivations, groups * sizeof *to8));
+    a.form = {reinterpret_cast<const std::byte*>(to8), sizeof *to8};
+  }
+  if (with16) {
+    to16 = static_cast<ActivationGroup16*>(Reserve(kActivations16, groups * sizeof *to16));
+    a.form16 = {reinterpret_cast<const std::byte*>(to16), sizeof *to16};
+  }
+  ForRows(x.rows, x.cols, [&](int64_t r) {
+    if (with8) table_.quantise_groups8(x.data + r * x.ld, x.cols, to8 + r * a.ld);
+    if (with16) table_.quantise_groups16(x.data + r * x.ld, x.cols, to16 + r * a.ld);
+  });
+  return a;
+}
+
+Activations CpuBackend::Convert(const FloatRows& x, const CpuWeight& w) {
+  const Layout layout = w.layout();
+  if (layout == Layout::kPanelBlocks) return ConvertToGroups(x, w);
+  Activations a;
+  a.form.element_bytes = ElementBytes({}, layout, table_);
+  if (a.form.element_bytes == 4) {
+    a.form.data = reinterpret_cast<const std::byte*>(x.data);
     a.ld = x.ld;
     return a;
   }
   const bool int8 = layout == Layout::kPanelInt8;
   a.ld = int8 ? RoundUp(x.cols, kInt8KStep) : 2 * RoundUp(x.cols, kBf16KStep);
-  const size_t bytes = static_cast<size_t>(x.rows * a.ld * a.element_bytes);
+  const size_t bytes = static_cast<size_t>(x.rows * a.ld * a.form.element_bytes);
   auto* data = static_cast<std::byte*>(Reserve(kActivations, bytes));
-  a.data = data;
+  a.form.data = data;
   if (int8) {
     a.ld_scales = a.ld / kInt8KStep;
     float* scales = ReserveFloats(kActivationScales, x.rows * a.ld_scales);
@@ -99,7 +124,6 @@ Activations CpuBackend::Convert(const FloatRows& x, Layout layout) {
 void CpuBackend::Queue(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w,
                        int64_t matrix, const ProductRows& out) {
   MatMulTile t = {};
-  t.x = x.data + row0 * x.ld * x.element_bytes;
   t.ldx = x.ld;
   t.x_scale = x.scales ? x.scales + row0 * x.ld_scales : nullptr;
   t.ld_scale = x.ld_scales;
@@ -109,16 +133,17 @@ void CpuBackend::Queue(const Activations& x, int64_t row0, int64_t m, const CpuW
   t.m = m;
   t.k = w.cols();
   const std::byte* panels = w.matrix(matrix);
-  const auto queue = [&](int64_t rows) {
+  const auto queue = [&](int64_t rows, const Activations::Form& form) {
+    t.x = form.data + row0 * x.ld * form.element_bytes;
     t.w = panels;
     t.n = rows;
     t.panel1 = (rows + kPanel - 1) / kPanel;
     queued_.push_back(t);
   };
-  if (w.layout() != Layout::kPanelBlocks) return queue(w.rows());
+  if (w.layout() != Layout::kPanelBlocks) return queue(w.rows(), x.form);
   for (const BlockRows& part : w.blocks()) {
     t.block_format = static_cast<int>(part.type);
-    queue(part.rows);
+    queue(part.rows, kBlockFormats[t.block_format].x_parts == 1 ? x.form : x.form16);
     panels += BlockPanelsBytes(part, w.cols());
     t.out += part.rows;
     if (t.bias) t.bias += part.rows;
@@ -140,7 +165,7 @@ void CpuBackend::RunQueued(Layout layout) {
   } else {
     const int64_t target = std::max(cost / (pool_.size() * 6), kWorthForking / 4);
     split_.clear();
-    for (const MatMulTile& t : queued_) Split(t, target, ElementBytes(layout, table_), &split_);
+    for (const MatMulTile& t : queued_) Split(t, target, ElementBytes(t, layout, table_), &split_);
     pool_.ForEach(static_cast<int>(split_.size()),
                   [&](int i, int) { run(split_[static_cast<size_t>(i)]); });
   }

@@ -184,15 +184,10 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
   const float* q = a.q.f32() + row0 * heads * q_dim;
   float* absorbed = ReserveFloats(kMlaQuery, rows * heads * k_dim);  // [rows][heads][k_dim]
 
-  const Activations nope = Convert({q, q_dim, rows * heads, a.nope}, Cast(a.uk).layout());
-  Activations head_rows = nope;  // row = token, for one head
-  head_rows.ld = nope.ld * heads;
-  head_rows.ld_scales = nope.ld_scales * heads;
+  const Activations nope = Convert({q, q_dim, rows * heads, a.nope}, Cast(a.uk));
   for (int64_t h = 0; h < heads; ++h) {
-    Activations x = head_rows;
-    x.data += h * nope.ld * nope.element_bytes;
-    if (x.scales) x.scales += h * nope.ld_scales;
-    Queue(x, 0, rows, Cast(a.uk), h, {absorbed + h * k_dim, heads * k_dim, nullptr});
+    Queue(nope.Interleaved(h, heads), 0, rows, Cast(a.uk), h,
+          {absorbed + h * k_dim, heads * k_dim, nullptr});
   }
   RunQueued(Cast(a.uk).layout());
   for (int64_t i = 0; i < rows * heads; ++i) {
@@ -212,16 +207,11 @@ void CpuBackend::MlaAbsorbed(const MlaArgs& a, std::span<const SeqChunk> chunks)
   f.out = latent_out;
   Flash(f, chunks);
 
-  const Activations o =
-      Convert({latent_out, a.kv_lora, rows * heads, a.kv_lora}, Cast(a.uv).layout());
+  const Activations o = Convert({latent_out, a.kv_lora, rows * heads, a.kv_lora}, Cast(a.uv));
   float* out = a.out.f32() + row0 * heads * a.v_dim;
   for (int64_t h = 0; h < heads; ++h) {
-    Activations x = o;
-    x.data += h * o.ld * o.element_bytes;
-    if (x.scales) x.scales += h * o.ld_scales;
-    x.ld = o.ld * heads;
-    x.ld_scales = o.ld_scales * heads;
-    Queue(x, 0, rows, Cast(a.uv), h, {out + h * a.v_dim, heads * a.v_dim, nullptr});
+    Queue(o.Interleaved(h, heads), 0, rows, Cast(a.uv), h,
+          {out + h * a.v_dim, heads * a.v_dim, nullptr});
   }
   RunQueued(Cast(a.uv).layout());
 }

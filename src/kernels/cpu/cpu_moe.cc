@@ -50,7 +50,7 @@ void CpuBackend::MixTokens(const MoeArgs& args, int64_t first, int64_t n) {
                 static_cast<size_t>(hidden) * sizeof(float));
   });
   const auto multiply = [&](const FloatRows& rows, const CpuWeight& w, float* out) {
-    const Activations a = Convert(rows, w.layout());
+    const Activations a = Convert(rows, w);
     ForExperts(w.count(), [&](int64_t e, int64_t begin, int64_t count) {
       Queue(a, begin, count, w, e, {out + begin * w.rows(), w.rows(), nullptr});
     });

@@ -127,7 +127,7 @@ void CpuBackend::Multiply(const FloatRows& x, const CpuWeight& w, const ProductR
                           int64_t exact_rows) {
   const int64_t exact = Rounds(w) ? std::min(exact_rows, x.rows) : x.rows;
   if (exact > 0) {
-    Queue(Convert({x.data, x.ld, exact, x.cols}, w.layout()), 0, exact, w, 0, out);
+    Queue(Convert({x.data, x.ld, exact, x.cols}, w), 0, exact, w, 0, out);
     RunQueued(w.layout());
   }
   if (exact == x.rows) return;

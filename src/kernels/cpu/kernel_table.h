@@ -52,7 +52,7 @@ static inline int64_t PanelBytesInt8(int64_t k) {
 
 // out[r][c] = sum_k x[r][k] * w[c][k] + bias[c], r in [0, m), c in panels [panel0, panel1) and < n.
 struct MatMulTile {
-  const void* x;         // [m][ldx]: float, or the output of split_bf16, quantise, quantise_blocks
+  const void* x;         // [m][ldx]: float, or the output of split_bf16, quantise, quantise_groups
   int64_t ldx;           // elements
   const float* x_scale;  // int8: [m][ld_scale], one per 128 values of k
   int64_t ld_scale;
@@ -141,9 +141,11 @@ struct KernelTable {
   void (*split_bf16)(const float* x, int64_t k, uint16_t* out);
   // q[k128], scales[k128 / 128]: scale = amax / 127. A block with a NaN gets a NaN scale.
   void (*quantise)(const float* x, int64_t k, int8_t* q, float* scales);
-  // By the place in kBlockFormats; activations are the output of quantise_blocks, [k / 32].
+  // By the place in kBlockFormats; activations are the output, [k / 32], of quantise_groups8 or 16,
+  // by the format's x_parts.
   void (*matmul_blocks[kBlockFormatCount])(const MatMulTile& t);
-  void (*quantise_blocks)(const float* x, int64_t k, ActivationGroup* out);
+  void (*quantise_groups8)(const float* x, int64_t k, ActivationGroup8* out);
+  void (*quantise_groups16)(const float* x, int64_t k, ActivationGroup16* out);
 
   // Null where there is no such unit. The panels of each kind of weights; to_prompt_rows writes the
   // activations of one row block, at most 32 rows.

@@ -137,7 +137,8 @@ void FillAvx2(KernelTable* table) {
   table->matmul_int8 = avx2::MatMulInt8;
   table->quantise = avx2::Quantise;
   avx2::FillBlocks(table);
-  table->quantise_blocks = avx2::QuantiseBlocks;
+  table->quantise_groups8 = avx2::QuantiseGroups8;
+  table->quantise_groups16 = avx2::QuantiseGroups16;
   table->rms_norm = RmsNorm;
   table->add = Add;
   table->axpy = Axpy;

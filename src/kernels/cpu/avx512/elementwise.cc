@@ -73,7 +73,8 @@ void FillAvx512(KernelTable* table) {
   table->matmul_int8 = avx512::MatMulInt8;
   table->quantise = avx512::Quantise;
   avx512::FillBlocks(table);
-  table->quantise_blocks = avx512::QuantiseBlocks;
+  table->quantise_groups8 = avx512::QuantiseGroups8;
+  table->quantise_groups16 = avx512::QuantiseGroups16;
   table->rms_norm = RmsNorm;
   table->add = Add;
   table->axpy = Axpy;

@@ -9,6 +9,7 @@
 #include "kernels/cpu/kernel_table.h"
 
 #define HADAL_AVX512_INLINE static inline __attribute__((always_inline))
+#define HADAL_AVX512_MEMBER inline __attribute__((always_inline))
 
 namespace hadal::cpu {
 namespace {

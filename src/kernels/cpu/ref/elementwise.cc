@@ -68,7 +68,8 @@ void FillRef(KernelTable* table) {
   table->matmul_f32 = ref::MatMulF32;
   table->matmul_f16 = ref::MatMulF16;
   FillBlocks<0>(table);
-  table->quantise_blocks = ref::QuantiseBlocks;
+  table->quantise_groups8 = ref::QuantiseGroups8;
+  table->quantise_groups16 = ref::QuantiseGroups16;
   table->rms_norm = ref::RmsNorm;
   table->add = ref::Add;
   table->axpy = ref::Axpy;

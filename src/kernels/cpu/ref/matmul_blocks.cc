@@ -4,6 +4,7 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "core/dtype.h"
 #include "kernels/cpu/ref/ref_kernels.h"
@@ -62,14 +63,15 @@ Factors FactorsOf(const BlockFormat& f, const uint8_t* block, int column, int pa
   return {d * static_cast<float>(scale), -(d_min * static_cast<float>(min)), 0};
 }
 
-float Dot(const BlockFormat& f, const ActivationGroup* x, const uint8_t* blocks, int64_t n_blocks,
+template <class Group>
+float Dot(const BlockFormat& f, const Group* x, const uint8_t* blocks, int64_t n_blocks,
           int column) {
   float total = 0;
   for (int64_t b = 0; b < n_blocks; ++b) {
     const uint8_t* block = blocks + b * BlockBytes(f);
     for (int part = 0; part < BlockK(f) / f.part; ++part) {
       const int group = part * f.part / kGroup, begin = part * f.part % kGroup;
-      const ActivationGroup& a = x[b * BlockGroups(f) + group];
+      const Group& a = x[b * BlockGroups(f) + group];
       const Factors factors = FactorsOf(f, block, column, part);
       int32_t sum = 0;
       for (int k = begin; k < begin + f.part; ++k) {
@@ -86,10 +88,9 @@ float Dot(const BlockFormat& f, const ActivationGroup* x, const uint8_t* blocks,
   return total;
 }
 
-}  // namespace
-
-void MatMulBlocks(const BlockFormat& f, const MatMulTile& t) {
-  const auto* x = static_cast<const ActivationGroup*>(t.x);
+template <class Group>
+void Multiply(const BlockFormat& f, const MatMulTile& t) {
+  const auto* x = static_cast<const Group*>(t.x);
   for (int64_t c = t.panel0 * kPanel; c < std::min(t.n, t.panel1 * kPanel); ++c) {
     const auto* w = static_cast<const uint8_t*>(t.w) + c / kPanel * PanelBytesBlocks(f, t.k);
     for (int64_t r = 0; r < t.m; ++r) {
@@ -99,25 +100,61 @@ void MatMulBlocks(const BlockFormat& f, const MatMulTile& t) {
   }
 }
 
-void QuantiseBlocks(const float* x, int64_t k, ActivationGroup* out) {
-  for (int64_t k0 = 0; k0 < k; k0 += kGroup) {
-    ActivationGroup& g = *out++;
-    g = {};
-    float amax = 0;
-    bool finite = true;
-    for (int64_t i = k0; i < k0 + kGroup; ++i) {
-      finite &= std::fabs(x[i]) <= FLT_MAX;
-      amax = std::max(amax, std::fabs(x[i]));
-    }
-    // Groups too small to invert are zero.
-    const float inverse = !finite || amax < 1e-30f ? 0 : kActivationSteps / amax;
-    for (int i = 0; i < kGroup; ++i) {
-      g.x[i] = static_cast<int16_t>(finite ? std::lrintf(x[k0 + i] * inverse) : 0);
-      g.sum[i / 16] += g.x[i];
-    }
-    g.sum[2] = g.sum[0] + g.sum[1];
-    g.scale = finite ? amax / kActivationSteps : std::nanf("");
-    for (int i = 0; i < 3; ++i) g.scaled_sum[i] = static_cast<float>(g.sum[i]) * g.scale;
+// Of a group, or NaN when one is not finite or above `most`.
+float LargestMagnitude(const float* x, float most) {
+  float amax = 0;
+  for (int i = 0; i < kGroup; ++i) {
+    if (!(std::fabs(x[i]) <= most)) return std::nanf("");
+    amax = std::max(amax, std::fabs(x[i]));
+  }
+  return amax;
+}
+
+// The integers, in steps of amax / steps, and their sums; the caller has set the scale.
+template <class Group, class Sum>
+void Round(const float* x, float amax, float steps, Group* g, Sum (&sum)[2]) {
+  // Zero where that is too small to invert or not a number.
+  const float inverse = amax >= 1e-30f ? steps / amax : 0;
+  int32_t sums[2] = {};
+  for (int i = 0; i < kGroup; ++i) {
+    const auto n = inverse == 0 ? 0 : std::lrintf(x[i] * inverse);
+    g->x[i] = static_cast<std::remove_reference_t<decltype(g->x[0])>>(n);
+    sums[i / 16] += static_cast<int32_t>(n);
+  }
+  for (int i = 0; i < 2; ++i) {
+    sum[i] = static_cast<Sum>(sums[i]);
+    g->scaled_sum[i] = static_cast<float>(sums[i]) * g->scale;
+  }
+  g->scaled_sum[2] = static_cast<float>(sums[0] + sums[1]) * g->scale;
+}
+
+}  // namespace
+
+void MatMulBlocks(const BlockFormat& f, const MatMulTile& t) {
+  if (f.x_parts == 1) return Multiply<ActivationGroup8>(f, t);
+  Multiply<ActivationGroup16>(f, t);
+}
+
+void QuantiseGroups8(const float* x, int64_t k, ActivationGroup8* out) {
+  for (int64_t k0 = 0; k0 < k; k0 += kGroup, ++out) {
+    *out = {};
+    const float amax = LargestMagnitude(x + k0, kLargestActivation);
+    const auto bits = std::bit_cast<uint32_t>(amax / kActivationSteps8);
+    out->scale = std::bit_cast<float>((bits + 2) & ~3u);
+    out->minus_offset = -kSumOffset * out->scale;
+    Round(x + k0, amax, kActivationSteps8, out, out->sum);
+  }
+}
+
+void QuantiseGroups16(const float* x, int64_t k, ActivationGroup16* out) {
+  for (int64_t k0 = 0; k0 < k; k0 += kGroup, ++out) {
+    *out = {};
+    const float amax = LargestMagnitude(x + k0, FLT_MAX);
+    out->scale = amax / kActivationSteps16;
+    int32_t halves[2];
+    Round(x + k0, amax, kActivationSteps16, out, halves);
+    for (int i = 0; i < 2; ++i) out->sum[i] = halves[i];
+    out->sum[2] = halves[0] + halves[1];
   }
 }
 

@@ -11,7 +11,8 @@ namespace hadal::cpu::ref {
 void MatMulF32(const MatMulTile& t);
 void MatMulF16(const MatMulTile& t);
 void MatMulBlocks(const BlockFormat& format, const MatMulTile& t);
-void QuantiseBlocks(const float* x, int64_t k, ActivationGroup* out);
+void QuantiseGroups8(const float* x, int64_t k, ActivationGroup8* out);
+void QuantiseGroups16(const float* x, int64_t k, ActivationGroup16* out);
 void RmsNorm(const float* x, const float* weight, float eps, int64_t n, float* out);
 void Add(float* x, const float* delta, int64_t n);
 void Axpy(float a, const float* x, int64_t n, float* y);
