@@ -13,6 +13,7 @@
 #include "cli/load_cost.h"
 #include "cli/machine_limits.h"
 #include "cli/peer_bench.h"
+#include "core/dtype.h"
 
 namespace hadal::cli {
 namespace {
@@ -108,17 +109,18 @@ class Measurement {
 
   // One cell of the grid: a prompt row and a decode row.
   Status Cell(int64_t prompt, int64_t generate, int64_t batch, std::vector<Row>& rows) {
-    Sequences sequences(loaded_, kv_, batch, prompt + generate);
+    const int64_t depth = options_.depth;
+    Sequences sequences(loaded_, kv_, batch, depth + prompt + generate);
     const int64_t per_step =
         std::max<int64_t>(1, options_.chunk / batch);  // prompt tokens per sequence
     // A peer decodes from an empty context.
-    const int64_t context0 = options_.vs.empty() ? prompt : 0;
+    const int64_t context0 = options_.vs.empty() ? depth + prompt : depth;
     std::vector<double> prompt_rates, decode_rates, peer_prompt, peer_decode;
     for (int64_t r = 0; r <= options_.repeat; ++r) {  // the first round warms up
       if (loaded_.timed) loaded_.timed->Reset();
       const TimePoint start = Now();
       for (int64_t at = 0; at < prompt; at += per_step) {
-        HADAL_OK(sequences.Step(batch, at, std::min(per_step, prompt - at), true));
+        HADAL_OK(sequences.Step(batch, depth + at, std::min(per_step, prompt - at), true));
       }
       const TimePoint between = Now();
       const auto prompt_costs = TakeCosts();
@@ -198,6 +200,7 @@ struct Report {
   std::string path, backend;
   ModelInfo model;
   Load load;
+  int64_t depth = 0;           // tokens in the cache before each measurement
   uint64_t peak_resident = 0;  // of the whole run
   MachineLimits limits;
   std::vector<Row> rows;
@@ -221,6 +224,24 @@ Result<Loaded> LoadTimed(const Shared& shared, const BenchOptions& options, int6
   return loaded;
 }
 
+// Numbers as a model writes them: pages that nothing was written to would all be one in memory.
+void FillCache(const KvLayout& layout, KvStorage& kv) {
+  uint32_t state = 1;
+  for (size_t stream = 0; stream < layout.streams.size(); ++stream) {
+    const KvView view = kv.view(stream);
+    const int64_t n = int64_t{kv.n_blocks()} * kv.block_tokens() * view.width;
+    for (int64_t i = 0; i < n; ++i) {
+      state = state * 1664525u + 1013904223u;
+      const float value = static_cast<float>(state >> 8) * 0x1p-23f - 1;
+      if (view.dtype == DType::kBf16) {
+        static_cast<uint16_t*>(view.data)[i] = FloatToBf16(value);
+      } else {
+        static_cast<float*>(view.data)[i] = value;
+      }
+    }
+  }
+}
+
 Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   if (!options.vs.empty() && options.batches != std::vector<int64_t>{1}) {
     return FailField(ErrorCode::kInvalidArgument, "batch",
@@ -228,7 +249,8 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   }
   const int64_t max_batch = *std::max_element(options.batches.begin(), options.batches.end());
   const int64_t longest = *std::max_element(options.prompts.begin(), options.prompts.end()) +
-                          *std::max_element(options.generate.begin(), options.generate.end());
+                          *std::max_element(options.generate.begin(), options.generate.end()) +
+                          options.depth;
   HADAL_TRY(const Loaded timed, LoadTimed(shared, options, max_batch));
   const LoadedModel& loaded = timed.parts;
   if (longest > loaded.model->info().context) {
@@ -242,10 +264,12 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
                 loaded.backend->description(),
                 loaded.model->info(),
                 timed.cost,
+                options.depth,
                 0,
                 {},
                 {}};
   report.load.kv_bytes = kv->bytes();
+  if (options.depth > 0) FillCache(loaded.model->kv_layout(), *kv);
   Measurement measurement(loaded, *kv, options, shared.config);
   for (int64_t prompt : options.prompts) {
     for (int64_t generate : options.generate) {
@@ -304,6 +328,10 @@ void PrintTable(const Shared& shared, const Report& r) {
   PrintLoad(shared, r);
   fmt::print("{}: {:.1f} GB/s, {:.0f} GFLOP/s\n\n", shared.T("limits measured now", "本次实测上限"),
              r.limits.read_bytes_per_second / 1e9, r.limits.flops_per_second / 1e9);
+  if (r.depth > 0) {
+    fmt::print("{} {}\n", shared.T("tokens in the cache before:", "测量前缓存中的 token 数："),
+               r.depth);
+  }
   fmt::print("{:<7} {:>6} {:>8} {:>5} {:>10} {:>22} {:>9} {:>8} {:>12} {:>8}\n", "", "prompt",
              "generate", "batch", "tokens/s", "min .. max", "MB/token", "of read", "MFLOP/token",
              "of peak");
@@ -382,6 +410,7 @@ void PrintJson(const Report& r) {
                             {"limits",
                              {{"read_bytes_per_second", r.limits.read_bytes_per_second},
                               {"flops_per_second", r.limits.flops_per_second}}},
+                            {"depth", r.depth},
                             {"rows", rows}};
   fmt::print("{}\n", j.dump(2));
 }

@@ -52,6 +52,7 @@ struct BenchOptions {
   std::vector<int64_t> batches = {1, 8};
   std::vector<int64_t> generate = {32};
   int64_t repeat = 5;
+  int64_t depth = 0;    // tokens in the cache before each measurement
   int64_t chunk = 512;  // prompt tokens per step, of all sequences
   std::string vs;       // bench program of another engine, run alternately
   std::vector<std::string> vs_args;

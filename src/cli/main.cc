@@ -273,6 +273,11 @@ void CommandLine::BuildTools() {
       ->add_option("--chunk", bench_.chunk,
                    T("prompt tokens per step", "每步处理的提示词 token 数"))
       ->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  bench
+      ->add_option("--depth", bench_.depth,
+                   T("tokens already in the cache, of random contents",
+                     "测量前缓存中已有的 token 数（随机内容）"))
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   bench->add_option("--vs", bench_.vs,
                     T("llama-bench of another engine: run alternately on the same GGUF",
                       "另一引擎的 llama-bench：在同一 GGUF 上交替运行"));
