@@ -28,6 +28,16 @@ fs::path BuiltInModel() {
   return here / "../../models/demo";
 }
 
+// Guesses are checked at rows of their own, beside one of each answer.
+int64_t LogitRows(const Config& config) {
+  const bool guesses = config.speculation.kind != "off";
+  return config.engine.max_sequences + (guesses ? config.speculation.max_draft : 0);
+}
+
+Speculation SpeculationOf(const Config& config) {
+  return config.speculation.kind == "ngram" ? Speculation::kNgram : Speculation::kOff;
+}
+
 EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
   EngineOptions options;
   options.max_sequences = static_cast<int32_t>(config.engine.max_sequences);
@@ -36,6 +46,8 @@ EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
   options.prefill_chunk = static_cast<int32_t>(config.engine.prefill_chunk);
   options.context = plan.context;
   options.prefix_cache = config.engine.prefix_cache;
+  options.speculation = SpeculationOf(config);
+  options.max_draft = static_cast<int32_t>(config.speculation.max_draft);
   return options;
 }
 
@@ -119,7 +131,7 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   auto assembly = std::make_unique<Assembly>();
   LoadOptions load;
   load.max_step_tokens = config.engine.max_step_tokens;
-  load.max_logit_rows = config.engine.max_sequences;
+  load.max_logit_rows = LogitRows(config);
   load.max_context = config.engine.context;
   HADAL_TRY(assembly->loaded, LoadConfiguredModel(config, load, show_progress));
   Model& model = *assembly->loaded.model;
@@ -130,7 +142,7 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   auto start_engine = [&](EventSink& sink) -> Result<std::unique_ptr<Engine>> {
     HADAL_TRY(auto runner, NewModelRunner(model, backend, plan.kv_blocks,
                                           static_cast<int32_t>(config.engine.block_tokens),
-                                          static_cast<int32_t>(config.engine.max_sequences)));
+                                          static_cast<int32_t>(LogitRows(config))));
     return Engine::Start(std::move(runner), EngineOptionsOf(config, plan), sink);
   };
   LocalServiceOptions options;

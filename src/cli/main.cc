@@ -196,6 +196,7 @@ void CommandLine::BuildServing() {
   Shortcut(serve, "--chat-template", "model.chat_template");
   Shortcut(serve, "--host", "server.host");
   Shortcut(serve, "--port", "server.port");
+  Shortcut(serve, "--speculation", "speculation.kind");
   On(serve, [this] { return Serve(shared_); });
 
   CLI::App* chat = Sub("chat", "chat in the terminal", "在终端中对话");

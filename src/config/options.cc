@@ -89,6 +89,15 @@ constexpr std::array kComputing = {
            "KV 缓存内存：'auto' 或如 2GiB"},
     Option{"engine.block_tokens", REF(engine.block_tokens), 8, 256, "", false,
            "tokens per cache block", "每个缓存块的 token 数"},
+    Option{
+        "speculation.kind", REF(speculation.kind), 0, 0, "off|ngram", false,
+        "guess tokens and check several in one step, for the same answers sooner; ngram: what "
+        "followed the same tokens earlier in the conversation",
+        "推测解码：先猜测若干 token，再于一步内验证，结果不变而更快；ngram：对话前文中相同 token "
+        "之后的内容"},
+    Option{"speculation.max_draft", REF(speculation.max_draft), 1, 16, "", false,
+           "guessed tokens of one step, of all answers together",
+           "每步猜测的 token 数上限（所有回答合计）"},
     Option{"cpu.isa", REF(cpu.isa), 0, 0, "auto|ref|avx2|avx512|amx", false,
            "instruction set; auto: the best this CPU has", "指令集；auto 为本机最佳"},
     Option{"cpu.threads", REF(cpu.threads), 0, 1024, "", false,

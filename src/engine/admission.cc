@@ -5,6 +5,8 @@
 #include <span>
 #include <string_view>
 
+#include "engine/draft_pace.h"
+
 namespace hadal {
 namespace {
 
@@ -86,6 +88,11 @@ Status CheckOptions(const EngineOptions& o, const RunnerInfo& r) {
     return FailField(ErrorCode::kBadConfig, "context",
                      "context is {}, but the model takes at most {} positions", o.context,
                      r.context);
+  }
+  if (o.speculation != Speculation::kOff &&
+      (o.max_draft < 1 || o.max_draft > DraftPace::kLongest)) {
+    return FailField(ErrorCode::kBadConfig, "max_draft", "max_draft is {}; it must be 1 to {}",
+                     o.max_draft, DraftPace::kLongest);
   }
   if (o.max_step_tokens < o.max_sequences) {
     return FailField(

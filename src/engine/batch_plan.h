@@ -16,6 +16,7 @@ struct BatchPlan {
   struct Part {
     Sequence* sequence = nullptr;
     int32_t logit_row = -1;  // index into logit_rows; -1: more of the prompt is to come
+    int32_t drafted = 0;     // guesses at the end of its tokens; logit rows are 1 + drafted
   };
 
   std::vector<TokenId> tokens;      // [T]
@@ -37,6 +38,11 @@ struct StepSample {
   SampledToken token;
 };
 
+bool IsStop(const EngineRequest& request, TokenId token);
+// How many of the part's guesses were drawn: what stands at their rows follows from them. A token
+// that ends the choice is never followed.
+int32_t CountAccepted(const BatchPlan::Part& part, std::span<const StepSample> samples);
+
 // Reused from step to step.
 struct StepScratch {
   std::vector<float> sums;          // [plan.summed.size(), hidden]
@@ -44,7 +50,9 @@ struct StepScratch {
   std::vector<uint64_t> mask;
 };
 
-// logits: [plan.logit_rows.size(), vocab], overwritten.
+// logits: [plan.logit_rows.size(), vocab], overwritten. Of a part with guesses, rows are drawn one
+// after another as without them, up to the first token that was not guessed; those after it are not
+// drawn, and its guide sees only what was.
 void SampleStep(const BatchPlan& plan, std::span<float> logits, Sampler& sampler,
                 StepScratch& scratch);
 

@@ -10,6 +10,11 @@
 // preempted, and a request that could not run alone is never admitted (engine/admission.h), so
 // every request ends.
 //
+// Guessed tokens (options.speculation) are rows of the sequence they may belong to, planned after
+// everything else, in what is left of rows, logit rows and blocks: they displace nothing. Only
+// those that are drawn become tokens; the slots of the others are written again, and their blocks
+// given back. Nothing of a guess outlives its step.
+//
 // Thread rule: one thread (the engine's).
 #pragma once
 
@@ -86,13 +91,21 @@ class Scheduler {
   bool Reserve(Sequence& s, int64_t slots);
   void PreemptYoungest();
   void BuildPlan();
+  void PlanDrafts();
+  int32_t Guess(Sequence& s) const;
+  void ShareDraftRoom(int32_t room);
+  void FitDraft(Sequence& s, int32_t granted);
+  void TakeAccepted(const BatchPlan::Part& part, int32_t accepted);
 
   void ExtendKeys(Sequence& s) const;
   void OfferBlocks(Sequence& s);
   void ReleaseBlocks(Sequence& s);
   void AddSum(Sequence& s, std::span<const float> sum) const;
   void Embed(Sequence& s, std::vector<EngineEvent>& events);
-  void AppendToken(Sequence& s, SampledToken& token, std::vector<EngineEvent>& events);
+  void Draw(const BatchPlan::Part& part, std::span<StepSample> samples, int32_t accepted,
+            std::vector<EngineEvent>& events);
+  void EmitToken(Sequence& s, SampledToken& token, std::vector<EngineEvent>& events);
+  void FinishIfLast(Sequence& s, std::vector<EngineEvent>& events);
   void FinishChoice(Sequence& s, api::FinishReason reason, std::vector<EngineEvent>& events);
   void Leave(Sequence& s);
   void EndRequest(RequestState& request, EngineEvent last, std::vector<EngineEvent>& events);
@@ -104,6 +117,7 @@ class Scheduler {
 
   const EngineOptions options_;
   const int32_t block_tokens_;
+  const int32_t max_logit_rows_;
   BlockPool pool_;
   PrefixCache cache_;
 
@@ -116,9 +130,12 @@ class Scheduler {
   std::vector<Sequence*> chosen_;  // in the order of the plan; preempted ones have no rows
   int32_t rows_left_ = 0;          // of the step being planned
   bool preempted_ = false;         // in the step being planned
+  std::vector<Sequence*> drafting_;
+  std::vector<int32_t> granted_;  // guesses of each
 
   int64_t not_started_ = 0, ended_total_ = 0;
   int64_t prompt_tokens_ = 0, generated_tokens_ = 0, cached_tokens_ = 0, preemptions_ = 0;
+  int64_t drafted_tokens_ = 0, accepted_tokens_ = 0;
 };
 
 }  // namespace hadal

@@ -423,10 +423,16 @@ TEST_F(LocalChatServiceTest, StatsAreTheEnginesOwn) {
   engine->reported.blocks_total = 9;
   engine->reported.blocks_free = 4;
   engine->reported.cached_tokens = 7;
+  engine->reported.speculation = Speculation::kNgram;
+  engine->reported.drafted_tokens = 6;
+  engine->reported.accepted_tokens = 5;
   const ServiceStats stats = service->stats();
   EXPECT_EQ(stats.blocks_total, 9);
   EXPECT_EQ(stats.blocks_free, 4);
   EXPECT_EQ(stats.cached_tokens, 7);
+  EXPECT_EQ(stats.speculation, "ngram");
+  EXPECT_EQ(stats.drafted_tokens, 6);
+  EXPECT_EQ(stats.accepted_tokens, 5);
 }
 
 // With the real engine: many callers, stop strings, drops; every one gets exactly one end.

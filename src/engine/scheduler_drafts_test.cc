@@ -1,0 +1,301 @@
+// Guessed tokens: the same answers with fewer steps, and nothing taken from anybody else.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/scheduler_rig.h"
+
+namespace hadal {
+namespace {
+
+using testing::ElementsAre;
+
+const RunnerInfo kInfo{.vocab = 3, .n_blocks = 64, .block_tokens = 4, .max_logit_rows = 16};
+
+EngineOptions Options() {
+  EngineOptions options{.max_sequences = 4,
+                        .max_queued = 100,
+                        .max_step_tokens = 24,
+                        .prefill_chunk = 16,
+                        .context = 512};
+  options.speculation = Speculation::kNgram;
+  return options;
+}
+
+// Greedy answers over three tokens soon run in runs that came before.
+EngineRequest Request(uint64_t seed, int64_t max_tokens, double temperature = 0) {
+  EngineRequest r;
+  for (int i = 0; i < 9; ++i) r.prompt.push_back(static_cast<TokenId>(Mix(seed + i) % 3));
+  r.max_tokens = max_tokens;
+  r.sampling.seed = seed;
+  r.sampling.temperature = temperature;
+  return r;
+}
+
+// Pushes the answer towards one token, so that guesses come true.
+EngineRequest Loop(uint64_t seed, int64_t max_tokens) {
+  EngineRequest r = Request(seed, max_tokens);
+  r.sampling.logit_bias = {{1, 100.0f}};
+  return r;
+}
+
+int64_t StepsOf(SchedulerRig& rig) {
+  int64_t steps = 0;
+  while (rig.Step()) ++steps;
+  return steps;
+}
+
+TEST(SchedulerDrafts, ALoopIsWrittenInAFewSteps) {
+  SchedulerRig rig(Options(), kInfo);
+  const RequestId id = rig.Submit(Loop(1, 200));
+  EXPECT_LT(StepsOf(rig), 40);  // 200 without guesses
+  EXPECT_EQ(rig.AnswerOf(id), rig.Alone(id));
+  EXPECT_EQ(rig.outcomes[id].last->usage.completion_tokens, 200);
+  const EngineStats stats = rig.stats();
+  EXPECT_EQ(stats.generated_tokens, 200);
+  EXPECT_GT(stats.accepted_tokens, 160);
+  EXPECT_LE(stats.accepted_tokens, stats.drafted_tokens);
+}
+
+TEST(SchedulerDrafts, WithoutSpeculationEveryStepIsOneToken) {
+  EngineOptions options = Options();
+  options.speculation = Speculation::kOff;
+  SchedulerRig rig(options, kInfo);
+  rig.Submit(Loop(1, 50));
+  EXPECT_EQ(StepsOf(rig), 50);
+  EXPECT_EQ(rig.stats().drafted_tokens, 0);
+}
+
+TEST(SchedulerDrafts, PenaltiesLogprobsAndStopsAreThoseOfTheRequestAlone) {
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    SchedulerRig rig(Options(), kInfo);
+    EngineRequest r = Request(seed, 60, seed % 2 == 0 ? 0.0 : 0.8);
+    r.sampling.frequency_penalty = seed % 3 == 0 ? 0.4 : 0;
+    r.sampling.repetition_penalty = seed % 5 == 0 ? 1.2 : 1;
+    r.sampling.logprobs = true;
+    r.sampling.top_logprobs = 2;
+    if (seed % 4 == 0) r.stop_tokens = {2};
+    r.n = seed % 7 == 0 ? 3 : 1;
+    const RequestId id = rig.Submit(r);
+    SchedulerRig plain(
+        [] {
+          EngineOptions options = Options();
+          options.speculation = Speculation::kOff;
+          return options;
+        }(),
+        kInfo);
+    plain.Submit(r);
+    std::map<int, std::vector<std::pair<float, std::vector<std::pair<TokenId, float>>>>> got, want;
+    const auto collect = [](SchedulerRig& from, auto& into) {
+      while (from.Step()) {
+        for (const EngineEvent& e : from.events) {
+          if (e.kind == EngineEvent::Kind::kToken) into[e.choice].emplace_back(e.logprob, e.top);
+        }
+      }
+    };
+    collect(rig, got);
+    collect(plain, want);
+    EXPECT_EQ(got, want) << seed;
+    for (int c = 0; c < r.n; ++c) EXPECT_EQ(rig.AnswerOf(id, c), rig.Alone(id, c)) << seed;
+  }
+}
+
+// Of three tokens after a prompt in which every run that can come first is followed by something:
+// all but the first are drawn at rows that were guessed before. Compared with the exact
+// probabilities, so a fault that both paths have would show, too.
+TEST(SchedulerDrafts, DrawnTokensHaveTheModelsDistribution) {
+  const std::vector<TokenId> prompt = {0, 1, 0, 2, 2, 0, 1, 1, 0, 0, 0, 1, 2, 1, 1, 0, 1};
+  constexpr double kTemperature = 2;
+  double expected[27];
+  for (int cell = 0; cell < 27; ++cell) {
+    FakeModel model;
+    uint64_t value = 0;
+    int64_t position = 0;
+    for (const TokenId t : prompt) value = model.Next(t, position++);
+    expected[cell] = 1;
+    for (const TokenId t : {cell / 9, cell / 3 % 3, cell % 3}) {
+      float logits[3];
+      FakeModel::Logits(value, logits);
+      double sum = 0;
+      for (const float l : logits) sum += std::exp(l / kTemperature);
+      expected[cell] *= std::exp(logits[t] / kTemperature) / sum;
+      value = model.Next(t, position++);
+    }
+  }
+  constexpr int kDraws = 20000;
+  int counts[27] = {};
+  int64_t drafted = 0, accepted = 0;
+  for (int i = 0; i < kDraws; ++i) {
+    SchedulerRig rig(Options(), kInfo);
+    EngineRequest r;
+    r.prompt = prompt;
+    r.max_tokens = 4;
+    r.sampling.temperature = kTemperature;
+    r.sampling.seed = Mix(static_cast<uint64_t>(i));
+    const RequestId id = rig.Submit(std::move(r));
+    StepsOf(rig);
+    const auto& t = rig.outcomes[id].tokens[0];
+    ++counts[t[0] * 9 + t[1] * 3 + t[2]];
+    drafted += rig.stats().drafted_tokens;
+    accepted += rig.stats().accepted_tokens;
+  }
+  double chi_square = 0;
+  for (int cell = 0; cell < 27; ++cell) {
+    const double want = expected[cell] * kDraws;
+    EXPECT_GT(want, 5) << cell;
+    chi_square += (counts[cell] - want) * (counts[cell] - want) / want;
+  }
+  EXPECT_LT(chi_square, 54.05) << "26 degrees of freedom: 1 in 1000 is above";
+  EXPECT_GT(drafted, kDraws);
+  EXPECT_GT(accepted, kDraws / 4);
+  EXPECT_LT(accepted, drafted * 3 / 4);
+}
+
+// Allows a fixed cycle of tokens only, and notes what it is told.
+class CycleGuide final : public TokenGuide {
+ public:
+  Result<bool> Fill(std::span<uint64_t> mask) override {
+    EXPECT_FALSE(filled_) << "two rows without a token between them";
+    filled_ = true;
+    mask[0] = uint64_t{1} << (accepted.size() % 3);
+    return true;
+  }
+  Status Accept(TokenId id) override {
+    EXPECT_TRUE(std::exchange(filled_, false));
+    accepted.push_back(id);
+    return {};
+  }
+  std::vector<TokenId> accepted;
+
+ private:
+  bool filled_ = false;
+};
+
+TEST(SchedulerDrafts, AGuideIsAskedForWhatIsDrawnAndNothingElse) {
+  SchedulerRig rig(Options(), kInfo);
+  auto guide = std::make_shared<CycleGuide>();
+  EngineRequest r = Request(3, 50, 0.7);
+  r.guides = {guide};
+  const RequestId id = rig.Submit(r);
+  EXPECT_LT(StepsOf(rig), 25);
+  EXPECT_EQ(rig.outcomes[id].tokens[0], guide->accepted);
+  EXPECT_EQ(guide->accepted.size(), 50u);
+  for (size_t i = 0; i < 50; ++i) EXPECT_EQ(guide->accepted[i], static_cast<TokenId>(i % 3));
+}
+
+TEST(SchedulerDrafts, AStopTokenThatWasGuessedEndsTheAnswer) {
+  SchedulerRig rig(Options(), kInfo);
+  auto guide = std::make_shared<CycleGuide>();
+  EngineRequest r = Request(3, 60);
+  r.prompt = {0, 1, 2, 0, 1, 2, 0, 1, 2};
+  r.guides = {guide};
+  r.stop_tokens = {2};
+  const RequestId id = rig.Submit(r);
+  StepsOf(rig);
+  EXPECT_THAT(rig.outcomes[id].tokens[0], ElementsAre(0, 1, 2));
+  EXPECT_EQ(rig.outcomes[id].finished[0], api::FinishReason::kStop);
+  EXPECT_THAT(guide->accepted, ElementsAre(0, 1, 2));
+}
+
+TEST(SchedulerDrafts, GuessesTakeOnlyRowsThatAreLeft) {
+  EngineOptions options = Options();
+  options.max_step_tokens = 5;
+  options.prefill_chunk = 5;
+  SchedulerRig rig(options, kInfo);
+  rig.Submit(Loop(1, 300));
+  for (int i = 0; i < 12; ++i) rig.Step();
+  EXPECT_THAT(rig.rows, ElementsAre(5)) << "alone it fills the step";
+  EngineRequest longer = Loop(2, 10);
+  longer.prompt.resize(60, 2);
+  rig.Submit(longer);
+  for (int i = 0; i < 14; ++i) {
+    rig.Step();
+    EXPECT_THAT(rig.rows, ElementsAre(1, 4)) << "the other's prompt has all but one row";
+  }
+}
+
+TEST(SchedulerDrafts, GuessesAreSharedAndBounded) {
+  EngineOptions options = Options();
+  options.max_draft = 6;
+  SchedulerRig rig(options, kInfo);
+  for (uint64_t seed = 1; seed <= 4; ++seed) rig.Submit(Loop(seed, 200));
+  for (int i = 0; i < 20; ++i) rig.Step();
+  EXPECT_THAT(rig.rows, ElementsAre(3, 3, 2, 2));
+}
+
+TEST(SchedulerDrafts, GuessesTakeOnlyLogitRowsThatAreLeft) {
+  RunnerInfo info = kInfo;
+  info.max_logit_rows = 4;
+  SchedulerRig rig(Options(), info);
+  for (uint64_t seed = 1; seed <= 3; ++seed) rig.Submit(Loop(seed, 100));
+  for (int i = 0; i < 20; ++i) rig.Step();
+  EXPECT_THAT(rig.rows, ElementsAre(2, 1, 1));
+}
+
+TEST(SchedulerDrafts, GuessesPreemptNobodyAndHoldNoBlockBetweenSteps) {
+  RunnerInfo info = kInfo;
+  info.n_blocks = 30;
+  EngineOptions plain = Options();
+  plain.speculation = Speculation::kOff;
+  plain.prefix_cache = false;
+  EngineOptions options = Options();
+  options.prefix_cache = false;
+  SchedulerRig with(options, info), without(plain, info);
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    with.Submit(Request(seed, 50));
+    without.Submit(Request(seed, 50));
+  }
+  StepsOf(without);
+  ASSERT_EQ(without.stats().preemptions, 0);
+  while (with.Step()) {
+    int64_t needed = 0;
+    for (const auto& [id, outcome] : with.outcomes) {
+      if (outcome.last) continue;
+      const auto answer = static_cast<int64_t>(outcome.tokens.at(0).size());
+      needed += (9 + answer - 1 + 3) / 4;
+    }
+    EXPECT_EQ(with.stats().blocks_held, needed);
+  }
+  EXPECT_EQ(with.stats().preemptions, 0);
+  EXPECT_GT(with.stats().drafted_tokens, with.stats().accepted_tokens);
+}
+
+TEST(SchedulerDrafts, WhatWasGuessedWrongIsNotInThePrefixCache) {
+  SchedulerRig rig(Options(), kInfo);
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    const RequestId first = rig.Submit(Request(seed, 80));
+    StepsOf(rig);
+    // The answer so far as a prompt: its blocks are found, and hold what they say.
+    EngineRequest next = Request(seed, 20);
+    const auto& answer = rig.outcomes[first].tokens[0];
+    next.prompt.insert(next.prompt.end(), answer.begin(), answer.end() - 8);
+    const RequestId second = rig.Submit(next);
+    StepsOf(rig);
+    EXPECT_GT(rig.outcomes[second].last->usage.cached_tokens, 60);
+    EXPECT_EQ(rig.AnswerOf(second), rig.Alone(second)) << seed;
+  }
+}
+
+TEST(DraftPace, DoublesWhileAllIsRightAndPausesWhileNothingIs) {
+  DraftPace pace;
+  EXPECT_EQ(pace.Next(16), 2);
+  pace.Learn(2, 2);
+  EXPECT_EQ(pace.Next(16), 4);
+  pace.Learn(4, 4);
+  EXPECT_EQ(pace.Next(3), 3);
+  pace.Learn(3, 3);  // cut short: not a reason for more
+  EXPECT_EQ(pace.Next(16), 8);
+  pace.Learn(8, 1);
+  EXPECT_EQ(pace.Next(16), 2);
+  int rows = 0;
+  for (int step = 0; step < 63 * 20; ++step) {
+    const int32_t n = pace.Next(16);
+    rows += n;
+    if (n > 0) pace.Learn(n, 0);
+  }
+  EXPECT_LT(rows, 30);
+}
+
+}  // namespace
+}  // namespace hadal
