@@ -34,11 +34,18 @@ int64_t LogitRows(const Config& config) {
   return config.engine.max_sequences + (guesses ? config.speculation.max_draft : 0);
 }
 
-Speculation SpeculationOf(const Config& config) {
-  return config.speculation.kind == "ngram" ? Speculation::kNgram : Speculation::kOff;
+DraftLayerUse DraftLayerOf(const Config& config) {
+  if (config.speculation.kind == "mtp") return DraftLayerUse::kRequired;
+  return config.speculation.kind == "auto" ? DraftLayerUse::kIfPresent : DraftLayerUse::kNever;
 }
 
-EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
+// auto: the model's own layer where there is one.
+Speculation SpeculationOf(const Config& config, const Model& model) {
+  if (config.speculation.kind == "off") return Speculation::kOff;
+  return model.info().drafts ? Speculation::kMtp : Speculation::kNgram;
+}
+
+EngineOptions EngineOptionsOf(const Config& config, const Model& model, const MemoryPlan& plan) {
   EngineOptions options;
   options.max_sequences = static_cast<int32_t>(config.engine.max_sequences);
   options.max_queued = static_cast<int32_t>(config.engine.max_queued);
@@ -46,7 +53,7 @@ EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
   options.prefill_chunk = static_cast<int32_t>(config.engine.prefill_chunk);
   options.context = plan.context;
   options.prefix_cache = config.engine.prefix_cache;
-  options.speculation = SpeculationOf(config);
+  options.speculation = SpeculationOf(config, model);
   options.max_draft = static_cast<int32_t>(config.speculation.max_draft);
   return options;
 }
@@ -132,6 +139,7 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   LoadOptions load;
   load.max_step_tokens = config.engine.max_step_tokens;
   load.max_logit_rows = LogitRows(config);
+  load.draft_layer = DraftLayerOf(config);
   load.max_context = config.engine.context;
   HADAL_TRY(assembly->loaded, LoadConfiguredModel(config, load, show_progress));
   Model& model = *assembly->loaded.model;
@@ -143,7 +151,7 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
     HADAL_TRY(auto runner, NewModelRunner(model, backend, plan.kv_blocks,
                                           static_cast<int32_t>(config.engine.block_tokens),
                                           static_cast<int32_t>(LogitRows(config))));
-    return Engine::Start(std::move(runner), EngineOptionsOf(config, plan), sink);
+    return Engine::Start(std::move(runner), EngineOptionsOf(config, model, plan), sink);
   };
   LocalServiceOptions options;
   options.name = ModelName(config);

@@ -89,12 +89,12 @@ constexpr std::array kComputing = {
            "KV 缓存内存：'auto' 或如 2GiB"},
     Option{"engine.block_tokens", REF(engine.block_tokens), 8, 256, "", false,
            "tokens per cache block", "每个缓存块的 token 数"},
-    Option{
-        "speculation.kind", REF(speculation.kind), 0, 0, "off|ngram", false,
-        "guess tokens and check several in one step, for the same answers sooner; ngram: what "
-        "followed the same tokens earlier in the conversation",
-        "推测解码：先猜测若干 token，再于一步内验证，结果不变而更快；ngram：对话前文中相同 token "
-        "之后的内容"},
+    Option{"speculation.kind", REF(speculation.kind), 0, 0, "off|ngram|mtp|auto", false,
+           "guess tokens and check several in one step: the same answers, sooner. ngram: what "
+           "followed the same tokens earlier; mtp: the checkpoint's multi-token prediction layer; "
+           "auto: mtp where there is one, else ngram",
+           "推测解码：先猜测若干 token 再于一步内验证，回答不变而更快。ngram：上文相同 token "
+           "之后的内容；mtp：模型自带的多 token 预测层；auto：有则用 mtp，否则用 ngram"},
     Option{"speculation.max_draft", REF(speculation.max_draft), 1, 16, "", false,
            "guessed tokens of one step, of all answers together",
            "每步猜测的 token 数上限（所有回答合计）"},

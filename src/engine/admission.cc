@@ -94,6 +94,10 @@ Status CheckOptions(const EngineOptions& o, const RunnerInfo& r) {
     return FailField(ErrorCode::kBadConfig, "max_draft", "max_draft is {}; it must be 1 to {}",
                      o.max_draft, DraftPace::kLongest);
   }
+  if (o.speculation == Speculation::kMtp && !r.drafts) {
+    return FailField(ErrorCode::kBadConfig, "speculation",
+                     "speculation is mtp, but the model has no layer of multi-token prediction");
+  }
   if (o.max_step_tokens < o.max_sequences) {
     return FailField(
         ErrorCode::kBadConfig, "max_step_tokens",

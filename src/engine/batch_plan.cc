@@ -14,6 +14,16 @@ void BatchPlan::Clear() {
   summed.clear();
 }
 
+void DraftPlan::Clear() {
+  tokens.clear();
+  positions.clear();
+  slots.clear();
+  after.clear();
+  chunks.clear();
+  logit_rows.clear();
+  lengths.clear();
+}
+
 namespace {
 
 // The token after the first n of the sequence, under the choice's guide; mask: words for the

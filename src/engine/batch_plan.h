@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/runner.h"
 #include "engine/sequence.h"
 #include "kernels/backend.h"
 #include "sampling/sampler.h"
@@ -29,6 +30,22 @@ struct BatchPlan {
 
   bool empty() const { return tokens.empty(); }
   StepInput input() const { return {tokens, positions, slots, chunks, logit_rows}; }
+  void Clear();
+};
+
+// What a model's own draft layer computes before the step; rows in the order of its parts.
+struct DraftPlan {
+  std::vector<TokenId> tokens;
+  std::vector<int32_t> positions, slots;
+  std::vector<int32_t> after;  // rows of the step before
+  std::vector<SeqChunk> chunks;
+  std::vector<int32_t> logit_rows;
+  std::vector<int32_t> lengths;  // guesses wanted after each logit row
+
+  bool empty() const { return tokens.empty(); }
+  DraftInput input() const {
+    return {{tokens, positions, slots, chunks, logit_rows}, after, lengths};
+  }
   void Clear();
 };
 

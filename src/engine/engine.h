@@ -86,8 +86,9 @@ class EventSink {
 enum class Speculation {
   kOff,
   kNgram,  // what followed the same tokens before
+  kMtp,    // the model's layer of multi-token prediction
 };
-std::string_view NameOf(Speculation kind);  // "off" "ngram"
+std::string_view NameOf(Speculation kind);  // "off" "ngram" "mtp"
 
 struct EngineOptions {
   int32_t max_sequences = 64;     // running at once

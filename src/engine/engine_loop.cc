@@ -193,6 +193,14 @@ void EngineLoop::Step() {
 }
 
 void EngineLoop::RunPlan(const BatchPlan& plan) {
+  if (const DraftPlan& drafts = scheduler_.drafts(); !drafts.empty()) {
+    const auto guesses = runner_->Draft(drafts.input());
+    if (!guesses) {
+      scheduler_.Fail(guesses.error(), events_);
+      return;
+    }
+    scheduler_.TakeDrafts(*guesses);
+  }
   if (!plan.summed.empty()) runner_->WantSums(plan.summed, &scratch_.sums);
   const Result<std::span<float>> logits = runner_->Run(plan.input());
   if (!logits) {

@@ -19,7 +19,8 @@ namespace {
 using namespace std::chrono_literals;
 using Kind = EngineEvent::Kind;
 
-constexpr RunnerInfo kInfo{.vocab = 50, .n_blocks = 4096, .block_tokens = 4, .max_logit_rows = 64};
+constexpr RunnerInfo kInfo{
+    .vocab = 50, .n_blocks = 4096, .block_tokens = 4, .max_logit_rows = 64, .drafts = true};
 
 // Keeps what every request got. OnStep may also be given a reaction, called on the engine thread.
 class RecordingSink final : public EventSink {
@@ -457,7 +458,7 @@ TEST_P(EngineGuesses, ManyThreadsSubmitAndCancelAtOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Speculation, EngineGuesses,
-                         testing::Values(Speculation::kOff, Speculation::kNgram),
+                         testing::Values(Speculation::kOff, Speculation::kNgram, Speculation::kMtp),
                          [](const auto& p) { return std::string(NameOf(p.param)); });
 
 }  // namespace

@@ -116,6 +116,7 @@ const BatchPlan& Scheduler::Plan() {
   if (!preempted_) AdmitWaiting();
   if (options_.speculation != Speculation::kOff) PlanDrafts();
   BuildPlan();
+  if (options_.speculation == Speculation::kMtp) BuildDraftPlan();
   return plan_;
 }
 
@@ -249,7 +250,8 @@ void Scheduler::Commit(std::span<StepSample> samples, std::span<const float> sum
                        std::vector<EngineEvent>& events) {
   const size_t width = plan_.summed.empty() ? 0 : sums.size() / plan_.summed.size();
   size_t n_summed = 0;
-  for (const BatchPlan::Part& part : plan_.parts) {
+  for (size_t i = 0; i < plan_.parts.size(); ++i) {
+    const BatchPlan::Part& part = plan_.parts[i];
     Sequence& s = *part.sequence;
     const int32_t rows = std::exchange(s.planned, 0) - std::exchange(s.drafted, 0);
     if (s.request->spec.embed) AddSum(s, sums.subspan(n_summed++ * width, width));
@@ -257,6 +259,8 @@ void Scheduler::Commit(std::span<StepSample> samples, std::span<const float> sum
     RequestState& request = *s.request;
     const int32_t accepted = part.drafted > 0 ? CountAccepted(part, samples) : 0;
     s.computed += rows + accepted;
+    s.states = rows + accepted;
+    s.state_row = plan_.chunks[i].first_row;
     if (part.drafted > 0) TakeAccepted(part, accepted);
     if (options_.prefix_cache) OfferBlocks(s);
     if (s.choice == 0 && s.computed >= request.usage.prompt_tokens) StartOtherChoices(request);
@@ -364,6 +368,7 @@ void Scheduler::ReleaseBlocks(Sequence& s) {
   }
   s.computed = s.found = 0;
   s.offered = 0;
+  s.states = 0;
   s.sum.clear();
 }
 

@@ -55,6 +55,10 @@ class Scheduler {
   void Accept(std::span<EngineCommand> commands, TimePoint now, std::vector<EngineEvent>& events);
   // The next step; empty when there is nothing to do.
   const BatchPlan& Plan();
+  // What the runner is to guess first, for the plan just made; when it is not empty, TakeDrafts
+  // comes before the plan is run.
+  const DraftPlan& drafts() const { return drafts_; }
+  void TakeDrafts(std::span<const TokenId> guesses);
   // The plan was run; samples: one per logit row. The only place where sequences advance.
   // sums: [plan.summed.size(), hidden].
   void Commit(std::span<StepSample> samples, std::span<const float> sums,
@@ -93,6 +97,8 @@ class Scheduler {
   void BuildPlan();
   void PlanDrafts();
   int32_t Guess(Sequence& s) const;
+  void BuildDraftPlan();
+  void AddStates(Sequence& s);
   void ShareDraftRoom(int32_t room);
   void FitDraft(Sequence& s, int32_t granted);
   void TakeAccepted(const BatchPlan::Part& part, int32_t accepted);
@@ -127,6 +133,7 @@ class Scheduler {
   std::vector<RequestId> ended_;    // to be dropped at the end of the call
 
   BatchPlan plan_;
+  DraftPlan drafts_;
   std::vector<Sequence*> chosen_;  // in the order of the plan; preempted ones have no rows
   int32_t rows_left_ = 0;          // of the step being planned
   bool preempted_ = false;         // in the step being planned

@@ -1,6 +1,8 @@
 // The part of the scheduler that plans guessed tokens and takes those that came true.
 #include <algorithm>
+#include <utility>
 
+#include "base/check.h"
 #include "engine/scheduler.h"
 
 namespace hadal {
@@ -11,6 +13,8 @@ std::string_view NameOf(Speculation kind) {
       return "off";
     case Speculation::kNgram:
       return "ngram";
+    case Speculation::kMtp:
+      return "mtp";
   }
   return "";
 }
@@ -37,7 +41,57 @@ int32_t Scheduler::Guess(Sequence& s) const {
   const auto answer = static_cast<int64_t>(s.tokens.size() - spec.prompt.size());
   const auto most = std::min<int64_t>(options_.max_draft, spec.max_tokens - answer - 1);
   const int32_t length = most > 0 ? s.pace.Next(static_cast<int32_t>(most)) : 0;
-  return length > 0 ? s.ngrams.Draft(s.tokens, length) : 0;
+  if (length <= 0) return 0;
+  if (options_.speculation == Speculation::kNgram) return s.ngrams.Draft(s.tokens, length);
+  if (s.states == 0) return 0;
+  s.tokens.resize(s.tokens.size() + static_cast<size_t>(length));  // until TakeDrafts
+  return length;
+}
+
+// The next run overwrites the hidden states of the last: the draft layer must see all of those
+// whose sequences go on, whether a guess is wanted now or not, or its cache would have holes.
+void Scheduler::BuildDraftPlan() {
+  drafts_.Clear();
+  for (Sequence* s : chosen_) {
+    if (s->planned > 0) AddStates(*s);
+  }
+  for (Sequence* s : running_) AddStates(*s);
+}
+
+void Scheduler::AddStates(Sequence& s) {
+  const int32_t n = std::exchange(s.states, 0);
+  if (n == 0 || s.request->spec.embed) return;
+  const auto first_row = static_cast<int32_t>(drafts_.tokens.size());
+  const auto context = static_cast<int32_t>(s.computed) - n;
+  drafts_.chunks.push_back({first_row, n, context, s.blocks.data()});
+  for (int32_t i = 0; i < n; ++i) {
+    const int32_t p = context + i;
+    const int32_t block = s.blocks[static_cast<size_t>(p / block_tokens_)];
+    drafts_.tokens.push_back(s.tokens[static_cast<size_t>(p) + 1]);
+    drafts_.positions.push_back(p);
+    drafts_.slots.push_back(block * block_tokens_ + p % block_tokens_);
+    drafts_.after.push_back(s.state_row + i);
+  }
+  if (s.drafted == 0) return;
+  drafts_.logit_rows.push_back(first_row + n - 1);
+  drafts_.lengths.push_back(s.drafted);
+}
+
+void Scheduler::TakeDrafts(std::span<const TokenId> guesses) {
+  size_t next = 0;
+  for (size_t i = 0; i < plan_.parts.size(); ++i) {
+    const int32_t drafted = plan_.parts[i].drafted;
+    if (drafted == 0) continue;
+    const auto n = static_cast<size_t>(drafted);
+    CHECK(guesses.size() - next >= n);
+    const auto from = guesses.subspan(next, n);
+    const SeqChunk& chunk = plan_.chunks[i];
+    std::vector<TokenId>& tokens = plan_.parts[i].sequence->tokens;
+    std::copy(from.begin(), from.end(), tokens.end() - drafted);
+    std::copy(from.begin(), from.end(),
+              plan_.tokens.begin() + chunk.first_row + chunk.n_rows - drafted);
+    next += n;
+  }
 }
 
 // One guess for each in turn, oldest first, so that a long draft leaves room for the others.

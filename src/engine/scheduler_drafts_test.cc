@@ -11,7 +11,8 @@ namespace {
 
 using testing::ElementsAre;
 
-const RunnerInfo kInfo{.vocab = 3, .n_blocks = 64, .block_tokens = 4, .max_logit_rows = 16};
+const RunnerInfo kInfo{
+    .vocab = 3, .n_blocks = 64, .block_tokens = 4, .max_logit_rows = 16, .drafts = true};
 
 EngineOptions Options() {
   EngineOptions options{.max_sequences = 4,
@@ -31,6 +32,12 @@ EngineRequest Request(uint64_t seed, int64_t max_tokens, double temperature = 0)
   r.sampling.seed = seed;
   r.sampling.temperature = temperature;
   return r;
+}
+
+EngineOptions MtpOptions() {
+  EngineOptions options = Options();
+  options.speculation = Speculation::kMtp;
+  return options;
 }
 
 // Pushes the answer towards one token, so that guesses come true.
@@ -275,6 +282,77 @@ TEST(SchedulerDrafts, WhatWasGuessedWrongIsNotInThePrefixCache) {
     EXPECT_GT(rig.outcomes[second].last->usage.cached_tokens, 60);
     EXPECT_EQ(rig.AnswerOf(second), rig.Alone(second)) << seed;
   }
+}
+
+// The fake's draft layer knows the model's greedy choice, and errs in one of five guesses. With
+// whole_drafts it also checks that it saw the hidden state of every token before.
+TEST(SchedulerDrafts, ADraftLayerSeesEveryHiddenStateAndItsGuessesAreChecked) {
+  for (const int32_t chunk : {16, 3}) {
+    EngineOptions options = MtpOptions();
+    options.prefix_cache = false;
+    options.prefill_chunk = chunk;
+    RunnerInfo info = kInfo;
+    info.vocab = 40;
+    SchedulerRig rig(options, info);
+    rig.runner.whole_drafts = true;
+    std::vector<RequestId> ids;
+    for (uint64_t seed = 1; seed <= 6; ++seed) {
+      EngineRequest r = Request(seed, 60);
+      r.n = 1 + static_cast<int>(seed % 2);
+      ids.push_back(rig.Submit(r));
+    }
+    const int64_t steps = StepsOf(rig);
+    for (const RequestId id : ids) EXPECT_EQ(rig.AnswerOf(id), rig.Alone(id));
+    EXPECT_LT(steps, 120) << "9 answers of 60 tokens, 4 at a time";
+    EXPECT_GT(rig.stats().accepted_tokens, rig.stats().drafted_tokens / 2);
+    EXPECT_EQ(rig.runner.violation(), std::nullopt);
+  }
+}
+
+TEST(SchedulerDrafts, ADraftLayerStartsAgainAfterPreemption) {
+  RunnerInfo info = kInfo;
+  info.n_blocks = 12;
+  EngineOptions options = MtpOptions();
+  options.prefix_cache = false;
+  SchedulerRig rig(options, info);
+  rig.runner.whole_drafts = true;
+  const RequestId a = rig.Submit(Request(1, 38)), b = rig.Submit(Request(2, 38));
+  StepsOf(rig);
+  EXPECT_GT(rig.stats().preemptions, 0);
+  EXPECT_EQ(rig.AnswerOf(a), rig.Alone(a));
+  EXPECT_EQ(rig.AnswerOf(b), rig.Alone(b));
+  EXPECT_GT(rig.stats().accepted_tokens, 20);
+}
+
+TEST(SchedulerDrafts, DrawnTokensAreTheSameWithEveryKind) {
+  std::map<Speculation, int64_t> accepted;
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    std::vector<Answer> answers;
+    for (const Speculation kind : {Speculation::kOff, Speculation::kNgram, Speculation::kMtp}) {
+      EngineOptions options = Options();
+      options.speculation = kind;
+      SchedulerRig rig(options, kInfo);
+      const RequestId id = rig.Submit(Request(seed, 60, 0.5 + 0.05 * static_cast<double>(seed)));
+      StepsOf(rig);
+      accepted[kind] += rig.stats().accepted_tokens;
+      answers.push_back(rig.AnswerOf(id));
+    }
+    EXPECT_EQ(answers[1], answers[0]) << seed;
+    EXPECT_EQ(answers[2], answers[0]) << seed;
+  }
+  EXPECT_EQ(accepted[Speculation::kOff], 0);
+  EXPECT_GT(accepted[Speculation::kNgram], 100);
+  EXPECT_GT(accepted[Speculation::kMtp], 100);
+}
+
+TEST(SchedulerDrafts, AModelWithoutALayerIsRefused) {
+  RunnerInfo info = kInfo;
+  info.drafts = false;
+  EXPECT_EQ(CheckOptions(MtpOptions(), info).error().field, "speculation");
+  EXPECT_TRUE(CheckOptions(Options(), info).has_value());
+  EngineOptions none = Options();
+  none.max_draft = 0;
+  EXPECT_EQ(CheckOptions(none, kInfo).error().field, "max_draft");
 }
 
 TEST(DraftPace, DoublesWhileAllIsRightAndPausesWhileNothingIs) {

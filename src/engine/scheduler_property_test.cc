@@ -25,8 +25,9 @@ class World {
     info_ = {.vocab = Between(0, 1) == 0 ? 12 : 3,
              .n_blocks = Between(2, 24),
              .block_tokens = Between(1, 6),
-             .max_logit_rows = Between(8, 24)};
-    options_.speculation = Between(0, 2) == 0 ? Speculation::kOff : Speculation::kNgram;
+             .max_logit_rows = Between(8, 24),
+             .drafts = true};
+    options_.speculation = static_cast<Speculation>(Between(0, 2));
     options_.max_draft = Between(1, 16);
     options_.max_sequences = Between(1, 8);
     options_.max_step_tokens = options_.max_sequences + Between(0, 20);
@@ -35,6 +36,7 @@ class World {
     options_.prefix_cache = Between(0, 4) > 0;
     for (auto& tokens : prefixes_) tokens = RandomTokens(Between(1, 20));
     rig_.emplace(options_, info_);
+    rig_->runner.whole_drafts = !options_.prefix_cache;
   }
 
   void Run(Reached& reached) {
