@@ -28,23 +28,6 @@ fs::path BuiltInModel() {
   return here / "../../models/demo";
 }
 
-// Guesses are checked at rows of their own, beside one of each answer.
-int64_t LogitRows(const Config& config) {
-  const bool guesses = config.speculation.kind != "off";
-  return config.engine.max_sequences + (guesses ? config.speculation.max_draft : 0);
-}
-
-DraftLayerUse DraftLayerOf(const Config& config) {
-  if (config.speculation.kind == "mtp") return DraftLayerUse::kRequired;
-  return config.speculation.kind == "auto" ? DraftLayerUse::kIfPresent : DraftLayerUse::kNever;
-}
-
-// auto: the model's own layer where there is one.
-Speculation SpeculationOf(const Config& config, const Model& model) {
-  if (config.speculation.kind == "off") return Speculation::kOff;
-  return model.info().drafts ? Speculation::kMtp : Speculation::kNgram;
-}
-
 EngineOptions EngineOptionsOf(const Config& config, const Model& model, const MemoryPlan& plan) {
   EngineOptions options;
   options.max_sequences = static_cast<int32_t>(config.engine.max_sequences);
@@ -119,6 +102,20 @@ Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
   return NewCpuBackend(options);
 }
 
+DraftLayerUse DraftLayerOf(const Config& config) {
+  if (config.speculation.kind == "mtp") return DraftLayerUse::kRequired;
+  return config.speculation.kind == "auto" ? DraftLayerUse::kIfPresent : DraftLayerUse::kNever;
+}
+
+Speculation SpeculationOf(const Config& config, const Model& model) {
+  if (config.speculation.kind == "off") return Speculation::kOff;
+  return model.info().drafts ? Speculation::kMtp : Speculation::kNgram;
+}
+
+int64_t LogitRows(const Config& config, int64_t sequences) {
+  return sequences + (config.speculation.kind == "off" ? 0 : config.speculation.max_draft);
+}
+
 Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,
                                         bool show_progress) {
   HADAL_OK(CheckFiles(config));
@@ -138,7 +135,7 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   auto assembly = std::make_unique<Assembly>();
   LoadOptions load;
   load.max_step_tokens = config.engine.max_step_tokens;
-  load.max_logit_rows = LogitRows(config);
+  load.max_logit_rows = LogitRows(config, config.engine.max_sequences);
   load.draft_layer = DraftLayerOf(config);
   load.max_context = config.engine.context;
   HADAL_TRY(assembly->loaded, LoadConfiguredModel(config, load, show_progress));
@@ -148,9 +145,10 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   const MemoryPlan& plan = assembly->plan;
 
   auto start_engine = [&](EventSink& sink) -> Result<std::unique_ptr<Engine>> {
-    HADAL_TRY(auto runner, NewModelRunner(model, backend, plan.kv_blocks,
-                                          static_cast<int32_t>(config.engine.block_tokens),
-                                          static_cast<int32_t>(LogitRows(config))));
+    HADAL_TRY(auto runner,
+              NewModelRunner(model, backend, plan.kv_blocks,
+                             static_cast<int32_t>(config.engine.block_tokens),
+                             static_cast<int32_t>(LogitRows(config, config.engine.max_sequences))));
     return Engine::Start(std::move(runner), EngineOptionsOf(config, model, plan), sink);
   };
   LocalServiceOptions options;

@@ -270,6 +270,7 @@ void CommandLine::BuildTools() {
   bench->add_flag(
       "--cold", bench_.cold,
       T("drop the model's files from the page cache before loading", "加载前将模型文件移出页缓存"));
+  Shortcut(bench, "--speculation", "speculation.kind");
   On(bench, [this] { return Bench(shared_, bench_); });
 }
 

@@ -5,8 +5,6 @@
 #include <span>
 #include <string_view>
 
-#include "engine/draft_pace.h"
-
 namespace hadal {
 namespace {
 
@@ -90,9 +88,9 @@ Status CheckOptions(const EngineOptions& o, const RunnerInfo& r) {
                      r.context);
   }
   if (o.speculation != Speculation::kOff &&
-      (o.max_draft < 1 || o.max_draft > DraftPace::kLongest)) {
+      (o.max_draft < 1 || o.max_draft > EngineOptions::kMostDraft)) {
     return FailField(ErrorCode::kBadConfig, "max_draft", "max_draft is {}; it must be 1 to {}",
-                     o.max_draft, DraftPace::kLongest);
+                     o.max_draft, EngineOptions::kMostDraft);
   }
   if (o.speculation == Speculation::kMtp && !r.drafts) {
     return FailField(ErrorCode::kBadConfig, "speculation",

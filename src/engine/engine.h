@@ -98,7 +98,10 @@ struct EngineOptions {
   int64_t context = 4096;         // prompt + generated, per sequence
   bool prefix_cache = true;
   Speculation speculation = Speculation::kOff;
-  int32_t max_draft = 8;  // guessed tokens of one step, of all sequences together
+  // Guessed tokens of one step, of all sequences together; one less for each sequence beside the
+  // first that is decoding: where many rows share the weights that are read, a row is not free.
+  int32_t max_draft = 8;
+  static constexpr int32_t kMostDraft = 64;
 };
 
 // A consistent snapshot, taken between steps.

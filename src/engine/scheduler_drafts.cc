@@ -23,15 +23,21 @@ std::string_view NameOf(Speculation kind) {
 // Guesses follow sequences that decode: rows of a long chunk may be computed in another form.
 void Scheduler::PlanDrafts() {
   drafting_.clear();
-  int32_t logit_rows = 0;
-  for (Sequence* s : chosen_) {
+  int32_t decoding = 0, logit_rows = 0;
+  for (const Sequence* s : chosen_) {
     if (s->planned == 0 || s->planned != s->left()) continue;
     ++logit_rows;
-    if (s->planned > 1 || s->request->spec.embed) continue;
+    decoding += s->planned == 1;
+  }
+  const int32_t room =
+      std::min({options_.max_draft + 1 - decoding, rows_left_, max_logit_rows_ - logit_rows});
+  if (room <= 0) return;
+  for (Sequence* s : chosen_) {
+    if (s->planned != 1 || s->left() != 1 || s->request->spec.embed) continue;
     s->drafted = Guess(*s);
     if (s->drafted > 0) drafting_.push_back(s);
   }
-  ShareDraftRoom(std::min({options_.max_draft, rows_left_, max_logit_rows_ - logit_rows}));
+  ShareDraftRoom(room);
   for (size_t i = 0; i < drafting_.size(); ++i) FitDraft(*drafting_[i], granted_[i]);
 }
 

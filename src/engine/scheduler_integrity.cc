@@ -54,9 +54,12 @@ std::optional<std::string> Scheduler::CheckBlocks() const {
 std::optional<std::string> Scheduler::CheckPlan() const {
   if (plan_.tokens.size() > static_cast<size_t>(options_.max_step_tokens)) return "too many rows";
   if (plan_.logit_rows.size() > static_cast<size_t>(max_logit_rows_)) return "too many logit rows";
-  int32_t guesses = 0;
-  for (const BatchPlan::Part& part : plan_.parts) guesses += part.drafted;
-  if (guesses > options_.max_draft) return "too many guesses";
+  int32_t guesses = 0, decoding = 0;
+  for (const BatchPlan::Part& part : plan_.parts) {
+    guesses += part.drafted;
+    decoding += part.sequence->left() - part.drafted == 1;
+  }
+  if (guesses > std::max(0, options_.max_draft + 1 - decoding)) return "too many guesses";
   size_t row = 0, logits = 0;
   std::vector<const Sequence*> seen;
   for (size_t i = 0; i < plan_.parts.size(); ++i) {

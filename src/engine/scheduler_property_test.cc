@@ -28,7 +28,7 @@ class World {
              .max_logit_rows = Between(8, 24),
              .drafts = true};
     options_.speculation = static_cast<Speculation>(Between(0, 2));
-    options_.max_draft = Between(1, 16);
+    options_.max_draft = Between(1, 24);
     options_.max_sequences = Between(1, 8);
     options_.max_step_tokens = options_.max_sequences + Between(0, 20);
     options_.prefill_chunk = Between(1, 12);
