@@ -1,45 +1,53 @@
-// Owns: how many tokens to draft for one sequence next, from how its last drafts fared. Whole
-// drafts that are right double the length; one that is wrong at once halves it, and several in a
-// row make pauses that double up to 62 steps: what cannot be foretold costs a row in 63 steps.
+// Owns: how many tokens to guess for one sequence next, from how its guesses fared and from how
+// many sequences decode with it. A guess is worth its row while the chance that it is reached and
+// right is above what a row costs of what a drawn token costs. Below that single guesses are tried,
+// after pauses that double while they are wrong: what cannot be foretold costs a row in 63 steps.
 // Thread rule: the engine thread.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 namespace hadal {
 
 class DraftPace {
  public:
-  // Called once for each step that could hold a draft of `most` tokens; 0: none this time.
-  int32_t Next(int32_t most) {
+  // Called once for each step that could hold `most` guesses; 0: none this time.
+  int32_t Next(int32_t most, int32_t decoding) {
     if (pause_ > 0) {
       --pause_;
       return 0;
     }
-    return std::min(length_, most);
+    const double worth = decoding / (decoding + kRowsOfAStep);
+    trying_ = rate_ < worth;
+    if (trying_) return std::min(1, most);
+    const double length = std::log(worth) / std::log(std::min(rate_, kSurest));
+    return std::min(most, static_cast<int32_t>(length));
   }
-  // How many of the drafted tokens, at least one, were right.
+  // How many of the guesses, at least one, were right.
   void Learn(int32_t drafted, int32_t right) {
-    if (right == 0) {
-      length_ = std::max(1, length_ / 2);
-      misses_ = std::min(misses_ + 1, kMostMisses);
-      pause_ = (1 << misses_) - 2;
-      return;
+    for (int32_t i = 0; i < right; ++i) rate_ += (1 - rate_) * kWeight;
+    if (right < drafted) rate_ -= rate_ * kWeight;
+    if (!trying_) {
+      misses_ = 0;
+    } else {
+      misses_ = std::clamp(misses_ + (right > 0 ? -1 : 1), 0, kMostMisses);
     }
-    misses_ = 0;
-    // A draft cut short for lack of room says nothing about a longer one.
-    if (right < drafted) length_ = right + 1;
-    if (right == drafted && drafted >= length_) length_ = std::min(2 * length_, kLongest);
+    pause_ = std::max(0, (1 << misses_) - 2);
   }
-
-  static constexpr int32_t kLongest = 16;
 
  private:
+  // A step costs as much as so many rows before its first one (docs/BENCHMARKS.md).
+  static constexpr double kRowsOfAStep = 2;
+  static constexpr double kWeight = 0.125;  // of the last guess in the rate
+  static constexpr double kSurest = 0.95;   // 21 guesses for one that decodes alone
   static constexpr int32_t kMostMisses = 6;
-  int32_t length_ = 2;
-  int32_t misses_ = 0;  // drafts in a row that were wrong at once
-  int32_t pause_ = 0;   // steps
+
+  double rate_ = 0.6;    // of right guesses among those reached
+  bool trying_ = false;  // the last guess was a single one below what is worth it
+  int32_t misses_ = 0;   // wrong tries, less right ones
+  int32_t pause_ = 0;    // steps
 };
 
 }  // namespace hadal

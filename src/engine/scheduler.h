@@ -96,7 +96,7 @@ class Scheduler {
   void PreemptYoungest();
   void BuildPlan();
   void PlanDrafts();
-  int32_t Guess(Sequence& s) const;
+  int32_t Guess(Sequence& s, int32_t decoding) const;
   void BuildDraftPlan();
   void AddStates(Sequence& s);
   void ShareDraftRoom(int32_t room);

@@ -34,7 +34,7 @@ void Scheduler::PlanDrafts() {
   if (room <= 0) return;
   for (Sequence* s : chosen_) {
     if (s->planned != 1 || s->left() != 1 || s->request->spec.embed) continue;
-    s->drafted = Guess(*s);
+    s->drafted = Guess(*s, decoding);
     if (s->drafted > 0) drafting_.push_back(s);
   }
   ShareDraftRoom(room);
@@ -42,11 +42,11 @@ void Scheduler::PlanDrafts() {
 }
 
 // Appends guesses to the tokens; the token after the last of them is still one that may be drawn.
-int32_t Scheduler::Guess(Sequence& s) const {
+int32_t Scheduler::Guess(Sequence& s, int32_t decoding) const {
   const EngineRequest& spec = s.request->spec;
   const auto answer = static_cast<int64_t>(s.tokens.size() - spec.prompt.size());
   const auto most = std::min<int64_t>(options_.max_draft, spec.max_tokens - answer - 1);
-  const int32_t length = most > 0 ? s.pace.Next(static_cast<int32_t>(most)) : 0;
+  const int32_t length = most > 0 ? s.pace.Next(static_cast<int32_t>(most), decoding) : 0;
   if (length <= 0) return 0;
   if (options_.speculation == Speculation::kNgram) return s.ngrams.Draft(s.tokens, length);
   if (s.states == 0) return 0;

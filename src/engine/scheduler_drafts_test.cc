@@ -355,24 +355,43 @@ TEST(SchedulerDrafts, AModelWithoutALayerIsRefused) {
   EXPECT_EQ(CheckOptions(none, kInfo).error().field, "max_draft");
 }
 
-TEST(DraftPace, DoublesWhileAllIsRightAndPausesWhileNothingIs) {
+// Guesses made in so many steps, of which this share is right.
+int32_t GuessesOf(double right, int steps, int32_t decoding) {
   DraftPace pace;
-  EXPECT_EQ(pace.Next(16), 2);
-  pace.Learn(2, 2);
-  EXPECT_EQ(pace.Next(16), 4);
-  pace.Learn(4, 4);
-  EXPECT_EQ(pace.Next(3), 3);
-  pace.Learn(3, 3);  // cut short: not a reason for more
-  EXPECT_EQ(pace.Next(16), 8);
-  pace.Learn(8, 1);
-  EXPECT_EQ(pace.Next(16), 2);
-  int rows = 0;
-  for (int step = 0; step < 63 * 20; ++step) {
-    const int32_t n = pace.Next(16);
+  int32_t rows = 0;
+  uint64_t state = 1;
+  for (int step = 0; step < steps; ++step) {
+    const int32_t n = pace.Next(16, decoding);
+    if (n == 0) continue;
+    int32_t hits = 0;
+    while (hits < n && static_cast<double>((state = Mix(state)) >> 11) * 0x1p-53 < right) ++hits;
+    pace.Learn(n, hits);
     rows += n;
-    if (n > 0) pace.Learn(n, 0);
   }
-  EXPECT_LT(rows, 30);
+  return rows;
+}
+
+TEST(DraftPace, GuessesFarWhatComesTrueAndHardlyWhatDoesNot) {
+  EXPECT_GT(GuessesOf(1, 1000, 1), 15 * 980);
+  EXPECT_GT(GuessesOf(0.8, 1000, 1), 3000);
+  EXPECT_LT(GuessesOf(0.1, 1000, 1), 60);
+  EXPECT_LT(GuessesOf(0, 1000, 1), 30);
+}
+
+TEST(DraftPace, WantsToBeSurerTheMoreOthersDecode) {
+  EXPECT_GT(GuessesOf(1, 1000, 8), 4 * 980);
+  EXPECT_LT(GuessesOf(0.6, 1000, 8), GuessesOf(0.6, 1000, 1) / 4);
+  EXPECT_GT(GuessesOf(0.6, 1000, 1), 1000);
+}
+
+TEST(DraftPace, NeverGuessesMoreThanThereIsRoomFor) {
+  DraftPace pace;
+  for (int32_t most = 1; most < 40; ++most) {
+    const int32_t n = pace.Next(most, 1);
+    EXPECT_LE(n, most);
+    EXPECT_GT(n, 0);
+    pace.Learn(n, n);
+  }
 }
 
 }  // namespace
