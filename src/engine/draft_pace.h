@@ -1,7 +1,7 @@
-// Owns: how many tokens to guess for one sequence next, from how its guesses fared and from how
-// many sequences decode with it. A guess is worth its row while the chance that it is reached and
-// right is above what a row costs of what a drawn token costs. Below that single guesses are tried,
-// after pauses that double while they are wrong: what cannot be foretold costs a row in 63 steps.
+// Owns: how many tokens to guess for one sequence next, from how its guesses fared. A guess is
+// worth its row while the chance that it is reached and right is above what the row costs, as a
+// share of what a token costs. Below that single guesses are tried, after pauses that double while
+// they are wrong: what cannot be foretold costs a row in 63 steps.
 // Thread rule: the engine thread.
 #pragma once
 
@@ -13,35 +13,28 @@ namespace hadal {
 
 class DraftPace {
  public:
-  // Called once for each step that could hold `most` guesses; 0: none this time.
-  int32_t Next(int32_t most, int32_t decoding) {
+  // Called once for each step that could hold `most` guesses; worth: in (0, 1). 0: none this time.
+  int32_t Next(int32_t most, double worth) {
     if (pause_ > 0) {
       --pause_;
       return 0;
     }
-    const double worth = decoding / (decoding + kRowsOfAStep);
     trying_ = rate_ < worth;
     if (trying_) return std::min(1, most);
     const double length = std::log(worth) / std::log(std::min(rate_, kSurest));
-    return std::min(most, static_cast<int32_t>(length));
+    return std::clamp(static_cast<int32_t>(length), 1, most);
   }
   // How many of the guesses, at least one, were right.
   void Learn(int32_t drafted, int32_t right) {
     for (int32_t i = 0; i < right; ++i) rate_ += (1 - rate_) * kWeight;
     if (right < drafted) rate_ -= rate_ * kWeight;
-    if (!trying_) {
-      misses_ = 0;
-    } else {
-      misses_ = std::clamp(misses_ + (right > 0 ? -1 : 1), 0, kMostMisses);
-    }
+    misses_ = trying_ ? std::clamp(misses_ + (right > 0 ? -1 : 1), 0, kMostMisses) : 0;
     pause_ = std::max(0, (1 << misses_) - 2);
   }
 
  private:
-  // A step costs as much as so many rows before its first one (docs/BENCHMARKS.md).
-  static constexpr double kRowsOfAStep = 2;
   static constexpr double kWeight = 0.125;  // of the last guess in the rate
-  static constexpr double kSurest = 0.95;   // 21 guesses for one that decodes alone
+  static constexpr double kSurest = 0.95;
   static constexpr int32_t kMostMisses = 6;
 
   double rate_ = 0.6;    // of right guesses among those reached

@@ -32,6 +32,7 @@
 #include "engine/engine.h"
 #include "engine/runner.h"
 #include "engine/sequence.h"
+#include "engine/step_cost.h"
 #include "kv/block_pool.h"
 #include "kv/prefix_cache.h"
 
@@ -68,6 +69,9 @@ class Scheduler {
   // Every request ends with this error.
   void FailAll(const Error& error, std::vector<EngineEvent>& events);
 
+  // What guesses cost: as many rows as cost what a step costs before its first row. > 0.
+  void set_rows_of_a_step(double rows) { rows_of_a_step_ = rows; }
+
   bool has_work() const { return !requests_.empty(); }
   int64_t not_started() const { return not_started_; }  // requests
   int64_t ended() const { return ended_total_; }        // requests, since the start
@@ -96,7 +100,7 @@ class Scheduler {
   void PreemptYoungest();
   void BuildPlan();
   void PlanDrafts();
-  int32_t Guess(Sequence& s, int32_t decoding) const;
+  int32_t Guess(Sequence& s, double worth) const;
   void BuildDraftPlan();
   void AddStates(Sequence& s);
   void ShareDraftRoom(int32_t room);
@@ -137,6 +141,7 @@ class Scheduler {
   std::vector<Sequence*> chosen_;  // in the order of the plan; preempted ones have no rows
   int32_t rows_left_ = 0;          // of the step being planned
   bool preempted_ = false;         // in the step being planned
+  double rows_of_a_step_ = StepCost::kDefault;
   std::vector<Sequence*> drafting_;
   std::vector<int32_t> granted_;  // guesses of each
 

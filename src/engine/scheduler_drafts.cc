@@ -32,9 +32,10 @@ void Scheduler::PlanDrafts() {
   const int32_t room =
       std::min({options_.max_draft + 1 - decoding, rows_left_, max_logit_rows_ - logit_rows});
   if (room <= 0) return;
+  const double worth = decoding / (decoding + rows_of_a_step_);
   for (Sequence* s : chosen_) {
     if (s->planned != 1 || s->left() != 1 || s->request->spec.embed) continue;
-    s->drafted = Guess(*s, decoding);
+    s->drafted = Guess(*s, worth);
     if (s->drafted > 0) drafting_.push_back(s);
   }
   ShareDraftRoom(room);
@@ -42,11 +43,11 @@ void Scheduler::PlanDrafts() {
 }
 
 // Appends guesses to the tokens; the token after the last of them is still one that may be drawn.
-int32_t Scheduler::Guess(Sequence& s, int32_t decoding) const {
+int32_t Scheduler::Guess(Sequence& s, double worth) const {
   const EngineRequest& spec = s.request->spec;
   const auto answer = static_cast<int64_t>(s.tokens.size() - spec.prompt.size());
   const auto most = std::min<int64_t>(options_.max_draft, spec.max_tokens - answer - 1);
-  const int32_t length = most > 0 ? s.pace.Next(static_cast<int32_t>(most), decoding) : 0;
+  const int32_t length = most > 0 ? s.pace.Next(static_cast<int32_t>(most), worth) : 0;
   if (length <= 0) return 0;
   if (options_.speculation == Speculation::kNgram) return s.ngrams.Draft(s.tokens, length);
   if (s.states == 0) return 0;

@@ -356,12 +356,12 @@ TEST(SchedulerDrafts, AModelWithoutALayerIsRefused) {
 }
 
 // Guesses made in so many steps, of which this share is right.
-int32_t GuessesOf(double right, int steps, int32_t decoding) {
+int32_t GuessesOf(double right, int steps, double worth) {
   DraftPace pace;
   int32_t rows = 0;
   uint64_t state = 1;
   for (int step = 0; step < steps; ++step) {
-    const int32_t n = pace.Next(16, decoding);
+    const int32_t n = pace.Next(16, worth);
     if (n == 0) continue;
     int32_t hits = 0;
     while (hits < n && static_cast<double>((state = Mix(state)) >> 11) * 0x1p-53 < right) ++hits;
@@ -372,22 +372,55 @@ int32_t GuessesOf(double right, int steps, int32_t decoding) {
 }
 
 TEST(DraftPace, GuessesFarWhatComesTrueAndHardlyWhatDoesNot) {
-  EXPECT_GT(GuessesOf(1, 1000, 1), 15 * 980);
-  EXPECT_GT(GuessesOf(0.8, 1000, 1), 3000);
-  EXPECT_LT(GuessesOf(0.1, 1000, 1), 60);
-  EXPECT_LT(GuessesOf(0, 1000, 1), 30);
+  EXPECT_GT(GuessesOf(1, 1000, 0.33), 15 * 980);
+  EXPECT_GT(GuessesOf(0.8, 1000, 0.33), 3000);
+  EXPECT_LT(GuessesOf(0.1, 1000, 0.33), 60);
+  EXPECT_LT(GuessesOf(0, 1000, 0.33), 30);
 }
 
-TEST(DraftPace, WantsToBeSurerTheMoreOthersDecode) {
-  EXPECT_GT(GuessesOf(1, 1000, 8), 4 * 980);
-  EXPECT_LT(GuessesOf(0.6, 1000, 8), GuessesOf(0.6, 1000, 1) / 4);
-  EXPECT_GT(GuessesOf(0.6, 1000, 1), 1000);
+TEST(DraftPace, WantsToBeSurerTheMoreARowCosts) {
+  EXPECT_GT(GuessesOf(1, 1000, 0.8), 4 * 980);
+  EXPECT_LT(GuessesOf(0.6, 1000, 0.8), GuessesOf(0.6, 1000, 0.33) / 4);
+  EXPECT_GT(GuessesOf(0.6, 1000, 0.33), 1000);
+}
+
+TEST(StepCost, FindsWhatARowCosts) {
+  StepCost cost;
+  EXPECT_EQ(cost.RowsOfAStep(), StepCost::kDefault);
+  for (int i = 0; i < 200; ++i) cost.Note(1, 0.03);
+  EXPECT_EQ(cost.RowsOfAStep(), StepCost::kDefault) << "steps of one row do not tell";
+  uint64_t state = 1;
+  const auto run = [&](int steps, double step, double row) {
+    for (int i = 0; i < steps; ++i) {
+      const auto rows = static_cast<double>((state = Mix(state)) % 8 + 1);
+      const double noise = static_cast<double>((state = Mix(state)) % 100) / 1e3 + 0.95;
+      cost.Note(rows, (step + row * rows) * noise);
+    }
+  };
+  run(300, 0.03, 0.005);
+  EXPECT_NEAR(cost.RowsOfAStep(), 6, 1.5);
+  run(300, 0.001, 0.01);  // another load: the old steps fade
+  EXPECT_NEAR(cost.RowsOfAStep(), 0.25, 0.2);
+  run(300, 0.03, 0);
+  EXPECT_GT(cost.RowsOfAStep(), 30);
+}
+
+TEST(SchedulerDrafts, WhatARowCostsDecidesHowFarIsGuessed) {
+  int64_t drafted[2] = {};
+  for (const int cheap : {0, 1}) {
+    SchedulerRig rig(MtpOptions(), kInfo);
+    rig.scheduler.set_rows_of_a_step(cheap == 1 ? 32 : 0.25);
+    for (uint64_t seed = 1; seed <= 3; ++seed) rig.Submit(Request(seed, 100));
+    StepsOf(rig);
+    drafted[cheap] = rig.stats().drafted_tokens;
+  }
+  EXPECT_GT(2 * drafted[1], 3 * drafted[0]);
 }
 
 TEST(DraftPace, NeverGuessesMoreThanThereIsRoomFor) {
   DraftPace pace;
   for (int32_t most = 1; most < 40; ++most) {
-    const int32_t n = pace.Next(most, 1);
+    const int32_t n = pace.Next(most, 0.3);
     EXPECT_LE(n, most);
     EXPECT_GT(n, 0);
     pace.Learn(n, n);
