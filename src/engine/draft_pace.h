@@ -13,12 +13,13 @@ namespace hadal {
 
 class DraftPace {
  public:
-  // Called once for each step that could hold `most` guesses; worth: in (0, 1). 0: none this time.
+  // Called once for each step that could hold `most` guesses; worth > 0. 0: none this time.
   int32_t Next(int32_t most, double worth) {
     if (pause_ > 0) {
       --pause_;
       return 0;
     }
+    if (worth >= 1) return 0;
     trying_ = rate_ < worth;
     if (trying_) return std::min(1, most);
     const double length = std::log(worth) / std::log(std::min(rate_, kSurest));

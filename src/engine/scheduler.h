@@ -69,7 +69,7 @@ class Scheduler {
   // Every request ends with this error.
   void FailAll(const Error& error, std::vector<EngineEvent>& events);
 
-  // What guesses cost: as many rows as cost what a step costs before its first row. > 0.
+  // What guesses cost: as many rows as cost what a step costs before its first row.
   void set_rows_of_a_step(double rows) { rows_of_a_step_ = rows; }
 
   bool has_work() const { return !requests_.empty(); }

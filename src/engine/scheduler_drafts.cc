@@ -32,7 +32,9 @@ void Scheduler::PlanDrafts() {
   const int32_t room =
       std::min({options_.max_draft + 1 - decoding, rows_left_, max_logit_rows_ - logit_rows});
   if (room <= 0) return;
-  const double worth = decoding / (decoding + rows_of_a_step_);
+  // What a row costs over what a token costs now.
+  const double cost = decoding + rows_of_a_step_;
+  const double worth = cost > decoding / 4.0 ? decoding / cost : 4;
   for (Sequence* s : chosen_) {
     if (s->planned != 1 || s->left() != 1 || s->request->spec.embed) continue;
     s->drafted = Guess(*s, worth);

@@ -400,9 +400,13 @@ TEST(StepCost, FindsWhatARowCosts) {
   run(300, 0.03, 0.005);
   EXPECT_NEAR(cost.RowsOfAStep(), 6, 1.5);
   run(300, 0.001, 0.01);  // another load: the old steps fade
-  EXPECT_NEAR(cost.RowsOfAStep(), 0.25, 0.2);
+  EXPECT_NEAR(cost.RowsOfAStep(), 0.1, 0.2);
   run(300, 0.03, 0);
   EXPECT_GT(cost.RowsOfAStep(), 30);
+  for (int i = 0; i < 300; ++i) cost.Note(i % 2 == 0 ? 4 : 8, i % 2 == 0 ? 0.04 : 0.12);
+  EXPECT_NEAR(cost.RowsOfAStep(), -2, 0.1) << "eight rows cost more than twice four";
+  for (int i = 0; i < 300; ++i) cost.Note(4, 0.04);
+  EXPECT_EQ(cost.RowsOfAStep(), StepCost::kDefault) << "forgotten while nothing is guessed";
 }
 
 TEST(SchedulerDrafts, WhatARowCostsDecidesHowFarIsGuessed) {
@@ -415,6 +419,10 @@ TEST(SchedulerDrafts, WhatARowCostsDecidesHowFarIsGuessed) {
     drafted[cheap] = rig.stats().drafted_tokens;
   }
   EXPECT_GT(2 * drafted[1], 3 * drafted[0]);
+  SchedulerRig dear(MtpOptions(), kInfo);
+  dear.scheduler.set_rows_of_a_step(-1);
+  dear.Submit(Request(1, 100));
+  EXPECT_EQ(StepsOf(dear), 100) << "one more row costs more than another step";
 }
 
 TEST(DraftPace, NeverGuessesMoreThanThereIsRoomFor) {

@@ -17,17 +17,16 @@ class StepCost {
     xx_ += rows * rows;
     xy_ += rows * seconds;
   }
-  // As many rows as cost what a step costs before its first row; the default while the steps are
-  // too much alike to tell.
+  // As many rows as cost what a step costs before its first row; below 0 where more rows are dearer
+  // one by one. The default while the steps are too much alike to tell: so it is tried again.
   double RowsOfAStep() const {
     const double spread = n_ * xx_ - x_ * x_;
     if (n_ < kFewest || spread < kSmallestSpread * n_ * n_) return kDefault;
     const double row = (n_ * xy_ - x_ * y_) / spread, step = (y_ - row * x_) / n_;
-    if (row <= 0) return kMost;
-    return std::clamp(step / row, kLeast, kMost);
+    return row <= 0 ? kMost : std::clamp(step / row, -kMost, kMost);
   }
 
-  static constexpr double kDefault = 2, kLeast = 0.25, kMost = 64;
+  static constexpr double kDefault = 2, kMost = 64;
 
  private:
   static constexpr double kFade = 0.98;  // the last 50 steps count
