@@ -436,7 +436,9 @@ TEST_F(LocalChatServiceTest, StatsAreTheEnginesOwn) {
 }
 
 // With the real engine: many callers, stop strings, drops; every one gets exactly one end.
-TEST(LocalChatServiceWithEngine, ManyCallersEachGetOneEndAndTheSameTextForTheSameSeed) {
+class LocalChatServiceGuesses : public ::testing::TestWithParam<Speculation> {};
+
+TEST_P(LocalChatServiceGuesses, ManyCallersEachGetOneEndAndTheSameTextForTheSameSeed) {
   LocalServiceOptions options;
   options.name = "demo";
   options.architecture = "deepseek_v3";
@@ -448,8 +450,10 @@ TEST(LocalChatServiceWithEngine, ManyCallersEachGetOneEndAndTheSameTextForTheSam
     info.n_blocks = 512;
     info.block_tokens = 4;
     info.max_logit_rows = 64;
+    info.drafts = true;
     EngineOptions engine_options;
     engine_options.context = 128;
+    engine_options.speculation = GetParam();
     return Engine::Start(std::make_unique<FakeRunner>(info), engine_options, sink);
   });
   ASSERT_TRUE(created) << created.error().message;
@@ -506,6 +510,11 @@ TEST(LocalChatServiceWithEngine, ManyCallersEachGetOneEndAndTheSameTextForTheSam
   EXPECT_EQ(stats.blocks_held, 0);
   EXPECT_EQ(stats.blocks_free + stats.blocks_cached, stats.blocks_total);
 }
+
+INSTANTIATE_TEST_SUITE_P(Speculation, LocalChatServiceGuesses,
+                         ::testing::Values(Speculation::kOff, Speculation::kNgram,
+                                           Speculation::kMtp),
+                         [](const auto& p) { return std::string(NameOf(p.param)); });
 
 TEST(LocalChatServiceWithEngine, TheServiceCanBeDestroyedWhileTheEngineStillWorksOnDeadRequests) {
   LocalServiceOptions options;
