@@ -28,7 +28,7 @@ fs::path BuiltInModel() {
   return here / "../../models/demo";
 }
 
-EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
+EngineOptions EngineOptionsOf(const Config& config, const Model& model, const MemoryPlan& plan) {
   EngineOptions options;
   options.max_sequences = static_cast<int32_t>(config.engine.max_sequences);
   options.max_queued = static_cast<int32_t>(config.engine.max_queued);
@@ -36,6 +36,8 @@ EngineOptions EngineOptionsOf(const Config& config, const MemoryPlan& plan) {
   options.prefill_chunk = static_cast<int32_t>(config.engine.prefill_chunk);
   options.context = plan.context;
   options.prefix_cache = config.engine.prefix_cache;
+  options.speculation = SpeculationOf(config, model);
+  options.max_draft = static_cast<int32_t>(config.speculation.max_draft);
   return options;
 }
 
@@ -101,6 +103,20 @@ Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
   return NewCpuBackend(options);
 }
 
+DraftLayerUse DraftLayerOf(const Config& config) {
+  if (config.speculation.kind == "mtp") return DraftLayerUse::kRequired;
+  return config.speculation.kind == "auto" ? DraftLayerUse::kIfPresent : DraftLayerUse::kNever;
+}
+
+Speculation SpeculationOf(const Config& config, const Model& model) {
+  if (config.speculation.kind == "off") return Speculation::kOff;
+  return model.info().drafts ? Speculation::kMtp : Speculation::kNgram;
+}
+
+int64_t LogitRows(const Config& config, int64_t sequences) {
+  return sequences + (config.speculation.kind == "off" ? 0 : config.speculation.max_draft);
+}
+
 Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,
                                         bool show_progress, bool timed) {
   HADAL_OK(CheckFiles(config));
@@ -125,7 +141,8 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   auto assembly = std::make_unique<Assembly>();
   LoadOptions load;
   load.max_step_tokens = config.engine.max_step_tokens;
-  load.max_logit_rows = config.engine.max_sequences;
+  load.max_logit_rows = LogitRows(config, config.engine.max_sequences);
+  load.draft_layer = DraftLayerOf(config);
   load.max_context = config.engine.context;
   HADAL_TRY(assembly->loaded, LoadConfiguredModel(config, load, show_progress));
   Model& model = *assembly->loaded.model;
@@ -134,10 +151,11 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   const MemoryPlan& plan = assembly->plan;
 
   auto start_engine = [&](EventSink& sink) -> Result<std::unique_ptr<Engine>> {
-    HADAL_TRY(auto runner, NewModelRunner(model, backend, plan.kv_blocks,
-                                          static_cast<int32_t>(config.engine.block_tokens),
-                                          static_cast<int32_t>(config.engine.max_sequences)));
-    return Engine::Start(std::move(runner), EngineOptionsOf(config, plan), sink);
+    HADAL_TRY(auto runner,
+              NewModelRunner(model, backend, plan.kv_blocks,
+                             static_cast<int32_t>(config.engine.block_tokens),
+                             static_cast<int32_t>(LogitRows(config, config.engine.max_sequences))));
+    return Engine::Start(std::move(runner), EngineOptionsOf(config, model, plan), sink);
   };
   LocalServiceOptions options;
   options.name = ModelName(config);

@@ -8,6 +8,7 @@
 
 #include "cli/memory_plan.h"
 #include "config/config.h"
+#include "engine/engine.h"
 #include "kernels/backend.h"
 #include "kernels/timed_backend.h"
 #include "models/model.h"
@@ -27,6 +28,13 @@ Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved
 int ThreadsOf(const Config& config);      // cpu.threads, with 0 resolved
 Result<CpuBackendOptions> BackendOptionsOf(const Config& config);
 Result<std::unique_ptr<Backend>> MakeBackend(const Config& config);
+
+// What speculation.kind asks of a load and of an engine; auto is the model's own layer where there
+// is one.
+DraftLayerUse DraftLayerOf(const Config& config);
+Speculation SpeculationOf(const Config& config, const Model& model);
+// Rows of logits for `sequences` answers at once: one each, and those of guesses.
+int64_t LogitRows(const Config& config, int64_t sequences);
 
 // A model being loaded: where its bytes are, how far the load is.
 struct LoadedModel {

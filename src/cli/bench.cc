@@ -13,6 +13,7 @@
 #include "cli/load_cost.h"
 #include "cli/machine_limits.h"
 #include "cli/peer_bench.h"
+#include "cli/speculation_speed.h"
 #include "core/dtype.h"
 
 namespace hadal::cli {
@@ -204,6 +205,7 @@ struct Report {
   uint64_t peak_resident = 0;  // of the whole run
   MachineLimits limits;
   std::vector<Row> rows;
+  std::vector<SpeculationSpeed> speculation;  // empty: not asked for
 };
 
 struct Loaded {
@@ -213,7 +215,8 @@ struct Loaded {
 Result<Loaded> LoadTimed(const Shared& shared, const BenchOptions& options, int64_t max_batch) {
   LoadOptions load;
   load.max_step_tokens = std::max(options.chunk, max_batch);
-  load.max_logit_rows = max_batch;
+  load.max_logit_rows = LogitRows(shared.config, max_batch);
+  load.draft_layer = DraftLayerOf(shared.config);
   Loaded loaded;
   loaded.cost.cold = options.cold;
   if (options.cold) HADAL_OK(DropFromPageCache(ModelDirectory(shared.config)));
@@ -242,6 +245,26 @@ void FillCache(const KvLayout& layout, KvStorage& kv) {
   }
 }
 
+// Of the longest answers after the shortest prompts that are asked for.
+Result<std::vector<SpeculationSpeed>> Guess(const Shared& shared, const BenchOptions& options,
+                                            const LoadedModel& loaded) {
+  const Config& config = shared.config;
+  SpeculationRun run;
+  run.prompt = *std::min_element(options.prompts.begin(), options.prompts.end());
+  run.generate = *std::max_element(options.generate.begin(), options.generate.end());
+  run.repeat = options.repeat;
+  run.batches = options.batches;
+  run.engine.speculation = SpeculationOf(config, *loaded.model);
+  if (run.engine.speculation == Speculation::kOff) return std::vector<SpeculationSpeed>();
+  run.engine.max_draft = static_cast<int32_t>(config.speculation.max_draft);
+  const int64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
+  run.engine.max_sequences = static_cast<int32_t>(batch);
+  run.engine.max_step_tokens = static_cast<int32_t>(std::max(options.chunk, batch));
+  run.engine.max_queued = static_cast<int32_t>(batch);
+  run.engine.context = loaded.model->info().context;
+  return MeasureSpeculation(loaded, run, static_cast<int32_t>(LogitRows(config, batch)));
+}
+
 Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   if (!options.vs.empty() && options.batches != std::vector<int64_t>{1}) {
     return FailField(ErrorCode::kInvalidArgument, "batch",
@@ -267,6 +290,7 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
                 options.depth,
                 0,
                 {},
+                {},
                 {}};
   report.load.kv_bytes = kv->bytes();
   if (options.depth > 0) FillCache(loaded.model->kv_layout(), *kv);
@@ -278,6 +302,7 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
       }
     }
   }
+  HADAL_TRY(report.speculation, Guess(shared, options, loaded));
   HADAL_TRY(const ProcessMemory memory, MemoryOfThisProcess());
   report.peak_resident = memory.peak_resident;
   // Last, because it allocates far more than a small model.
@@ -321,6 +346,30 @@ void PrintProfile(const Shared& shared, const Row& row) {
   }
 }
 
+void PrintSpeculation(const Report& r) {
+  if (r.speculation.empty()) return;
+  fmt::print("\n{:<9} {:>5} {:>10} {:>10} {:>6} {:>14} {:>8} {:>8}\n", "answers", "batch",
+             "tokens/s", "guessing", "gain", "min .. max", "drafted", "right");
+  for (const SpeculationSpeed& s : r.speculation) {
+    fmt::print("{:<9} {:>5} {:>10.1f} {:>10.1f} {:>6.2f} {:>5.2f} .. {:>5.2f} {:>8} {:>8}\n",
+               NameOf(s.answer), s.batch, s.plain, s.guessing, s.gain, s.gain_min, s.gain_max,
+               s.drafted, s.accepted);
+  }
+}
+
+nlohmann::json SpeculationJson(const Report& r) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (const SpeculationSpeed& s : r.speculation) {
+    rows.push_back({{"answers", NameOf(s.answer)},
+                    {"batch", s.batch},
+                    {"tokens_per_second", {{"plain", s.plain}, {"guessing", s.guessing}}},
+                    {"gain", {{"median", s.gain}, {"min", s.gain_min}, {"max", s.gain_max}}},
+                    {"drafted", s.drafted},
+                    {"accepted", s.accepted}});
+  }
+  return rows;
+}
+
 void PrintTable(const Shared& shared, const Report& r) {
   fmt::print("{}, {} layers, {:.1f} M parameters ({:.1f} M active); {}\n", r.model.architecture,
              r.model.n_layers, static_cast<double>(r.model.parameters) / 1e6,
@@ -353,6 +402,7 @@ void PrintTable(const Shared& shared, const Report& r) {
   for (const Row& row : r.rows) {
     if (!row.costs.empty()) PrintProfile(shared, row);
   }
+  PrintSpeculation(r);
   if (cached) {
     fmt::print("\n{}\n", shared.T("more than 100 % of read: the weights stay in the CPU's caches",
                                   "读带宽占比超过 100 %：权重留在 CPU 缓存中"));
@@ -411,7 +461,8 @@ void PrintJson(const Report& r) {
                              {{"read_bytes_per_second", r.limits.read_bytes_per_second},
                               {"flops_per_second", r.limits.flops_per_second}}},
                             {"depth", r.depth},
-                            {"rows", rows}};
+                            {"rows", rows},
+                            {"speculation", SpeculationJson(r)}};
   fmt::print("{}\n", j.dump(2));
 }
 

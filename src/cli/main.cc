@@ -196,6 +196,7 @@ void CommandLine::BuildServing() {
   Shortcut(serve, "--chat-template", "model.chat_template");
   Shortcut(serve, "--host", "server.host");
   Shortcut(serve, "--port", "server.port");
+  Shortcut(serve, "--speculation", "speculation.kind");
   On(serve, [this] { return Serve(shared_); });
 
   CLI::App* chat = Sub("chat", "chat in the terminal", "在终端中对话");
@@ -287,6 +288,7 @@ void CommandLine::BuildTools() {
   bench->add_flag(
       "--profile", bench_.profile,
       T("print where the time of the last measurement went", "打印最后一次测量的时间分布"));
+  Shortcut(bench, "--speculation", "speculation.kind");
   On(bench, [this] { return Bench(shared_, bench_); });
 }
 

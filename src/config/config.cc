@@ -187,7 +187,7 @@ Status ParseConfig(std::string_view text, std::string_view source_name, Config& 
           Error{ErrorCode::kBadConfig,
                 fmt::format(
                     "'{}' stands outside a section; sections are [model], [server], [engine], "
-                    "[cpu]",
+                    "[speculation], [cpu]",
                     section.str().substr(0, 64)),
                 std::string(section.str().substr(0, 64))});
       continue;

@@ -58,6 +58,10 @@ struct Config {
     std::string kv_memory = "auto";
     int64_t block_tokens = 16;
   } engine;
+  struct SpeculationSection {
+    std::string kind = "off";
+    int64_t max_draft = 8;
+  } speculation;
   struct CpuSection {
     std::string isa = "auto";
     int64_t threads = 0;  // 0 = what the affinity mask and the cgroup quota allow

@@ -20,11 +20,14 @@ TEST(Config, ReadsEverySectionAndKeepsDefaults) {
   Config c;
   ASSERT_TRUE(
       ParseConfig("[server]\nport = 9000\nhosts = [\"a.example\"]\n[engine]\nprefix_cache = "
-                  "false\n[cpu]\nisa = \"avx2\"\n",
+                  "false\n[speculation]\nkind = \"ngram\"\nmax_draft = 4\n[cpu]\nisa = "
+                  "\"avx2\"\n",
                   "t", c));
   EXPECT_EQ(c.server.port, 9000);
   EXPECT_EQ(c.server.host, "127.0.0.1");
   EXPECT_FALSE(c.engine.prefix_cache);
+  EXPECT_EQ(c.speculation.kind, "ngram");
+  EXPECT_EQ(c.speculation.max_draft, 4);
   EXPECT_EQ(c.cpu.isa, "avx2");
   EXPECT_THAT(c.server.hosts, testing::ElementsAre("a.example"));
 }
@@ -35,6 +38,8 @@ TEST(Config, ErrorsNameLineKeyAndWhatIsRight) {
   EXPECT_THAT(ErrorOf("[server]\nport = 70000\n"), HasSubstr("from 0 to 65535"));
   EXPECT_THAT(ErrorOf("[server]\nport = \"80\"\n"), HasSubstr("whole number"));
   EXPECT_THAT(ErrorOf("[cpu]\nisa = \"sse\"\n"), HasSubstr("auto|ref|avx2"));
+  EXPECT_THAT(ErrorOf("[speculation]\nkind = \"on\"\n"), HasSubstr("off|ngram|mtp|auto"));
+  EXPECT_THAT(ErrorOf("[speculation]\nmax_draft = 65\n"), HasSubstr("from 1 to 64"));
   EXPECT_THAT(ErrorOf("port = 1\n"), HasSubstr("outside a section"));
   EXPECT_THAT(ErrorOf("[server\n"), HasSubstr("line 1"));
   EXPECT_THAT(ErrorOf("[server]\nidle_timeout_s = nan\n"), HasSubstr("must be from"));

@@ -89,6 +89,15 @@ constexpr std::array kComputing = {
            "KV 缓存内存：'auto' 或如 2GiB"},
     Option{"engine.block_tokens", REF(engine.block_tokens), 8, 256, "", false,
            "tokens per cache block", "每个缓存块的 token 数"},
+    Option{"speculation.kind", REF(speculation.kind), 0, 0, "off|ngram|mtp|auto", false,
+           "guess tokens and check several in one step: the same answers, sooner. ngram: what "
+           "followed the same tokens earlier; mtp: the checkpoint's multi-token prediction layer; "
+           "auto: mtp where there is one, else ngram",
+           "推测解码：先猜测若干 token 再于一步内验证，回答不变而更快。ngram：上文相同 token "
+           "之后的内容；mtp：模型自带的多 token 预测层；auto：有则用 mtp，否则用 ngram"},
+    Option{"speculation.max_draft", REF(speculation.max_draft), 1, 64, "", false,
+           "guessed tokens of one step; one less for each answer beside the first",
+           "每步猜测的 token 数上限；每多一个同时生成的回答减一"},
     Option{"cpu.isa", REF(cpu.isa), 0, 0, "auto|ref|avx2|avx512|amx|amx_emulated", false,
            "instruction set; auto: the best this CPU has", "指令集；auto 为本机最佳"},
     Option{"cpu.threads", REF(cpu.threads), 0, 1024, "", false,

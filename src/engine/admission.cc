@@ -87,6 +87,15 @@ Status CheckOptions(const EngineOptions& o, const RunnerInfo& r) {
                      "context is {}, but the model takes at most {} positions", o.context,
                      r.context);
   }
+  if (o.speculation != Speculation::kOff &&
+      (o.max_draft < 1 || o.max_draft > EngineOptions::kMostDraft)) {
+    return FailField(ErrorCode::kBadConfig, "max_draft", "max_draft is {}; it must be 1 to {}",
+                     o.max_draft, EngineOptions::kMostDraft);
+  }
+  if (o.speculation == Speculation::kMtp && !r.drafts) {
+    return FailField(ErrorCode::kBadConfig, "speculation",
+                     "speculation is mtp, but the model has no layer of multi-token prediction");
+  }
   if (o.max_step_tokens < o.max_sequences) {
     return FailField(
         ErrorCode::kBadConfig, "max_step_tokens",

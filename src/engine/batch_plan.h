@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/runner.h"
 #include "engine/sequence.h"
 #include "kernels/backend.h"
 #include "sampling/sampler.h"
@@ -16,6 +17,7 @@ struct BatchPlan {
   struct Part {
     Sequence* sequence = nullptr;
     int32_t logit_row = -1;  // index into logit_rows; -1: more of the prompt is to come
+    int32_t drafted = 0;     // guesses at the end of its tokens; logit rows are 1 + drafted
   };
 
   std::vector<TokenId> tokens;      // [T]
@@ -31,11 +33,32 @@ struct BatchPlan {
   void Clear();
 };
 
+// What a model's own draft layer computes before the step; rows in the order of its parts.
+struct DraftPlan {
+  std::vector<TokenId> tokens;
+  std::vector<int32_t> positions, slots;
+  std::vector<int32_t> after;  // rows of the step before
+  std::vector<SeqChunk> chunks;
+  std::vector<int32_t> logit_rows;
+  std::vector<int32_t> lengths;  // guesses wanted after each logit row
+
+  bool empty() const { return tokens.empty(); }
+  DraftInput input() const {
+    return {{tokens, positions, slots, chunks, logit_rows}, after, lengths};
+  }
+  void Clear();
+};
+
 // What was drawn for one logit row.
 struct StepSample {
   Status status;
   SampledToken token;
 };
+
+bool IsStop(const EngineRequest& request, TokenId token);
+// How many of the part's guesses were drawn: what stands at their rows follows from them. A token
+// that ends the choice is never followed.
+int32_t CountAccepted(const BatchPlan::Part& part, std::span<const StepSample> samples);
 
 // Reused from step to step.
 struct StepScratch {
@@ -44,7 +67,9 @@ struct StepScratch {
   std::vector<uint64_t> mask;
 };
 
-// logits: [plan.logit_rows.size(), vocab], overwritten.
+// logits: [plan.logit_rows.size(), vocab], overwritten. Of a part with guesses, rows are drawn one
+// after another as without them, up to the first token that was not guessed; those after it are not
+// drawn, and its guide sees only what was.
 void SampleStep(const BatchPlan& plan, std::span<float> logits, Sampler& sampler,
                 StepScratch& scratch);
 

@@ -23,6 +23,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -81,6 +82,14 @@ class EventSink {
   virtual void OnStep(std::span<EngineEvent> events) = 0;
 };
 
+// Who guesses tokens that one step then checks together. The tokens of an answer stay the same.
+enum class Speculation {
+  kOff,
+  kNgram,  // what followed the same tokens before
+  kMtp,    // the model's layer of multi-token prediction
+};
+std::string_view NameOf(Speculation kind);  // "off" "ngram" "mtp"
+
 struct EngineOptions {
   int32_t max_sequences = 64;     // running at once
   int32_t max_queued = 256;       // waiting requests; more is kQueueFull
@@ -88,6 +97,11 @@ struct EngineOptions {
   int32_t prefill_chunk = 256;    // prompt tokens of one sequence in one step
   int64_t context = 4096;         // prompt + generated, per sequence
   bool prefix_cache = true;
+  Speculation speculation = Speculation::kOff;
+  // Guessed tokens of one step, of all sequences together; one less for each sequence beside the
+  // first that is decoding: where many rows share the weights that are read, a row is not free.
+  int32_t max_draft = 8;
+  static constexpr int32_t kMostDraft = 64;
 };
 
 // A consistent snapshot, taken between steps.
@@ -96,6 +110,8 @@ struct EngineStats {
   int64_t queued = 0;   // requests that have not started
   int64_t blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_held = 0;
   int64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0, preemptions = 0;
+  Speculation speculation = Speculation::kOff;
+  int64_t drafted_tokens = 0, accepted_tokens = 0;  // guesses checked, and those that were right
   int64_t last_batch_rows = 0, last_batch_sequences = 0;
   double step_seconds_total = 0;
 };

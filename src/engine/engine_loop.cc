@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/runner.h"
 #include "engine/scheduler.h"
+#include "engine/step_cost.h"
 
 namespace hadal {
 namespace {
@@ -75,6 +76,7 @@ class EngineLoop final : public Engine {
   std::vector<EngineCommand> commands_;
   std::vector<EngineEvent> events_;
   StepScratch scratch_;
+  StepCost step_cost_;
   EngineStats step_stats_;       // running totals
   double busy_since_ended_ = 0;  // seconds of steps since the last request ended
   int64_t ended_ = 0;
@@ -182,9 +184,14 @@ void EngineLoop::Step() {
   if (!plan.empty()) {
     step_stats_.last_batch_rows = static_cast<int64_t>(plan.tokens.size());
     step_stats_.last_batch_sequences = static_cast<int64_t>(plan.chunks.size());
+    const bool decodes = plan.tokens.size() == plan.logit_rows.size();
     RunPlan(plan);
     ++step_stats_.steps;
     const double seconds = Seconds(Now() - start);
+    if (decodes) {
+      step_cost_.Note(static_cast<double>(step_stats_.last_batch_rows), seconds);
+      scheduler_.set_rows_of_a_step(step_cost_.RowsOfAStep());
+    }
     step_stats_.step_seconds_total += seconds;
     busy_since_ended_ += seconds;
   }
@@ -193,6 +200,14 @@ void EngineLoop::Step() {
 }
 
 void EngineLoop::RunPlan(const BatchPlan& plan) {
+  if (const DraftPlan& drafts = scheduler_.drafts(); !drafts.empty()) {
+    const auto guesses = runner_->Draft(drafts.input());
+    if (!guesses) {
+      scheduler_.Fail(guesses.error(), events_);
+      return;
+    }
+    scheduler_.TakeDrafts(*guesses);
+  }
   if (!plan.summed.empty()) runner_->WantSums(plan.summed, &scratch_.sums);
   const Result<std::span<float>> logits = runner_->Run(plan.input());
   if (!logits) {

@@ -19,7 +19,8 @@ namespace {
 using namespace std::chrono_literals;
 using Kind = EngineEvent::Kind;
 
-constexpr RunnerInfo kInfo{.vocab = 50, .n_blocks = 4096, .block_tokens = 4, .max_logit_rows = 64};
+constexpr RunnerInfo kInfo{
+    .vocab = 50, .n_blocks = 4096, .block_tokens = 4, .max_logit_rows = 64, .drafts = true};
 
 // Keeps what every request got. OnStep may also be given a reaction, called on the engine thread.
 class RecordingSink final : public EventSink {
@@ -92,8 +93,24 @@ TEST(Engine, RefusesToStartWithOptionsTheRunnerCannotMeet) {
   EXPECT_EQ(engine.error().code, ErrorCode::kBadConfig);
 }
 
-TEST(Engine, GivesTheTokensOfTheRequestAlone) {
-  Rig rig;
+// With every way to guess tokens, and without.
+class EngineGuesses : public testing::TestWithParam<Speculation> {
+ protected:
+  static EngineOptions Options() {
+    EngineOptions options;
+    options.speculation = GetParam();
+    return options;
+  }
+  // Some answers fall into a loop.
+  static EngineRequest Request(TokenId first, int n, int64_t max_tokens) {
+    EngineRequest r = hadal::Request(first, n, max_tokens);
+    if (first % 2 == 0) r.sampling.logit_bias = {{5, 5.0f}};
+    return r;
+  }
+};
+
+TEST_P(EngineGuesses, GivesTheTokensOfTheRequestAlone) {
+  Rig rig(Options());
   std::vector<std::pair<RequestId, EngineRequest>> sent;
   for (int i = 0; i < 100; ++i) {
     EngineRequest r = Request(i, 3 + i % 40, 1 + i % 17);
@@ -389,8 +406,8 @@ TEST(Engine, SixtyFourStreamsAdvanceTogether) {
   EXPECT_LE(sink.worst, 1.5);
 }
 
-TEST(Engine, ManyThreadsSubmitAndCancelAtOnce) {
-  EngineOptions options;
+TEST_P(EngineGuesses, ManyThreadsSubmitAndCancelAtOnce) {
+  EngineOptions options = Options();
   options.max_queued = 20;
   RunnerInfo info = kInfo;
   info.n_blocks = 60;
@@ -433,9 +450,16 @@ TEST(Engine, ManyThreadsSubmitAndCancelAtOnce) {
       EXPECT_EQ(records.at(id).tokens.at(c), AnswerAlone(r, c, info.vocab).tokens);
     }
   }
-  EXPECT_EQ(rig.engine->stats().blocks_held, 0);
+  const EngineStats stats = rig.engine->stats();
+  EXPECT_EQ(stats.blocks_held, 0);
   EXPECT_EQ(rig.runner->violation(), std::nullopt);
+  EXPECT_EQ(stats.speculation, GetParam());
+  EXPECT_EQ(stats.accepted_tokens > 0, GetParam() != Speculation::kOff);
 }
+
+INSTANTIATE_TEST_SUITE_P(Speculation, EngineGuesses,
+                         testing::Values(Speculation::kOff, Speculation::kNgram, Speculation::kMtp),
+                         [](const auto& p) { return std::string(NameOf(p.param)); });
 
 }  // namespace
 }  // namespace hadal

@@ -33,7 +33,7 @@ inline uint64_t Mix(uint64_t x) {  // splitmix64
 // The number of a token, from those before it, and the logits it leads to.
 class FakeModel {
  public:
-  uint64_t Next(TokenId token, int64_t position, bool prompt) {
+  uint64_t Next(TokenId token, int64_t position, bool prompt = false) {
     const uint64_t row = static_cast<uint64_t>(token) << 32 ^ static_cast<uint64_t>(position);
     const uint64_t v = Mix(history_ ^ Mix(prompt ? ~row : row));
     Read(v);
@@ -70,6 +70,7 @@ class FakeRunner final : public Runner {
     }
     if (step.logit_rows.size() > static_cast<size_t>(info_.max_logit_rows)) Violate("logit rows");
     values_.resize(step.tokens.size());
+    states_.resize(step.tokens.size());
     for (const SeqChunk& chunk : step.chunks) RunChunk(step, chunk);
     const auto vocab = static_cast<size_t>(info_.vocab);
     for (size_t i = 0; i < step.logit_rows.size(); ++i) {
@@ -78,6 +79,26 @@ class FakeRunner final : public Runner {
     }
     if (!summed_.empty()) SumChunks(step);
     return std::span(logits_).first(step.logit_rows.size() * vocab);
+  }
+  // Knows what the model would most likely go on with, but errs now and then. Its own "cache" holds
+  // the numbers of the tokens whose hidden states it saw.
+  Result<std::span<const TokenId>> Draft(const DraftInput& input) override {
+    guesses_.clear();
+    for (const SeqChunk& chunk : input.step.chunks) DraftChunk(input, chunk);
+    std::vector<float> logits(static_cast<size_t>(info_.vocab));
+    for (size_t i = 0; i < input.lengths.size(); ++i) {
+      const auto row = static_cast<size_t>(input.step.logit_rows[i]);
+      State state = states_[static_cast<size_t>(input.after[row])];
+      TokenId token = input.step.tokens[row];
+      for (int32_t n = 0; n < input.lengths[i]; ++n) {
+        FakeModel::Logits(state.model.Next(token, ++state.position), logits);
+        const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
+        const bool errs = ++n_guesses_ % 5 == 0;
+        token = static_cast<TokenId>(errs ? (best + 1) % info_.vocab : best);
+        guesses_.push_back(token);
+      }
+    }
+    return guesses_;
   }
   void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) override {
     summed_ = chunks;
@@ -89,8 +110,13 @@ class FakeRunner final : public Runner {
   int delay_us = 0;                     // of each step
   std::atomic<bool> fail_next = false;  // the next Run fails
   std::atomic<bool> held = false;       // Run waits until it is false and notified
+  bool whole_drafts = false;  // what the draft layer reads must all be there: no prefix cache
 
  private:
+  struct State {  // what is left of a row after Run
+    FakeModel model;
+    int64_t position = 0;
+  };
   struct Slot {
     uint64_t value = 0;
     int64_t step = 0;  // that wrote it; 0: never
@@ -110,12 +136,33 @@ class FakeRunner final : public Runner {
     }
     summed_ = {};
   }
+  size_t SlotAt(const SeqChunk& chunk, int32_t p) const {
+    return static_cast<size_t>(chunk.blocks[p / info_.block_tokens] * info_.block_tokens +
+                               p % info_.block_tokens);
+  }
+  void DraftChunk(const DraftInput& input, const SeqChunk& chunk) {
+    drafted_.resize(slots_.size());
+    for (int32_t r = 0; r < chunk.n_rows; ++r) {
+      const auto row = static_cast<size_t>(chunk.first_row + r);
+      const auto after = static_cast<size_t>(input.after[row]);
+      const int32_t p = chunk.context + r;
+      const size_t slot = SlotAt(chunk, p);
+      if (after >= states_.size()) return Violate("a draft after no row");
+      if (input.step.positions[row] != p) Violate("position and chunk of a draft differ");
+      if (static_cast<size_t>(input.step.slots[row]) != slot) Violate("slot of a draft");
+      if (states_[after].position != p || values_[after] != slots_[slot].value) {
+        Violate("a draft after another's row");
+      }
+      drafted_[slot] = values_[after];
+    }
+    for (int32_t p = 0; whole_drafts && p < chunk.context; ++p) {
+      const size_t slot = SlotAt(chunk, p);
+      if (drafted_[slot] != slots_[slot].value) Violate("the draft layer's cache has a hole");
+    }
+  }
   void RunChunk(const StepInput& step, const SeqChunk& chunk) {
     FakeModel model;
-    const auto slot_of = [&](int32_t p) -> Slot& {
-      return slots_[static_cast<size_t>(chunk.blocks[p / info_.block_tokens] * info_.block_tokens +
-                                        p % info_.block_tokens)];
-    };
+    const auto slot_of = [&](int32_t p) -> Slot& { return slots_[SlotAt(chunk, p)]; };
     if (chunk.n_rows < 1) Violate("a chunk without rows");
     if (chunk.prompt && !info_.rounds_prompts) Violate("a prompt to a model that asks for none");
     if (&chunk != &step.chunks.front() && (&chunk - 1)->prompt && !chunk.prompt) {
@@ -136,6 +183,7 @@ class FakeRunner final : public Runner {
       if (step.positions[row] != p) Violate("position and chunk differ");
       if (slot.step == step_) Violate("a slot is written twice");
       values_[row] = model.Next(step.tokens[row], p, chunk.prompt);
+      states_[row] = {model, p};
       slot = {values_[row], step_};
     }
   }
@@ -143,7 +191,11 @@ class FakeRunner final : public Runner {
   const RunnerInfo info_;
   std::vector<Slot> slots_;
   std::vector<float> logits_;
-  std::vector<uint64_t> values_;  // of the rows of the step
+  std::vector<uint64_t> values_;   // of the rows of the step
+  std::vector<State> states_;      // after them
+  std::vector<uint64_t> drafted_;  // by slot: the number whose hidden state the draft layer saw
+  std::vector<TokenId> guesses_;
+  int64_t n_guesses_ = 0;
   int64_t step_ = 0;
   std::span<const int32_t> summed_;
   std::vector<float>* sums_ = nullptr;

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "core/tensor.h"
+#include "engine/draft_chain.h"
 #include "models/model.h"
 
 namespace hadal {
@@ -25,6 +26,16 @@ class ModelRunner final : public Runner {
     summed_ = {};
     HADAL_OK(status);
     return std::span(logits, step.logit_rows.size() * static_cast<size_t>(info_.vocab));
+  }
+
+  Result<std::span<const TokenId>> Draft(const DraftInput& input) override {
+    float* logits = static_cast<float*>(logits_.data());
+    HADAL_OK(model_.Draft(input.step, input.after, /*chained=*/false, *kv_, logits));
+    chain_.Start(input, info_.block_tokens);
+    while (chain_.Take(logits, static_cast<size_t>(info_.vocab))) {
+      HADAL_OK(model_.Draft(chain_.step(), chain_.after(), /*chained=*/true, *kv_, logits));
+    }
+    return chain_.guesses();
   }
 
   void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) override {
@@ -54,6 +65,7 @@ class ModelRunner final : public Runner {
   const std::unique_ptr<KvStorage> kv_;
   const Buffer logits_;
   const RunnerInfo info_;
+  DraftChain chain_;
   std::span<const int32_t> summed_;  // of the next Run
   std::vector<float>* sums_ = nullptr;
 };
@@ -69,7 +81,8 @@ Result<std::unique_ptr<Runner>> NewModelRunner(Model& model, Backend& backend, i
   }
   const RunnerInfo info{model.info().vocab,   n_blocks,
                         block_tokens,         max_logit_rows,
-                        model.info().context, model.info().rounds_prompts};
+                        model.info().context, model.info().rounds_prompts,
+                        model.info().drafts};
   HADAL_TRY(auto kv, KvStorage::Allocate(backend, model.kv_layout(), n_blocks, block_tokens));
   HADAL_TRY(auto logits, Buffer::Allocate(static_cast<size_t>(max_logit_rows) *
                                           static_cast<size_t>(info.vocab) * sizeof(float)));

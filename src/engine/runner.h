@@ -18,6 +18,17 @@ struct RunnerInfo {
   int32_t max_logit_rows = 0;   // of one step
   int64_t context = 0;          // positions the model takes; 0: any number
   bool rounds_prompts = false;  // ModelInfo::rounds_prompts
+  bool drafts = false;          // Draft may be called
+};
+
+// What to guess before the next step. Row r has the position and slot of a token that row after[r]
+// of the last Run computed, and the token that follows it; all such rows of the last Run whose
+// sequences go on are among them. lengths[i] tokens are wanted after the token of logit row i; the
+// chunk's blocks cover their slots.
+struct DraftInput {
+  StepInput step;
+  std::span<const int32_t> after;    // [T]
+  std::span<const int32_t> lengths;  // [step.logit_rows.size()], each at least 1
 };
 
 class Runner {
@@ -26,6 +37,8 @@ class Runner {
   virtual RunnerInfo info() const = 0;
   // logits: [step.logit_rows.size(), vocab], owned by the runner, valid until the next call.
   virtual Result<std::span<float>> Run(const StepInput& step) = 0;
+  // The guesses, those after the first logit row first; valid until the next call.
+  virtual Result<std::span<const TokenId>> Draft(const DraftInput& input) = 0;
   // Of the next Run only: sums over the rows of each of these chunks of the residual stream after
   // the last layer are to stand in *sums, [chunks.size(), hidden]. Both stay valid until then.
   virtual void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) = 0;

@@ -16,19 +16,13 @@ EngineEvent EventOf(const RequestState& request, EngineEvent::Kind kind, int cho
   return event;
 }
 
-bool IsStop(const EngineRequest& spec, TokenId token) {
-  const auto in = [&](const std::vector<TokenId>& ids) {
-    return std::find(ids.begin(), ids.end(), token) != ids.end();
-  };
-  return in(spec.stop_tokens) || in(spec.sampling.stop_token_ids);
-}
-
 }  // namespace
 
 Scheduler::Scheduler(const EngineOptions& options, const RunnerInfo& runner)
     : options_(options),
       block_tokens_(runner.block_tokens),
       rounds_prompts_(runner.rounds_prompts),
+      max_logit_rows_(runner.max_logit_rows),
       pool_(runner.n_blocks),
       cache_(pool_) {
   const auto sequences = static_cast<size_t>(options.max_sequences);
@@ -39,7 +33,7 @@ Scheduler::Scheduler(const EngineOptions& options, const RunnerInfo& runner)
   plan_.positions.reserve(rows);
   plan_.slots.reserve(rows);
   plan_.chunks.reserve(sequences);
-  plan_.logit_rows.reserve(sequences);
+  plan_.logit_rows.reserve(static_cast<size_t>(runner.max_logit_rows));
   plan_.parts.reserve(sequences);
 }
 
@@ -121,7 +115,9 @@ const BatchPlan& Scheduler::Plan() {
   PlanRunning(/*decoding=*/false);
   // What was just preempted must not start again on the blocks it gave back for others.
   if (!preempted_) AdmitWaiting();
+  if (options_.speculation != Speculation::kOff) PlanDrafts();
   BuildPlan();
+  if (options_.speculation == Speculation::kMtp) BuildDraftPlan();
   return plan_;
 }
 
@@ -262,10 +258,11 @@ void Scheduler::AddChunk(Sequence& s) {
     const int32_t block = s.blocks[static_cast<size_t>(p / block_tokens_)];
     plan_.slots.push_back(block * block_tokens_ + static_cast<int32_t>(p % block_tokens_));
   }
-  BatchPlan::Part part{&s, -1};
+  BatchPlan::Part part{&s, -1, s.drafted};
   if (s.planned == s.left()) {
     part.logit_row = static_cast<int32_t>(plan_.logit_rows.size());
-    plan_.logit_rows.push_back(chunk.first_row + chunk.n_rows - 1);
+    const int32_t end = chunk.first_row + chunk.n_rows;
+    for (int32_t row = end - 1 - s.drafted; row < end; ++row) plan_.logit_rows.push_back(row);
   }
   if (s.request->spec.embed) plan_.summed.push_back(static_cast<int32_t>(plan_.chunks.size()));
   plan_.chunks.push_back(chunk);
@@ -278,23 +275,25 @@ void Scheduler::Commit(std::span<StepSample> samples, std::span<const float> sum
                        std::vector<EngineEvent>& events) {
   const size_t width = plan_.summed.empty() ? 0 : sums.size() / plan_.summed.size();
   size_t n_summed = 0;
-  for (const BatchPlan::Part& part : plan_.parts) {
+  for (size_t i = 0; i < plan_.parts.size(); ++i) {
+    const BatchPlan::Part& part = plan_.parts[i];
     Sequence& s = *part.sequence;
-    const int32_t rows = std::exchange(s.planned, 0);
+    const int32_t rows = std::exchange(s.planned, 0) - std::exchange(s.drafted, 0);
     if (s.request->spec.embed) AddSum(s, sums.subspan(n_summed++ * width, width));
     if (s.state != Sequence::State::kRunning) continue;  // another choice failed its request
     RequestState& request = *s.request;
-    s.computed += rows;
+    const int32_t accepted = part.drafted > 0 ? CountAccepted(part, samples) : 0;
+    s.computed += rows + accepted;
+    s.states = rows + accepted;
+    s.state_row = plan_.chunks[i].first_row;
+    if (part.drafted > 0) TakeAccepted(part, accepted);
     if (options_.prefix_cache) OfferBlocks(s);
     if (s.choice == 0 && s.computed >= request.usage.prompt_tokens) StartOtherChoices(request);
     if (part.logit_row < 0) continue;
-    StepSample& sample = samples[static_cast<size_t>(part.logit_row)];
     if (request.spec.embed) {
       Embed(s, events);
-    } else if (sample.status) {
-      AppendToken(s, sample.token, events);
     } else {
-      FailRequest(request, sample.status.error(), events);
+      Draw(part, samples, accepted, events);
     }
   }
   plan_.Clear();
@@ -315,9 +314,23 @@ void Scheduler::Embed(Sequence& s, std::vector<EngineEvent>& events) {
   FinishChoice(s, api::FinishReason::kStop, events);
 }
 
-void Scheduler::AppendToken(Sequence& s, SampledToken& token, std::vector<EngineEvent>& events) {
+// The guesses that came true are tokens of the sequence already; then one more.
+void Scheduler::Draw(const BatchPlan::Part& part, std::span<StepSample> samples, int32_t accepted,
+                     std::vector<EngineEvent>& events) {
+  Sequence& s = *part.sequence;
+  samples = samples.subspan(static_cast<size_t>(part.logit_row));
+  for (int32_t i = 0; i < accepted; ++i) {
+    EmitToken(s, samples[static_cast<size_t>(i)].token, events);
+  }
+  StepSample& last = samples[static_cast<size_t>(accepted)];
+  if (!last.status) return FailRequest(*s.request, last.status.error(), events);
+  s.tokens.push_back(last.token.id);
+  EmitToken(s, last.token, events);
+  FinishIfLast(s, events);
+}
+
+void Scheduler::EmitToken(Sequence& s, SampledToken& token, std::vector<EngineEvent>& events) {
   RequestState& request = *s.request;
-  s.tokens.push_back(token.id);
   ++request.usage.completion_tokens;
   ++generated_tokens_;
   EngineEvent event = EventOf(request, EngineEvent::Kind::kToken, s.choice);
@@ -325,10 +338,13 @@ void Scheduler::AppendToken(Sequence& s, SampledToken& token, std::vector<Engine
   event.is_stop_token = IsStop(request.spec, token.id);
   event.logprob = token.logprob;
   event.top = std::move(token.top);
-  const bool stop = event.is_stop_token;
   events.push_back(std::move(event));
+}
+
+void Scheduler::FinishIfLast(Sequence& s, std::vector<EngineEvent>& events) {
+  const RequestState& request = *s.request;
   const auto generated = static_cast<int64_t>(s.tokens.size()) - request.usage.prompt_tokens;
-  if (stop) {
+  if (IsStop(request.spec, s.tokens.back())) {
     FinishChoice(s, api::FinishReason::kStop, events);
   } else if (generated >= request.spec.max_tokens) {
     FinishChoice(s, api::FinishReason::kLength, events);
@@ -380,6 +396,7 @@ void Scheduler::ReleaseBlocks(Sequence& s) {
   }
   s.computed = s.found = 0;
   s.offered = 0;
+  s.states = 0;
   s.sum.clear();
 }
 
@@ -443,6 +460,9 @@ void Scheduler::FillStats(EngineStats& stats) const {
   stats.generated_tokens = generated_tokens_;
   stats.cached_tokens = cached_tokens_;
   stats.preemptions = preemptions_;
+  stats.speculation = options_.speculation;
+  stats.drafted_tokens = drafted_tokens_;
+  stats.accepted_tokens = accepted_tokens_;
 }
 
 }  // namespace hadal

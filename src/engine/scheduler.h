@@ -10,6 +10,11 @@
 // preempted, and a request that could not run alone is never admitted (engine/admission.h), so
 // every request ends.
 //
+// Guessed tokens (options.speculation) are rows of the sequence they may belong to, planned after
+// everything else, in what is left of rows, logit rows and blocks: they displace nothing. Only
+// those that are drawn become tokens; the slots of the others are written again, and their blocks
+// given back. Nothing of a guess outlives its step.
+//
 // Thread rule: one thread (the engine's).
 #pragma once
 
@@ -27,6 +32,7 @@
 #include "engine/engine.h"
 #include "engine/runner.h"
 #include "engine/sequence.h"
+#include "engine/step_cost.h"
 #include "kv/block_pool.h"
 #include "kv/prefix_cache.h"
 
@@ -50,6 +56,10 @@ class Scheduler {
   void Accept(std::span<EngineCommand> commands, TimePoint now, std::vector<EngineEvent>& events);
   // The next step; empty when there is nothing to do.
   const BatchPlan& Plan();
+  // What the runner is to guess first, for the plan just made; when it is not empty, TakeDrafts
+  // comes before the plan is run.
+  const DraftPlan& drafts() const { return drafts_; }
+  void TakeDrafts(std::span<const TokenId> guesses);
   // The plan was run; samples: one per logit row. The only place where sequences advance.
   // sums: [plan.summed.size(), hidden].
   void Commit(std::span<StepSample> samples, std::span<const float> sums,
@@ -58,6 +68,9 @@ class Scheduler {
   void Fail(const Error& error, std::vector<EngineEvent>& events);
   // Every request ends with this error.
   void FailAll(const Error& error, std::vector<EngineEvent>& events);
+
+  // What guesses cost: as many rows as cost what a step costs before its first row.
+  void set_rows_of_a_step(double rows) { rows_of_a_step_ = rows; }
 
   bool has_work() const { return !requests_.empty(); }
   int64_t not_started() const { return not_started_; }  // requests
@@ -90,13 +103,23 @@ class Scheduler {
   void PreemptYoungest();
   void BuildPlan();
   void AddChunk(Sequence& s);
+  void PlanDrafts();
+  int32_t Guess(Sequence& s, double worth) const;
+  void BuildDraftPlan();
+  void AddStates(Sequence& s);
+  void ShareDraftRoom(int32_t room);
+  void FitDraft(Sequence& s, int32_t granted);
+  void TakeAccepted(const BatchPlan::Part& part, int32_t accepted);
 
   void ExtendKeys(Sequence& s) const;
   void OfferBlocks(Sequence& s);
   void ReleaseBlocks(Sequence& s);
   void AddSum(Sequence& s, std::span<const float> sum) const;
   void Embed(Sequence& s, std::vector<EngineEvent>& events);
-  void AppendToken(Sequence& s, SampledToken& token, std::vector<EngineEvent>& events);
+  void Draw(const BatchPlan::Part& part, std::span<StepSample> samples, int32_t accepted,
+            std::vector<EngineEvent>& events);
+  void EmitToken(Sequence& s, SampledToken& token, std::vector<EngineEvent>& events);
+  void FinishIfLast(Sequence& s, std::vector<EngineEvent>& events);
   void FinishChoice(Sequence& s, api::FinishReason reason, std::vector<EngineEvent>& events);
   void Leave(Sequence& s);
   void EndRequest(RequestState& request, EngineEvent last, std::vector<EngineEvent>& events);
@@ -109,6 +132,7 @@ class Scheduler {
   const EngineOptions options_;
   const int32_t block_tokens_;
   const bool rounds_prompts_;
+  const int32_t max_logit_rows_;
   BlockPool pool_;
   PrefixCache cache_;
 
@@ -118,12 +142,17 @@ class Scheduler {
   std::vector<RequestId> ended_;    // to be dropped at the end of the call
 
   BatchPlan plan_;
+  DraftPlan drafts_;
   std::vector<Sequence*> chosen_;  // in the order of the plan; preempted ones have no rows
   int32_t rows_left_ = 0;          // of the step being planned
   bool preempted_ = false;         // in the step being planned
+  double rows_of_a_step_ = StepCost::kDefault;
+  std::vector<Sequence*> drafting_;
+  std::vector<int32_t> granted_;  // guesses of each
 
   int64_t not_started_ = 0, ended_total_ = 0;
   int64_t prompt_tokens_ = 0, generated_tokens_ = 0, cached_tokens_ = 0, preemptions_ = 0;
+  int64_t drafted_tokens_ = 0, accepted_tokens_ = 0;
 };
 
 }  // namespace hadal

@@ -35,6 +35,7 @@ std::optional<std::string> Scheduler::CheckBlocks() const {
   }
   for (const Sequence* s : running_) {
     const int64_t slots = static_cast<int64_t>(s->blocks.size()) * block_tokens_;
+    if (plan_.empty() && s->drafted != 0) return "a guess outlived its step";
     if (s->computed > slots || s->computed < s->found || s->left() < 1) {
       return fmt::format("request {} computed {} of {} tokens, {} found, {} slots",
                          s->request->id.value, s->computed, s->tokens.size(), s->found, slots);
@@ -52,6 +53,13 @@ std::optional<std::string> Scheduler::CheckBlocks() const {
 
 std::optional<std::string> Scheduler::CheckPlan() const {
   if (plan_.tokens.size() > static_cast<size_t>(options_.max_step_tokens)) return "too many rows";
+  if (plan_.logit_rows.size() > static_cast<size_t>(max_logit_rows_)) return "too many logit rows";
+  int32_t guesses = 0, decoding = 0;
+  for (const BatchPlan::Part& part : plan_.parts) {
+    guesses += part.drafted;
+    decoding += part.sequence->left() - part.drafted == 1;
+  }
+  if (guesses > std::max(0, options_.max_draft + 1 - decoding)) return "too many guesses";
   size_t row = 0, logits = 0;
   std::vector<const Sequence*> seen;
   for (size_t i = 0; i < plan_.parts.size(); ++i) {
@@ -81,8 +89,13 @@ std::optional<std::string> Scheduler::CheckPlan() const {
     }
     const bool last = c.n_rows == s.left();
     if (last != (plan_.parts[i].logit_row >= 0)) return describe("logits missing or unasked");
-    if (last && plan_.logit_rows[logits++] != static_cast<int32_t>(row) - 1) {
-      return describe("logits of another row");
+    const int32_t drafted = plan_.parts[i].drafted;
+    if (drafted != s.drafted || drafted < 0 || drafted >= c.n_rows) return describe("guesses");
+    if (!last && drafted > 0) return describe("guesses before the end");
+    for (int32_t r = last ? drafted : -1; r >= 0; --r) {
+      if (plan_.logit_rows[logits++] != static_cast<int32_t>(row) - 1 - r) {
+        return describe("logits of another row");
+      }
     }
   }
   if (row != plan_.tokens.size() || logits != plan_.logit_rows.size()) return "rows of nobody";

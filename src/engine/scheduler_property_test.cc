@@ -11,22 +11,25 @@
 namespace hadal {
 namespace {
 
-constexpr int64_t kVocab = 12;
 constexpr int kWorlds = 800, kStepsPerWorld = 260;
 
 struct Reached {
   int64_t steps = 0, preemptions = 0, cached_tokens = 0, compared = 0, cancelled = 0, timed_out = 0,
-          failed = 0;
+          failed = 0, drafted = 0, accepted = 0;
 };
 
 class World {
  public:
   explicit World(uint32_t seed) : rng_(seed) {
-    info_ = {.vocab = kVocab,
+    // Few different tokens: runs of them come again, and what is guessed is often right.
+    info_ = {.vocab = Between(0, 1) == 0 ? 12 : 3,
              .n_blocks = Between(2, 24),
              .block_tokens = Between(1, 6),
-             .max_logit_rows = 8,
-             .rounds_prompts = seed % 2 == 1};
+             .max_logit_rows = Between(8, 24),
+             .rounds_prompts = seed % 2 == 1,
+             .drafts = true};
+    options_.speculation = static_cast<Speculation>(Between(0, 2));
+    options_.max_draft = Between(1, 24);
     options_.max_sequences = Between(1, 8);
     options_.max_step_tokens = options_.max_sequences + Between(0, 20);
     options_.prefill_chunk = Between(1, 12);
@@ -34,6 +37,7 @@ class World {
     options_.prefix_cache = Between(0, 4) > 0;
     for (auto& tokens : prefixes_) tokens = RandomTokens(Between(1, 20));
     rig_.emplace(options_, info_);
+    rig_->runner.whole_drafts = !options_.prefix_cache;
   }
 
   void Run(Reached& reached) {
@@ -54,6 +58,8 @@ class World {
     if (!options_.prefix_cache) EXPECT_EQ(stats.blocks_cached, 0);
     reached.preemptions += stats.preemptions;
     reached.cached_tokens += stats.cached_tokens;
+    reached.drafted += stats.drafted_tokens;
+    reached.accepted += stats.accepted_tokens;
   }
   uint64_t plan_hash() const { return rig_->plan_hash; }
 
@@ -63,7 +69,7 @@ class World {
   }
   std::vector<TokenId> RandomTokens(int n) {
     std::vector<TokenId> tokens(static_cast<size_t>(n));
-    for (TokenId& t : tokens) t = Between(0, kVocab - 1);
+    for (TokenId& t : tokens) t = Between(0, static_cast<int32_t>(info_.vocab) - 1);
     return tokens;
   }
 
@@ -109,7 +115,7 @@ class World {
       reached.failed += failed;
       int64_t tokens = 0;
       for (int c = 0; c < spec.n; ++c) {
-        const Answer alone = AnswerAlone(spec, c, kVocab, info_.rounds_prompts);
+        const Answer alone = AnswerAlone(spec, c, info_.vocab, info_.rounds_prompts);
         const std::vector<TokenId> got =
             o.tokens.contains(c) ? o.tokens.at(c) : std::vector<TokenId>();
         tokens += std::ssize(got);
@@ -148,9 +154,13 @@ TEST(SchedulerProperty, InvariantsHoldAndEveryTokenIsThatOfTheRequestAlone) {
   EXPECT_GT(reached.cancelled, 1000);
   EXPECT_GT(reached.timed_out, 100);
   EXPECT_GT(reached.failed, 500);
-  fmt::print("{} steps, {} preemptions, {} cached tokens, {} answers compared, {} failed\n",
-             reached.steps, reached.preemptions, reached.cached_tokens, reached.compared,
-             reached.failed);
+  EXPECT_GT(reached.accepted, 10000);
+  EXPECT_GT(reached.drafted - reached.accepted, 10000);
+  fmt::print(
+      "{} steps, {} preemptions, {} cached tokens, {} answers compared, {} failed, {} of {} "
+      "guesses right\n",
+      reached.steps, reached.preemptions, reached.cached_tokens, reached.compared, reached.failed,
+      reached.accepted, reached.drafted);
 }
 
 TEST(SchedulerProperty, TheSameCallsGiveTheSamePlans) {

@@ -65,6 +65,7 @@ class SchedulerRig {
     const bool worked = !plan.empty();
     if (worked) {
       if (!plan.summed.empty()) runner.WantSums(plan.summed, &scratch_.sums);
+      Guess();
       const auto logits = runner.Run(plan.input());
       if (logits) {
         SampleStep(plan, *logits, sampler_, scratch_);
@@ -110,6 +111,14 @@ class SchedulerRig {
     ASSERT_EQ(violation, std::nullopt) << when;
     const EngineStats s = stats();
     ASSERT_EQ(s.blocks_free + s.blocks_cached + s.blocks_held, s.blocks_total) << when;
+  }
+  void Guess() {
+    const DraftPlan& drafts = scheduler.drafts();
+    if (drafts.empty()) return;
+    const auto guesses = runner.Draft(drafts.input());
+    ASSERT_TRUE(guesses.has_value());
+    scheduler.TakeDrafts(*guesses);
+    Check("after TakeDrafts");
   }
   // Every block read was written for the same tenant.
   void CheckTenants(const BatchPlan& plan) {

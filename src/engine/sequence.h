@@ -8,7 +8,9 @@
 
 #include "api/types.h"
 #include "core/ids.h"
+#include "engine/draft_pace.h"
 #include "engine/engine.h"
+#include "engine/ngram_index.h"
 #include "kv/prefix_cache.h"
 
 namespace hadal {
@@ -26,7 +28,7 @@ struct Sequence {
   RequestState* request = nullptr;
   int choice = 0;
   State state = State::kPending;
-  std::vector<TokenId> tokens;  // prompt, then answer so far
+  std::vector<TokenId> tokens;  // prompt, then answer so far; in a step then what is drafted
   int64_t computed = 0;         // leading tokens that are in the cache
   int64_t found = 0;            // of these, found there when it last started
   std::vector<int32_t> blocks;  // block table; block i holds tokens [i * B, (i + 1) * B)
@@ -34,6 +36,11 @@ struct Sequence {
   size_t offered = 0;           // leading blocks that are in the prefix tree or were refused by it
   int32_t planned = 0;          // rows in the step being planned
   std::vector<float> sum;       // embed: of the hidden states of the computed tokens
+  int32_t drafted = 0;          // tokens at the end that are guesses, during a step only
+  int32_t states = 0;           // rows of the last step, from state_row on, that computed its last
+  int32_t state_row = 0;        // tokens: their hidden states are still there
+  DraftPace pace;
+  NgramIndex ngrams;
 
   int64_t left() const { return static_cast<int64_t>(tokens.size()) - computed; }
 };

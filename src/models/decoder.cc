@@ -4,14 +4,32 @@
 #include <utility>
 
 namespace hadal {
+namespace {
+
+Status CheckStates(std::span<const int32_t> after, size_t rows, int64_t n_states) {
+  if (after.size() != rows) {
+    return Fail(ErrorCode::kInvalidArgument, "{} hidden states for a step of {} tokens",
+                after.size(), rows);
+  }
+  for (const int32_t i : after) {
+    if (i >= 0 && i < n_states) continue;
+    return Fail(ErrorCode::kInvalidArgument, "a draft follows hidden state {} of {}", i, n_states);
+  }
+  return {};
+}
+
+}  // namespace
 
 // ---- the step
 
+Status Decoder::Check(const StepInput& step, const KvStorage& kv) {
+  HADAL_OK(CheckStep(step, limits_, kv.n_blocks(), kv.block_tokens()));
+  if (!rope_ || step.positions.empty()) return {};
+  return rope_->Reserve(int64_t{*std::ranges::max_element(step.positions)} + 1);
+}
+
 Status Decoder::Forward(const StepInput& input, KvStorage& kv, float* logits) {
-  HADAL_OK(CheckStep(input, limits_, kv.n_blocks(), kv.block_tokens()));
-  if (rope_ && !input.positions.empty()) {
-    HADAL_OK(rope_->Reserve(int64_t{*std::ranges::max_element(input.positions)} + 1));
-  }
+  HADAL_OK(Check(input, kv));
   Backend& b = backend_;
   const auto rows = static_cast<int64_t>(input.tokens.size());
   scratch_.Release(0);
@@ -20,18 +38,12 @@ Status Decoder::Forward(const StepInput& input, KvStorage& kv, float* logits) {
   const Tensor x = scratch_.Take({rows, info_.hidden});      // the residual stream
   const Tensor h = scratch_.Take({rows, info_.hidden});      // normed, what blocks read
   const Tensor delta = scratch_.Take({rows, info_.hidden});  // what blocks add
-  const size_t mark = scratch_.mark();
 
   b.Embed(*embedding_, step.tokens, x);
   Tap(-1, x);
   b.RmsNorm(x, Values(layers_.front().attention_norm), eps_, h);
   for (size_t l = 0; l < layers_.size(); ++l) {
-    const DecoderLayer& layer = layers_[l];
-    layer.attention->Forward(pass, h, delta);
-    scratch_.Release(mark);
-    b.AddRmsNorm(x, delta, Values(layer.ffn_norm), eps_, h);
-    layer.ffn->Forward(pass, h, delta);
-    scratch_.Release(mark);
+    layers_[l].Forward(pass, eps_, x, h, delta);
     if (l + 1 < layers_.size()) {
       b.AddRmsNorm(x, delta, Values(layers_[l + 1].attention_norm), eps_, h);
     } else {
@@ -40,14 +52,50 @@ Status Decoder::Forward(const StepInput& input, KvStorage& kv, float* logits) {
     Tap(static_cast<int>(l), x);
   }
 
+  if (draft_) {
+    n_states_ = rows;
+    n_draft_states_ = 0;
+    b.RmsNorm(x, Values(final_norm_), eps_, {states_->data(), DType::kF32, {rows, info_.hidden}});
+  }
   if (step.logit_rows.empty()) return {};
   const auto n_logits = static_cast<int64_t>(step.logit_rows.size());
   const Tensor last = scratch_.Take({n_logits, info_.hidden});
-  const Tensor scores = scratch_.Take({n_logits, info_.vocab});
   b.GatherRows(x, step.logit_rows, last);
   b.RmsNorm(last, Values(final_norm_), eps_, last);
-  b.MatMul(last, *head_, nullptr, scores);
-  b.CopyToHost(scores, logits);
+  Score(last, logits);
+  return {};
+}
+
+// Logits of normed hidden states.
+void Decoder::Score(Tensor last, float* logits) {
+  const Tensor scores = scratch_.Take({last.shape[0], info_.vocab});
+  backend_.MatMul(last, *head_, nullptr, scores);
+  backend_.CopyToHost(scores, logits);
+}
+
+Status Decoder::Draft(const StepInput& step, std::span<const int32_t> after, bool chained,
+                      KvStorage& kv, float* logits) {
+  CHECK(draft_ != nullptr);
+  HADAL_OK(Check(step, kv));
+  const int64_t n_states = chained ? n_draft_states_ : n_states_;
+  HADAL_OK(CheckStates(after, step.tokens.size(), n_states));
+  Backend& b = backend_;
+  const auto rows = static_cast<int64_t>(step.tokens.size());
+  scratch_.Release(0);
+  Pass pass{b, step, kv, scratch_, rows};
+  const Tensor x = scratch_.Take({rows, info_.hidden});
+  const Tensor h = scratch_.Take({rows, info_.hidden});
+  void* states = (chained ? draft_states_ : states_)->data();
+  b.Embed(*embedding_, step.tokens, x);
+  b.GatherRows({states, DType::kF32, {n_states, info_.hidden}}, after, h);
+  draft_->Forward(pass, x, h);
+
+  n_draft_states_ = static_cast<int64_t>(step.logit_rows.size());
+  if (step.logit_rows.empty()) return {};
+  const Tensor last{draft_states_->data(), DType::kF32, {n_draft_states_, info_.hidden}};
+  b.GatherRows(x, step.logit_rows, last);
+  b.RmsNorm(last, draft_->head_norm(), eps_, last);
+  Score(last, logits);
   return {};
 }
 
@@ -81,6 +129,7 @@ DecoderBuilder::DecoderBuilder(const ModelFiles& files, Backend& backend,
       backend_(backend),
       options_(options),
       load_(*files.checkpoint, backend, options.progress),
+      draft_load_(*files.checkpoint, backend, {}),
       decoder_(new Decoder(backend)) {
   const ModelConfig& c = files.config;
   Decoder& d = *decoder_;
@@ -110,7 +159,8 @@ DecoderBuilder::DecoderBuilder(const ModelFiles& files, Backend& backend,
   } else {
     load_.Matrix(&d.head_, "lm_head.weight", c.vocab_size, c.hidden_size);
   }
-  // Multi-token prediction layers follow the others; they are not run.
+  // Multi-token prediction layers follow the others; the first may be loaded, by draft_load_.
+  draft_load_.Ignore("*");
   for (int64_t i = 0; i < c.num_nextn_predict_layers; ++i) {
     load_.Ignore(fmt::format("model.layers.{}.*", c.num_hidden_layers + i));
   }
@@ -136,11 +186,27 @@ void DecoderBuilder::AddLayer(const std::string& prefix, std::unique_ptr<Block> 
   CHECK(layers.size() < layers.capacity());
   layers.emplace_back();
   DecoderLayer& layer = layers.back();
-  const int64_t hidden = files_.config.hidden_size;
-  load_.Vector(&layer.attention_norm, prefix + "input_layernorm.weight", hidden);
-  load_.Vector(&layer.ffn_norm, prefix + "post_attention_layernorm.weight", hidden);
+  layer.LoadNorms(load_, prefix, files_.config.hidden_size);
   layer.attention = std::move(attention);
   layer.ffn = std::move(ffn);
+}
+
+std::string DecoderBuilder::DraftPrefix() const {
+  return fmt::format("model.layers.{}.", files_.config.num_hidden_layers);
+}
+
+// Some files tell of a layer that was left out of them.
+bool DecoderBuilder::WantsDraftLayer() const {
+  return options_.draft_layer != DraftLayerUse::kNever &&
+         files_.config.num_nextn_predict_layers > 0 &&
+         files_.checkpoint->Find(DraftPrefix() + "eh_proj.weight") != nullptr;
+}
+
+void DecoderBuilder::AddDraftLayer(std::unique_ptr<Block> attention, std::unique_ptr<Block> ffn) {
+  Decoder& d = *decoder_;
+  d.draft_ = std::make_unique<DraftLayer>(draft_load_, DraftPrefix(), d.info_.hidden, d.eps_,
+                                          std::move(attention), std::move(ffn));
+  d.info_.drafts = true;
 }
 
 Status DecoderBuilder::CheckOptions() const {
@@ -160,17 +226,38 @@ Status DecoderBuilder::AllocateWorkspace() {
   const int64_t hidden = d.info_.hidden;
   int64_t most =
       Workspace::Elements(logit_rows * hidden) + Workspace::Elements(logit_rows * d.info_.vocab);
-  for (const DecoderLayer& layer : d.layers_) {
-    most =
-        std::max({most, layer.attention->ScratchElements(rows), layer.ffn->ScratchElements(rows)});
-  }
+  for (const DecoderLayer& layer : d.layers_) most = std::max(most, layer.ScratchElements(rows));
+  if (d.draft_) most = std::max(most, d.draft_->ScratchElements(rows));
   HADAL_TRY(d.scratch_,
             Workspace::Allocate(backend_, most + 3 * Workspace::Elements(rows * hidden)));
   d.limits_ = {rows, logit_rows, d.info_.vocab, d.info_.context};
   return {};
 }
 
+Status DecoderBuilder::AllocateStates() {
+  Decoder& d = *decoder_;
+  const auto bytes = [&](int64_t rows) {
+    return static_cast<size_t>(rows * d.info_.hidden) * sizeof(float);
+  };
+  HADAL_TRY(d.states_, backend_.Allocate(bytes(options_.max_step_tokens)));
+  HADAL_TRY(d.draft_states_, backend_.Allocate(bytes(options_.max_logit_rows)));
+  return {};
+}
+
+Status DecoderBuilder::LoadDraftLayer() {
+  ModelInfo& info = decoder_->info_;
+  HADAL_TRY(const WeightTotals totals, draft_load_.Load());
+  info.parameters += totals.parameters;
+  info.resident_bytes += totals.resident_bytes;
+  return AllocateStates();
+}
+
 Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
+  if (options_.draft_layer == DraftLayerUse::kRequired && !decoder_->draft_) {
+    return FailField(ErrorCode::kUnsupportedModel, "num_nextn_predict_layers",
+                     "the checkpoint of '{}' has no layer of multi-token prediction to guess with",
+                     files_.config.model_type);
+  }
   HADAL_OK(CheckOptions());
   HADAL_OK(AllocateWorkspace());
   HADAL_TRY(const WeightTotals totals, load_.Load());
@@ -186,6 +273,7 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   // not quantised much further already, other experts would be chosen than exact rows choose.
   info.rounds_prompts =
       backend_.rounds_prompts() && (totals.experts == 0 || totals.experts_quantised);
+  if (info.drafts) HADAL_OK(LoadDraftLayer());
   return std::unique_ptr<Model>(std::move(decoder_));
 }
 

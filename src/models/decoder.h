@@ -16,6 +16,8 @@
 
 #include "formats/model_files.h"
 #include "models/block.h"
+#include "models/decoder_layer.h"
+#include "models/draft_layer.h"
 #include "models/model.h"
 #include "models/rope.h"
 #include "models/step_check.h"
@@ -24,18 +26,13 @@
 
 namespace hadal {
 
-struct DecoderLayer {
-  VectorPtr attention_norm;  // [hidden]
-  std::unique_ptr<Block> attention;
-  VectorPtr ffn_norm;  // [hidden]
-  std::unique_ptr<Block> ffn;
-};
-
 class Decoder final : public Model {
  public:
   const ModelInfo& info() const override { return info_; }
   const KvLayout& kv_layout() const override { return kv_layout_; }
   Status Forward(const StepInput& step, KvStorage& kv, float* logits) override;
+  Status Draft(const StepInput& step, std::span<const int32_t> after, bool chained, KvStorage& kv,
+               float* logits) override;
   void set_hidden_tap(HiddenTap tap) override { tap_ = std::move(tap); }
 
  private:
@@ -43,7 +40,9 @@ class Decoder final : public Model {
   explicit Decoder(Backend& backend) : backend_(backend) {}
   static int64_t ExactRows(const StepInput& step);
   const StepInput& WithoutPrompts(const StepInput& input);
+  Status Check(const StepInput& step, const KvStorage& kv);
   void Tap(int layer, const Tensor& x);
+  void Score(Tensor last, float* logits);
 
   Backend& backend_;
   ModelInfo info_;
@@ -55,6 +54,11 @@ class Decoder final : public Model {
   std::vector<DecoderLayer> layers_;
   VectorPtr final_norm_;  // [hidden]
   WeightPtr head_;        // [vocab, hidden]
+  std::unique_ptr<DraftLayer> draft_;
+  // Beside a draft layer: normed hidden states of the last Forward's rows, and of the rows that the
+  // last Draft gave logits for; how many of each.
+  std::unique_ptr<Memory> states_, draft_states_;
+  int64_t n_states_ = 0, n_draft_states_ = 0;
   Workspace scratch_;
   HiddenTap tap_;
   std::vector<float> tap_copy_;
@@ -75,16 +79,25 @@ class DecoderBuilder {
   void AddLayer(const std::string& prefix, std::unique_ptr<Block> attention,
                 std::unique_ptr<Block> ffn);
   WeightLoader& load() { return load_; }
+  // Whether the layer is in the checkpoint and asked for; then AddDraftLayer, with blocks that load
+  // from draft_load().
+  bool WantsDraftLayer() const;
+  std::string DraftPrefix() const;  // "model.layers.61."
+  WeightLoader& draft_load() { return draft_load_; }
+  void AddDraftLayer(std::unique_ptr<Block> attention, std::unique_ptr<Block> ffn);
   Result<std::unique_ptr<Model>> Finish();
 
  private:
   Status CheckOptions() const;
   Status AllocateWorkspace();
+  Status AllocateStates();
+  Status LoadDraftLayer();
 
   const ModelFiles& files_;
   Backend& backend_;
   const LoadOptions& options_;
   WeightLoader load_;
+  WeightLoader draft_load_;  // apart: what it reads is not read for a token
   std::unique_ptr<Decoder> decoder_;
 };
 

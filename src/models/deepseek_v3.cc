@@ -1,6 +1,6 @@
 // DeepSeek-V3 (arXiv 2412.19437): V3, V3-0324, R1, R1-0528, V3.1. Latent attention; experts chosen
 // by sigmoid scores plus a bias within the best groups (best two experts of each group), weighted
-// by the scores without the bias. Multi-token prediction layers are not run.
+// by the scores without the bias. One layer of multi-token prediction guesses tokens.
 #include "models/latent_decoder.h"
 
 namespace hadal {

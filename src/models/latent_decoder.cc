@@ -7,6 +7,20 @@
 
 namespace hadal {
 
+namespace {
+
+// A layer of multi-token prediction is one like the last.
+void AddDraftLayer(const ModelConfig& c, const LatentOptions& latent, DecoderBuilder& d) {
+  const std::string layer = d.DraftPrefix();
+  const MlaOptions& mla = latent.mla;
+  const size_t stream = d.AddStream("latent", c.num_hidden_layers, mla.kv_lora + mla.rope);
+  d.AddDraftLayer(
+      std::make_unique<MlaBlock>(mla, d.draft_load(), layer + "self_attn.", d.rope(), stream),
+      std::make_unique<MoeBlock>(latent.moe, d.draft_load(), layer + "mlp."));
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Model>> LoadLatentDecoder(const ModelFiles& files,
                                                  const LatentOptions& latent, Backend& backend,
                                                  const LoadOptions& options) {
@@ -27,6 +41,7 @@ Result<std::unique_ptr<Model>> LoadLatentDecoder(const ModelFiles& files,
     }
     d.AddLayer(layer, std::move(attention), std::move(ffn));
   }
+  if (d.WantsDraftLayer()) AddDraftLayer(c, latent, d);
   return d.Finish();
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,7 @@ struct ModelInfo {
   // Rows of prompts are computed with other rounding than those of answers
   // (Backend::rounds_prompts), so what the cache holds of a token depends on which it was.
   bool rounds_prompts = false;
+  bool drafts = false;  // Draft may be called; its layer is in parameters and resident_bytes only
   std::vector<int32_t> eos_ids;  // config.json and generation_config.json together
 };
 
@@ -50,10 +52,14 @@ class KvStorage {
   int32_t n_blocks_ = 0, block_tokens_ = 0;
 };
 
+// A checkpoint's layer that predicts one token more (multi-token prediction).
+enum class DraftLayerUse { kNever, kIfPresent, kRequired };
+
 struct LoadOptions {
   int64_t max_step_tokens = 512;  // rows of the largest step; sizes the workspace
   int64_t max_logit_rows = 64;    // rows whose logits may be asked for in one step
   int64_t max_context = 0;        // 0 = the checkpoint's, which is the most; sizes the rope tables
+  DraftLayerUse draft_layer = DraftLayerUse::kNever;  // kRequired: kUnsupportedModel without one
   std::function<void(size_t done_bytes, size_t all_bytes)> progress;  // may be empty
 };
 
@@ -67,6 +73,13 @@ class Model {
   // step is larger than LoadOptions said or holds a token, position, slot, block or row out of
   // range.
   virtual Status Forward(const StepInput& step, KvStorage& kv, float* logits) = 0;
+  // Logits of the tokens after the next ones, from the layer that info().drafts tells of; its keys
+  // go to its own stream. Row r of the step has the position and slot of a token whose hidden state
+  // is row after[r] of the last Forward, and the token that follows it as its token. When chained,
+  // after[r] is a logit row of the last Draft instead, whose guess is taken for the following
+  // token. Errors as Forward's.
+  virtual Status Draft(const StepInput& step, std::span<const int32_t> after, bool chained,
+                       KvStorage& kv, float* logits) = 0;
   // For tests and for naming the layer where a result parts from a golden: called with the residual
   // stream [T, hidden] after the embedding (layer -1) and after every layer.
   using HiddenTap = std::function<void(int layer, const float* hidden, int64_t n_tokens)>;

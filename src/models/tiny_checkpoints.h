@@ -70,4 +70,28 @@ inline TinyCheckpoint TinyLatent() {
   return t;
 }
 
+// TinyLatent with its layer of multi-token prediction, and the copies that published files hold.
+inline TinyCheckpoint TinyLatentWithDraft() {
+  TinyCheckpoint t = TinyLatent();
+  const std::string p = "model.layers.2.";
+  t.Add(p + "embed_tokens.weight", {37, 24});
+  t.Add(p + "enorm.weight", {24});
+  t.Add(p + "hnorm.weight", {24});
+  t.Add(p + "eh_proj.weight", {24, 48});
+  t.Add(p + "shared_head.norm.weight", {24});
+  t.Add(p + "shared_head.head.weight", {37, 24});
+  t.Add(p + "input_layernorm.weight", {24});
+  t.Add(p + "post_attention_layernorm.weight", {24});
+  t.Add(p + "self_attn.q_proj.weight", {30, 24});
+  t.Add(p + "self_attn.kv_a_proj_with_mqa.weight", {11, 24});
+  t.Add(p + "self_attn.kv_a_layernorm.weight", {7});
+  t.Add(p + "self_attn.kv_b_proj.weight", {33, 7});
+  t.Add(p + "self_attn.o_proj.weight", {24, 15});
+  AddFfn(t, p + "mlp.shared_experts.", 10);
+  t.Add(p + "mlp.gate.weight", {6, 24});
+  t.Add(p + "mlp.gate.e_score_correction_bias", {6});
+  for (int e = 0; e < 6; ++e) AddFfn(t, fmt::format("{}mlp.experts.{}.", p, e), 10);
+  return t;
+}
+
 }  // namespace hadal

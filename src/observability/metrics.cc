@@ -125,6 +125,7 @@ std::string Metrics::Text(std::span<const Reading> readings) const {
   std::vector<MetricFamily> families = families_->registry.Collect();
   for (const Reading& r : readings) {
     families.push_back(Single(r.name, r.help, r.is_counter, r.value));
+    if (!r.kind.empty()) families.back().metric[0].label = {{"kind", std::string(r.kind)}};
   }
   families.push_back(Single("process_resident_memory_bytes", "Resident memory size in bytes.",
                             false, static_cast<double>(ResidentBytes())));

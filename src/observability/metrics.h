@@ -24,6 +24,7 @@ struct Reading {
   std::string_view help;
   bool is_counter = false;  // otherwise a gauge
   double value = 0;
+  std::string_view kind = {};  // value of the label "kind"; empty: no label
 };
 
 class Metrics {

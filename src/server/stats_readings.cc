@@ -9,7 +9,7 @@ std::vector<Reading> ReadingsOf(const ServiceStats& s) {
   const auto counter = [](std::string_view name, std::string_view help, int64_t value) {
     return Reading{name, help, true, static_cast<double>(value)};
   };
-  return {
+  std::vector<Reading> readings = {
       gauge("hadal_requests_running", "Requests with a place in the batch.", s.running),
       gauge("hadal_requests_queued", "Requests waiting for a place.", s.queued),
       gauge("hadal_kv_blocks", "KV blocks of the pool.", s.blocks_total),
@@ -38,6 +38,12 @@ std::vector<Reading> ReadingsOf(const ServiceStats& s) {
       Reading{"hadal_engine_step_seconds_total", "Time spent in steps.", true,
               s.step_seconds_total},
   };
+  if (s.speculation == "off") return readings;
+  readings.push_back({"hadal_drafted_tokens_total", "Guessed tokens that a step checked.", true,
+                      static_cast<double>(s.drafted_tokens), s.speculation});
+  readings.push_back({"hadal_accepted_tokens_total", "Guessed tokens that were right.", true,
+                      static_cast<double>(s.accepted_tokens), s.speculation});
+  return readings;
 }
 
 }  // namespace hadal::server

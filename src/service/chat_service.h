@@ -49,6 +49,8 @@ struct ServiceStats {
   int64_t blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_held = 0;
   int64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0, preemptions = 0;
   int64_t last_batch_rows = 0, last_batch_sequences = 0;
+  std::string_view speculation = "off";  // who guesses tokens
+  int64_t drafted_tokens = 0, accepted_tokens = 0;
   double step_seconds_total = 0;
   int64_t constraints = 0, constraint_bytes = 0;  // kept: compiled formats of answers
   int64_t constraints_compiled = 0, constraint_hits = 0;

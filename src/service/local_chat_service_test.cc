@@ -423,14 +423,22 @@ TEST_F(LocalChatServiceTest, StatsAreTheEnginesOwn) {
   engine->reported.blocks_total = 9;
   engine->reported.blocks_free = 4;
   engine->reported.cached_tokens = 7;
+  engine->reported.speculation = Speculation::kNgram;
+  engine->reported.drafted_tokens = 6;
+  engine->reported.accepted_tokens = 5;
   const ServiceStats stats = service->stats();
   EXPECT_EQ(stats.blocks_total, 9);
   EXPECT_EQ(stats.blocks_free, 4);
   EXPECT_EQ(stats.cached_tokens, 7);
+  EXPECT_EQ(stats.speculation, "ngram");
+  EXPECT_EQ(stats.drafted_tokens, 6);
+  EXPECT_EQ(stats.accepted_tokens, 5);
 }
 
 // With the real engine: many callers, stop strings, drops; every one gets exactly one end.
-TEST(LocalChatServiceWithEngine, ManyCallersEachGetOneEndAndTheSameTextForTheSameSeed) {
+class LocalChatServiceGuesses : public ::testing::TestWithParam<Speculation> {};
+
+TEST_P(LocalChatServiceGuesses, ManyCallersEachGetOneEndAndTheSameTextForTheSameSeed) {
   LocalServiceOptions options;
   options.name = "demo";
   options.architecture = "deepseek_v3";
@@ -442,8 +450,10 @@ TEST(LocalChatServiceWithEngine, ManyCallersEachGetOneEndAndTheSameTextForTheSam
     info.n_blocks = 512;
     info.block_tokens = 4;
     info.max_logit_rows = 64;
+    info.drafts = true;
     EngineOptions engine_options;
     engine_options.context = 128;
+    engine_options.speculation = GetParam();
     return Engine::Start(std::make_unique<FakeRunner>(info), engine_options, sink);
   });
   ASSERT_TRUE(created) << created.error().message;
@@ -500,6 +510,11 @@ TEST(LocalChatServiceWithEngine, ManyCallersEachGetOneEndAndTheSameTextForTheSam
   EXPECT_EQ(stats.blocks_held, 0);
   EXPECT_EQ(stats.blocks_free + stats.blocks_cached, stats.blocks_total);
 }
+
+INSTANTIATE_TEST_SUITE_P(Speculation, LocalChatServiceGuesses,
+                         ::testing::Values(Speculation::kOff, Speculation::kNgram,
+                                           Speculation::kMtp),
+                         [](const auto& p) { return std::string(NameOf(p.param)); });
 
 TEST(LocalChatServiceWithEngine, TheServiceCanBeDestroyedWhileTheEngineStillWorksOnDeadRequests) {
   LocalServiceOptions options;

@@ -448,6 +448,9 @@ TEST_F(HttpFrontTest, MetricsShowTheServicesOwnCountsAndLatencies) {
   service.reported.blocks_cached = 30;
   service.reported.blocks_held = 10;
   service.reported.queued = 3;
+  service.reported.speculation = "ngram";
+  service.reported.drafted_tokens = 9;
+  service.reported.accepted_tokens = 6;
   StartFront();
   Post(kChatPath, ChatBody());
   Post(kChatPath, "junk");
@@ -456,6 +459,8 @@ TEST_F(HttpFrontTest, MetricsShowTheServicesOwnCountsAndLatencies) {
   for (const char* line :
        {"\nhadal_kv_blocks 100\n", "\nhadal_kv_blocks_free 60\n", "\nhadal_kv_blocks_cached 30\n",
         "\nhadal_kv_blocks_held 10\n", "\nhadal_requests_queued 3\n",
+        "\nhadal_drafted_tokens_total{kind=\"ngram\"} 9\n",
+        "\nhadal_accepted_tokens_total{kind=\"ngram\"} 6\n",
         "\nhadal_time_to_first_token_seconds_count 1\n",
         "hadal_http_requests_total{route=\"/v1/chat/completions\",status=\"200\"} 1\n",
         "hadal_http_requests_total{route=\"/v1/chat/completions\",status=\"400\"} 1\n",

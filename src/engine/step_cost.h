@@ -1,0 +1,39 @@
+// Owns: what a further row costs a step that decodes, as measured while the engine runs: a line
+// through the times of the last steps over their rows. Thread rule: the engine thread.
+#pragma once
+
+#include <algorithm>
+
+namespace hadal {
+
+class StepCost {
+ public:
+  // rows: all of them drawn from, no part of a prompt.
+  void Note(double rows, double seconds) {
+    for (double* sum : {&n_, &x_, &y_, &xx_, &xy_}) *sum *= kFade;
+    n_ += 1;
+    x_ += rows;
+    y_ += seconds;
+    xx_ += rows * rows;
+    xy_ += rows * seconds;
+  }
+  // As many rows as cost what a step costs before its first row; below 0 where more rows are dearer
+  // one by one. The default while the steps are too much alike to tell: so it is tried again.
+  double RowsOfAStep() const {
+    const double spread = n_ * xx_ - x_ * x_;
+    if (n_ < kFewest || spread < kSmallestSpread * n_ * n_) return kDefault;
+    const double row = (n_ * xy_ - x_ * y_) / spread, step = (y_ - row * x_) / n_;
+    return row <= 0 ? kMost : std::clamp(step / row, -kMost, kMost);
+  }
+
+  static constexpr double kDefault = 2, kMost = 64;
+
+ private:
+  static constexpr double kFade = 0.98;  // the last 50 steps count
+  static constexpr double kFewest = 16;
+  static constexpr double kSmallestSpread = 0.25;  // variance of the rows
+
+  double n_ = 0, x_ = 0, y_ = 0, xx_ = 0, xy_ = 0;
+};
+
+}  // namespace hadal
