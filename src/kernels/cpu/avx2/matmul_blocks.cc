@@ -30,6 +30,7 @@ HADAL_AVX2_INLINE void Products(const W& w, int part, const ActivationGroup8* x,
                                 __m256 (&product)[R]) {
   constexpr BlockFormat kF = kBlockFormats[kFormat];
   constexpr bool kSigned = kF.table == ValueTable::kIq4;
+  static_assert(kSigned || 2 * 127 * MaxCode(kF) <= 32767);
   constexpr int kPartQuads = kF.part / 4;
   constexpr int kStep = QuadsPerSum(kF) < kPartQuads ? QuadsPerSum(kF) : kPartQuads;
   const __m256i offset = _mm256_set1_epi32(kSumOffsetBits), ones = _mm256_set1_epi16(1);

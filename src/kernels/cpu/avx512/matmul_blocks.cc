@@ -60,9 +60,9 @@ HADAL_AVX512_INLINE void Products(const W (&w)[P], int part, const ActivationGro
                                   int64_t ldx, __m512 (&product)[P][R]) {
   constexpr BlockFormat kF = kBlockFormats[kFormat];
   constexpr int kPartQuads = kF.part / 4;
-  static_assert((kF.zero & (kF.zero - 1)) == 0);
-  constexpr unsigned kZeroShift =
-      static_cast<unsigned>(__builtin_ctz(static_cast<unsigned>(kF.zero)));
+  static_assert(kF.scales != Scales::kHalfZero && (kF.zero & (kF.zero - 1)) == 0);
+  constexpr auto kZeroShift =
+      kF.zero == 0 ? 0u : static_cast<unsigned>(__builtin_ctz(static_cast<unsigned>(kF.zero)));
   __m512i sum[P][R];
   HADAL_UNROLL
   for (int p = 0; p < P; ++p) {
@@ -91,8 +91,10 @@ HADAL_AVX512_INLINE void Products(const W (&w)[P], int part, const ActivationGro
     }
     HADAL_UNROLL
     for (int r = 0; byte == 0 && r < R; ++r) {
-      const __m512i zeros =
-          _mm512_slli_epi32(Broadcast32(x[r * ldx].sum + SumOf(kF, part)), kZeroShift);
+      __m512i zeros = _mm512_setzero_si512();
+      if constexpr (kF.zero != 0) {
+        zeros = _mm512_slli_epi32(Broadcast32(x[r * ldx].sum + SumOf(kF, part)), kZeroShift);
+      }
       HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
         sum[p][r] = _mm512_sub_epi32(_mm512_slli_epi32(sum[p][r], 8), zeros);
