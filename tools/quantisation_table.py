@@ -37,7 +37,7 @@ def held_out_data(path, texts, tasks):
 
 def quantize(a, folder, kind, *options):
     out = os.path.join(folder, kind + ("" if kind == "fp8" else ".gguf"))
-    command = [a.hadal, "quantize", DEMO, out, "--type", kind, "--json", "--weights", "f32", "--threads", str(a.threads)]
+    command = [a.hadal, "quantize", DEMO, out, "--type", kind, "--json", "--weights", a.weights, "--threads", str(a.threads)]
     run = subprocess.run(command + list(options), capture_output=True, text=True)
     if run.returncode != 0:
         sys.exit(f"{' '.join(command)}: {run.stderr}")
@@ -103,6 +103,7 @@ def main():
     p.add_argument("--texts", type=int, default=200, help="held-out conversations in the text")
     p.add_argument("--tasks", type=int, default=500, help="held-out questions asked")
     p.add_argument("--positions", type=int, default=20000)
+    p.add_argument("--weights", default="f32", help="bf16: multiply blocks as they are served, activations in integers")
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--folder", help="where the temporary folder is made")
     p.add_argument("--write", action="store_true", help="replace the tables in docs/")

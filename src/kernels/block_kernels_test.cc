@@ -95,7 +95,7 @@ TEST(BlockKernels, TheLargestSumsDoNotOverflowOrSaturate) {
       std::fill(x.begin() + k, x.begin() + 2 * k, -1.0f);
       for (int64_t i = 0; i < k; i += 2) x[static_cast<size_t>(2 * k + i)] = -1.0f;
       const size_t few = x.size();
-      for (size_t i = 0; i < 2 * few; ++i) x.push_back(x[i]);  // as many as are unpacked for
+      for (size_t i = 0; i < 12 * few; ++i) x.push_back(x[i]);  // both ways to unpack
       const std::vector<float> expected = Product(levels[0], m, x);
       EXPECT_LT(ProductError(expected, x, m.Decoded(), nullptr, k), 1e-6) << NameOf(type);
       for (const Level& level : levels) {

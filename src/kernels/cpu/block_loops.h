@@ -1,9 +1,12 @@
-// Owns: the loops over a matrix in blocks that are the same on every ISA: many rows go in blocks,
-// and for each a piece of some panels is unpacked to the L1 cache and multiplied by all its rows, a
-// few at a time, whose sums fit the registers. Included only by the matmul_blocks.cc of an ISA;
-// everything has internal linkage. Isa has
-//   kRows, kPanels                      multiplied together
-//   Unpack(packed, group, unpacked)     a group of a packed block
+// Owns: the loops over a matrix in blocks that are the same on every ISA.
+//   few rows   kPanelRows at a time go through a panel, whose codes are unpacked in registers: the
+//              weights come from memory, and that takes longer
+//   more rows  go in blocks; for each, a piece of some panels is unpacked to the L1 cache and
+//              multiplied by all its rows, kRows at a time, whose sums fit the registers
+// Included only by the matmul_blocks.cc of an ISA; everything has internal linkage. Isa has
+//   kFewRows, kPanelRows; kRows, kPanels
+//   MultiplyPanel<kFormat, R>(t, row, panel)
+//   Unpack<kFormat>(block, group, out)
 //   AddRows<kFormat, R, P>(piece, n_groups, x, ldx, totals)
 //   Finish(t, row, panel, totals)       adds the bias and stores 16 columns
 // Thread rule: pure functions.
@@ -78,6 +81,28 @@ HADAL_BLOCK_INLINE void UnpackPiece(const uint8_t* panel, int64_t group, int n,
   }
 }
 
+// At most R rows by a panel that is unpacked in registers.
+template <class Isa, int kFormat, int R = Isa::kPanelRows>
+HADAL_BLOCK_INLINE void MultiplyPanel(const MatMulTile& t, int64_t row, int64_t rows,
+                                      int64_t panel) {
+  if (rows == R) {
+    Isa::template MultiplyPanel<kFormat, R>(t, row, panel);
+  } else if constexpr (R > 1) {
+    MultiplyPanel<Isa, kFormat, R - 1>(t, row, rows, panel);
+  }
+}
+
+template <class Isa, int kFormat>
+void FewRows(const MatMulTile& t) {
+  const int64_t steps = (t.m + Isa::kPanelRows - 1) / Isa::kPanelRows;
+  for (int64_t p = t.panel0; p < t.panel1; ++p) {
+    for (int64_t i = 0; i < steps; ++i) {  // of about as many rows each
+      const int64_t begin = t.m * i / steps, end = t.m * (i + 1) / steps;
+      MultiplyPanel<Isa, kFormat>(t, begin, end - begin, p);
+    }
+  }
+}
+
 // At most R rows.
 template <class Isa, int kFormat, int P, int R = Isa::kRows>
 HADAL_BLOCK_INLINE void AddRows(int64_t rows, const Piece<kFormat, P>& piece, int n_groups,
@@ -113,7 +138,8 @@ void RowBlock(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel) {
 }
 
 template <class Isa, int kFormat>
-void ManyRows(const MatMulTile& t) {
+void MultiplyBlocks(const MatMulTile& t) {
+  if (t.m <= Isa::kFewRows) return FewRows<Isa, kFormat>(t);
   for (int64_t r = 0; r < t.m; r += kRowBlock) {
     const int64_t rows = r + kRowBlock < t.m ? kRowBlock : t.m - r;
     int64_t p = t.panel0;

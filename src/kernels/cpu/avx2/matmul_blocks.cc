@@ -4,7 +4,7 @@
 //   two                           16-bit dot products: the codes of a quad's even and odd values of
 //                                 k are widened in place, which pairs values 0, 2 and 1, 3 of each
 //                                 column; quantise_groups16 orders the activations to match
-// Few rows unpack in registers; more rows as in block_loops.h.
+// The loops are those of block_loops.h.
 #include "kernels/cpu/avx2/avx2_kernels.h"
 #include "kernels/cpu/avx2/block_groups.h"
 
@@ -30,6 +30,7 @@ HADAL_AVX2_INLINE void Products(const W& w, int part, const ActivationGroup8* x,
                                 __m256 (&product)[R]) {
   constexpr BlockFormat kF = kBlockFormats[kFormat];
   constexpr bool kSigned = kF.table == ValueTable::kIq4;
+  static_assert(kSigned || 2 * 127 * MaxCode(kF) <= 32767);
   constexpr int kPartQuads = kF.part / 4;
   constexpr int kStep = QuadsPerSum(kF) < kPartQuads ? QuadsPerSum(kF) : kPartQuads;
   const __m256i offset = _mm256_set1_epi32(kSumOffsetBits), ones = _mm256_set1_epi16(1);
@@ -127,7 +128,7 @@ HADAL_AVX2_INLINE void AddGroup(const W& w, const Group<kFormat>* x, int64_t ldx
 }
 
 struct Avx2 {
-  static constexpr int kRows = 4, kPanels = 1;
+  static constexpr int kFewRows = 16, kPanelRows = 4, kRows = 4, kPanels = 1;
 
   template <int kFormat>
   HADAL_AVX2_INLINE void Unpack(const uint8_t* block, int g, UnpackedGroup<kFormat>* out) {
@@ -168,25 +169,13 @@ struct Avx2 {
     }
   }
 
-  static void Finish(const MatMulTile& t, int64_t row, int64_t panel, const float* totals) {
-    for (int half = 0; half < 2; ++half) {
-      const int64_t column = panel * kPanel + 8 * half, left = t.n - column;
-      if (left <= 0) return;
-      __m256 v = _mm256_load_ps(totals + 8 * half);
-      if (t.bias) v = _mm256_add_ps(v, Load(t.bias + column, left));
-      Store(t.out + row * t.ldo + column, left, v);
-    }
-  }
-};
-
-// R rows, all of t.
-template <int kFormat, int R>
-void FewRows(const MatMulTile& t) {
-  constexpr BlockFormat kF = kBlockFormats[kFormat];
-  const int64_t blocks = t.k / BlockK(kF);
-  const auto* w = static_cast<const uint8_t*>(t.w) + t.panel0 * blocks * BlockBytes(kF);
-  for (int64_t panel = t.panel0; panel < t.panel1; ++panel) {
-    const auto* x = static_cast<const Group<kFormat>*>(t.x);
+  // R rows by a panel, unpacked in registers.
+  template <int kFormat, int R>
+  static void MultiplyPanel(const MatMulTile& t, int64_t row, int64_t panel) {
+    constexpr BlockFormat kF = kBlockFormats[kFormat];
+    const int64_t blocks = t.k / BlockK(kF);
+    const auto* w = static_cast<const uint8_t*>(t.w) + panel * blocks * BlockBytes(kF);
+    const auto* x = static_cast<const Group<kFormat>*>(t.x) + row * t.ldx;
     __m256 total[2][R];
     HADAL_UNROLL
     for (int r = 0; r < R; ++r) total[0][r] = total[1][r] = _mm256_setzero_ps();
@@ -204,22 +193,25 @@ void FewRows(const MatMulTile& t) {
       alignas(32) float sums[kPanel];
       _mm256_store_ps(sums, total[0][r]);
       _mm256_store_ps(sums + 8, total[1][r]);
-      Avx2::Finish(t, r, panel, sums);
+      Finish(t, row + r, panel, sums);
     }
   }
-}
 
-template <int kFormat>
-void Multiply(const MatMulTile& t) {
-  if (t.m == 1) return FewRows<kFormat, 1>(t);
-  if (t.m == 2) return FewRows<kFormat, 2>(t);
-  ManyRows<Avx2, kFormat>(t);
-}
+  static void Finish(const MatMulTile& t, int64_t row, int64_t panel, const float* totals) {
+    for (int half = 0; half < 2; ++half) {
+      const int64_t column = panel * kPanel + 8 * half, left = t.n - column;
+      if (left <= 0) return;
+      __m256 v = _mm256_load_ps(totals + 8 * half);
+      if (t.bias) v = _mm256_add_ps(v, Load(t.bias + column, left));
+      Store(t.out + row * t.ldo + column, left, v);
+    }
+  }
+};
 
 template <int kFormat>
 void FillFrom(KernelTable* table) {
   if constexpr (kFormat < kBlockFormatCount) {
-    table->matmul_blocks[kFormat] = Multiply<kFormat>;
+    table->matmul_blocks[kFormat] = MultiplyBlocks<Avx2, kFormat>;
     FillFrom<kFormat + 1>(table);
   }
 }

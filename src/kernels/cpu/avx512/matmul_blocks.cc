@@ -1,6 +1,5 @@
 // Matrices in blocks with VNNI: the codes are the unsigned side as they are, the bytes of the
-// activations the signed one. Few rows unpack in registers, as the weights then come from memory,
-// which takes longer; more rows as in block_loops.h.
+// activations the signed one. The loops are those of block_loops.h.
 #include "kernels/cpu/avx512/avx512_kernels.h"
 #include "kernels/cpu/avx512/block_groups.h"
 
@@ -61,9 +60,9 @@ HADAL_AVX512_INLINE void Products(const W (&w)[P], int part, const ActivationGro
                                   int64_t ldx, __m512 (&product)[P][R]) {
   constexpr BlockFormat kF = kBlockFormats[kFormat];
   constexpr int kPartQuads = kF.part / 4;
-  static_assert((kF.zero & (kF.zero - 1)) == 0);
-  constexpr unsigned kZeroShift =
-      static_cast<unsigned>(__builtin_ctz(static_cast<unsigned>(kF.zero)));
+  static_assert(kF.scales != Scales::kHalfZero && (kF.zero & (kF.zero - 1)) == 0);
+  constexpr auto kZeroShift =
+      kF.zero == 0 ? 0u : static_cast<unsigned>(__builtin_ctz(static_cast<unsigned>(kF.zero)));
   __m512i sum[P][R];
   HADAL_UNROLL
   for (int p = 0; p < P; ++p) {
@@ -92,8 +91,10 @@ HADAL_AVX512_INLINE void Products(const W (&w)[P], int part, const ActivationGro
     }
     HADAL_UNROLL
     for (int r = 0; byte == 0 && r < R; ++r) {
-      const __m512i zeros =
-          _mm512_slli_epi32(Broadcast32(x[r * ldx].sum + SumOf(kF, part)), kZeroShift);
+      __m512i zeros = _mm512_setzero_si512();
+      if constexpr (kF.zero != 0) {
+        zeros = _mm512_slli_epi32(Broadcast32(x[r * ldx].sum + SumOf(kF, part)), kZeroShift);
+      }
       HADAL_UNROLL
       for (int p = 0; p < P; ++p) {
         sum[p][r] = _mm512_sub_epi32(_mm512_slli_epi32(sum[p][r], 8), zeros);
@@ -136,7 +137,7 @@ HADAL_AVX512_INLINE void AddGroup(const W (&w)[P], const Group<kFormat>* x, int6
 }
 
 struct Avx512 {
-  static constexpr int kRows = 6, kPanels = 2;
+  static constexpr int kFewRows = 32, kPanelRows = 8, kRows = 6, kPanels = 2;
 
   template <int kFormat>
   HADAL_AVX512_INLINE void Unpack(const uint8_t* block, int g, UnpackedGroup<kFormat>* out) {
@@ -177,22 +178,13 @@ struct Avx512 {
     }
   }
 
-  static void Finish(const MatMulTile& t, int64_t row, int64_t panel, const float* totals) {
-    const int64_t column = panel * kPanel, left = t.n - column;
-    __m512 v = _mm512_load_ps(totals);
-    if (t.bias) v = _mm512_add_ps(v, Load(t.bias + column, left));
-    Store(t.out + row * t.ldo + column, left, v);
-  }
-};
-
-// R rows, all of t.
-template <int kFormat, int R>
-void FewRows(const MatMulTile& t) {
-  constexpr BlockFormat kF = kBlockFormats[kFormat];
-  const int64_t blocks = t.k / BlockK(kF);
-  const auto* w = static_cast<const uint8_t*>(t.w) + t.panel0 * blocks * BlockBytes(kF);
-  for (int64_t panel = t.panel0; panel < t.panel1; ++panel) {
-    const auto* x = static_cast<const Group<kFormat>*>(t.x);
+  // R rows by a panel, unpacked in registers.
+  template <int kFormat, int R>
+  static void MultiplyPanel(const MatMulTile& t, int64_t row, int64_t panel) {
+    constexpr BlockFormat kF = kBlockFormats[kFormat];
+    const int64_t blocks = t.k / BlockK(kF);
+    const auto* w = static_cast<const uint8_t*>(t.w) + panel * blocks * BlockBytes(kF);
+    const auto* x = static_cast<const Group<kFormat>*>(t.x) + row * t.ldx;
     __m512 total[1][R];
     HADAL_UNROLL
     for (int r = 0; r < R; ++r) total[0][r] = _mm512_setzero_ps();
@@ -207,24 +199,22 @@ void FewRows(const MatMulTile& t) {
     for (int r = 0; r < R; ++r) {
       alignas(64) float sums[kPanel];
       _mm512_store_ps(sums, total[0][r]);
-      Avx512::Finish(t, r, panel, sums);
+      Finish(t, row + r, panel, sums);
     }
   }
-}
 
-template <int kFormat>
-void Multiply(const MatMulTile& t) {
-  if (t.m == 1) return FewRows<kFormat, 1>(t);
-  if (t.m == 2) return FewRows<kFormat, 2>(t);
-  if (t.m == 3) return FewRows<kFormat, 3>(t);
-  if (t.m == 4) return FewRows<kFormat, 4>(t);
-  ManyRows<Avx512, kFormat>(t);
-}
+  static void Finish(const MatMulTile& t, int64_t row, int64_t panel, const float* totals) {
+    const int64_t column = panel * kPanel, left = t.n - column;
+    __m512 v = _mm512_load_ps(totals);
+    if (t.bias) v = _mm512_add_ps(v, Load(t.bias + column, left));
+    Store(t.out + row * t.ldo + column, left, v);
+  }
+};
 
 template <int kFormat>
 void FillFrom(KernelTable* table) {
   if constexpr (kFormat < kBlockFormatCount) {
-    table->matmul_blocks[kFormat] = Multiply<kFormat>;
+    table->matmul_blocks[kFormat] = MultiplyBlocks<Avx512, kFormat>;
     FillFrom<kFormat + 1>(table);
   }
 }
