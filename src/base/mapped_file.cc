@@ -6,13 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <vector>
 
 namespace hadal {
 namespace {
+
+constexpr size_t kPage = 4096;
 
 // The only process-wide state in Hadal: a signal handler can be given no argument. Entries are
 // atomics, so that the handler reads them safely while another thread opens or closes a file.
@@ -32,7 +35,7 @@ void OnSigbus(int signal, siginfo_t* info, void* context) {
     const uintptr_t begin = slot.begin.load(std::memory_order_acquire);
     const uintptr_t end = slot.end.load(std::memory_order_acquire);
     if (begin == 0 || address < begin || address >= end) continue;
-    const uintptr_t page = address & ~uintptr_t{4095};
+    const uintptr_t page = address & ~uintptr_t{kPage - 1};
     slot.damaged.store(true, std::memory_order_release);
     // All that follows is cut off too. One mapping for it, because the system allows a process
     // only some 65 000, and one page at a time could need more.
@@ -59,7 +62,7 @@ void InstallHandler() {
 
 int TakeSlot(const std::byte* data, size_t size) {
   const auto begin = reinterpret_cast<uintptr_t>(data);
-  const uintptr_t mapped = (size + 4095) & ~size_t{4095};
+  const uintptr_t mapped = (size + kPage - 1) & ~(kPage - 1);
   for (int i = 0; i < kSlots; ++i) {
     uintptr_t free_slot = 0;
     if (!g_slots[i].begin.compare_exchange_strong(free_slot, kTaken)) continue;
@@ -98,6 +101,7 @@ Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::filesystem::path
   file->path_ = path;
   file->data_ = static_cast<const std::byte*>(data);
   file->size_ = size;
+  file->written_ = st.st_mtim;
   file->fd_ = fd;
   file->slot_ = TakeSlot(file->data_, size);
   if (file->slot_ < 0) return Fail(ErrorCode::kBadFile, "more than {} files are mapped", kSlots);
@@ -118,12 +122,68 @@ MappedFile::~MappedFile() {
 bool MappedFile::damaged() const {
   if (slot_ >= 0 && g_slots[slot_].damaged.load(std::memory_order_acquire)) return true;
   struct stat st;
-  return fstat(fd_, &st) != 0 || static_cast<size_t>(st.st_size) < size_;
+  return fstat(fd_, &st) != 0 || static_cast<size_t>(st.st_size) < size_ ||
+         st.st_mtim.tv_sec != written_.tv_sec || st.st_mtim.tv_nsec != written_.tv_nsec;
 }
 
-void MappedFile::DropPages() const {
-  // A refusal costs memory, nothing else.
-  madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+MappedFile::Pages MappedFile::PagesOf(std::span<const std::byte> bytes) const {
+  const auto begin = static_cast<size_t>(bytes.data() - data_);
+  return {begin & ~(kPage - 1), (begin + bytes.size() + kPage - 1) & ~(kPage - 1)};
+}
+
+bool MappedFile::SetDirect(bool on) const {
+  if (fcntl(fd_, F_SETFL, on ? O_DIRECT : 0) != 0) return false;
+  // A look at a page that was not laid must not read its neighbours too.
+  madvise(At(0), size_, on ? MADV_RANDOM : MADV_NORMAL);
+  direct_.store(on, std::memory_order_relaxed);
+  return true;
+}
+
+bool MappedFile::Cached(Pages pages) const {
+  std::vector<unsigned char> in_core(pages.bytes() / kPage);
+  if (mincore(At(pages.begin), pages.bytes(), in_core.data()) != 0) return true;
+  return std::ranges::all_of(in_core, [](unsigned char c) { return (c & 1) != 0; });
+}
+
+bool MappedFile::Lay(Pages pages) const {
+  void* memory =
+      mmap(nullptr, pages.bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  madvise(memory, pages.bytes(), MADV_HUGEPAGE);
+  size_t got = 0;
+  // Only at the end of the file may a read be short; behind it a mapping shows zeros too.
+  while (got < pages.bytes() && got % kPage == 0) {
+    const ssize_t n = pread(fd_, static_cast<std::byte*>(memory) + got, pages.bytes() - got,
+                            static_cast<off_t>(pages.begin + got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    got += static_cast<size_t>(n);
+  }
+  const bool whole = pages.begin + got >= std::min(pages.end, size_);
+  if (whole && mremap(memory, pages.bytes(), pages.bytes(), MREMAP_MAYMOVE | MREMAP_FIXED,
+                      At(pages.begin)) != MAP_FAILED) {
+    return true;
+  }
+  munmap(memory, pages.bytes());
+  return false;
+}
+
+void MappedFile::Populate(Pages pages) const {
+#if defined(MADV_POPULATE_READ)
+  if (madvise(At(pages.begin), pages.bytes(), MADV_POPULATE_READ) == 0) return;
+#endif
+  madvise(At(pages.begin), pages.bytes(), MADV_WILLNEED);
+}
+
+void MappedFile::Release(Pages pages) const {
+  // Both are refused only for want of memory, and cost memory then, nothing else.
+  if (direct_.load(std::memory_order_relaxed)) {
+    mmap(At(pages.begin), pages.bytes(), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd_,
+         static_cast<off_t>(pages.begin));
+    madvise(At(pages.begin), pages.bytes(), MADV_RANDOM);
+  } else {
+    madvise(At(pages.begin), pages.bytes(), MADV_DONTNEED);
+  }
 }
 
 }  // namespace hadal

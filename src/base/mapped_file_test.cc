@@ -1,5 +1,6 @@
 #include "base/mapped_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,17 +58,69 @@ TEST(MappedFile, ACutInsideTheLastPageIsReportedToo) {
   std::filesystem::remove(path);
 }
 
-TEST(MappedFile, DroppedPagesAreReadFromTheFileAgain) {
-  const std::string path = testing::TempDir() + "/hadal_mapped_drop";
-  const std::string text(100'000, 'x');
+TEST(MappedFile, ReleasedPagesAreReadFromTheFileAgain) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_release";
+  std::string text(100'000, 'x');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 7 / 5);
   ASSERT_TRUE(WriteFileAtomically(path, text));
   const auto file = MappedFile::Open(path);
   ASSERT_TRUE(file);
   const auto same = [&] { return std::memcmp((*file)->bytes().data(), text.data(), text.size()); };
+  const auto pages = (*file)->PagesOf((*file)->bytes().subspan(5000, 90'000));
+  EXPECT_EQ(pages.begin, 4096u);
+  EXPECT_EQ(pages.end, 98'304u);
+  const auto all = (*file)->PagesOf((*file)->bytes());
   EXPECT_EQ(same(), 0);
-  (*file)->DropPages();
+  (*file)->Release(pages);
+  EXPECT_EQ(same(), 0);
+  if ((*file)->SetDirect(true)) {  // not every filesystem can
+    for (const auto& part : {pages, all, pages}) {
+      EXPECT_TRUE((*file)->Lay(part));
+      EXPECT_EQ(same(), 0);
+    }
+    (*file)->Release(pages);
+    EXPECT_EQ(same(), 0);
+    EXPECT_TRUE((*file)->SetDirect(false));
+  }
+  (*file)->Populate(all);
+  EXPECT_TRUE((*file)->Cached(all));
   EXPECT_EQ(same(), 0);
   EXPECT_FALSE((*file)->damaged());
+  unlink(path.c_str());
+}
+
+TEST(MappedFile, PagesThatAreLaidDoNotHideThatTheFileWasCut) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_lay_cut";
+  std::ofstream(path) << std::string(64 * 1024, 'x');
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file);
+  if (!(*file)->SetDirect(true)) GTEST_SKIP() << "this filesystem refuses O_DIRECT";
+  ASSERT_TRUE((*file)->Lay({0, 8192}));
+  std::filesystem::resize_file(path, 20'000);
+  EXPECT_TRUE((*file)->Lay({8192, 16'384}));
+  EXPECT_FALSE((*file)->Lay({16'384, 24'576}));  // 3616 bytes are there, 8192 were
+  EXPECT_FALSE((*file)->Lay({32'768, 65'536}));
+  EXPECT_EQ(static_cast<char>((*file)->bytes()[100]), 'x');
+  EXPECT_EQ(static_cast<char>((*file)->bytes()[40'000]), '\0');
+  EXPECT_TRUE((*file)->damaged());
+  unlink(path.c_str());
+}
+
+TEST(MappedFile, AFileThatIsWrittenToIsReportedDamaged) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_written";
+  std::ofstream(path) << std::string(10'000, 'x');
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file);
+  EXPECT_FALSE((*file)->damaged());
+  const timespec later[2] = {{}, {4'000'000'000, 1}};
+  ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), later, 0), 0);
+  EXPECT_TRUE((*file)->damaged());
+  // Another file of the same name is another file.
+  const auto again = MappedFile::Open(path);
+  ASSERT_TRUE(again);
+  ASSERT_TRUE(WriteFileAtomically(path, "short"));
+  EXPECT_FALSE((*again)->damaged());
+  EXPECT_EQ(static_cast<char>((*again)->bytes()[9999]), 'x');
   unlink(path.c_str());
 }
 

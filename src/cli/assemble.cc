@@ -105,9 +105,10 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
   HADAL_OK(CheckFiles(config));
   LoadedModel loaded;
   HADAL_TRY(loaded.backend, MakeBackend(config));
-  LoadOptions with_progress = options;
-  if (show_progress) with_progress.progress = ProgressBar("loading");
-  HADAL_TRY(loaded.model, LoadModel(ModelDirectory(config), *loaded.backend, with_progress));
+  LoadOptions all = options;
+  HADAL_TRY(all.weight_memory, WeightMemory(config));
+  if (show_progress) all.progress = ProgressBar("loading");
+  HADAL_TRY(loaded.model, LoadModel(ModelDirectory(config), *loaded.backend, all));
   return loaded;
 }
 

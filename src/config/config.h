@@ -63,6 +63,7 @@ struct Config {
     int64_t threads = 0;  // 0 = what the affinity mask and the cgroup quota allow
     std::string weights = "bf16";
     std::string kv_dtype = "f32";
+    std::string weight_memory = "auto";
   } cpu;
 };
 

@@ -99,6 +99,11 @@ constexpr std::array kComputing = {
            "权重矩阵在内存中的格式；bf16 时 F16 与量化矩阵按原样保留"},
     Option{"cpu.kv_dtype", REF(cpu.kv_dtype), 0, 0, "f32|bf16", false,
            "element type of the KV cache", "KV 缓存的元素类型"},
+    Option{
+        "cpu.weight_memory", REF(cpu.weight_memory), 0, 0, "", false,
+        "memory for weights: 'auto' (what is available), or bytes such as 16GiB; matrices that "
+        "do not fit are read from the file at every use, which is slow",
+        "权重可用内存：'auto'（按可用内存）或如 16GiB；放不下的矩阵每次使用时从文件读取，速度较慢"},
 };
 #undef REF
 

@@ -116,6 +116,33 @@ void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* o
   }
 }
 
+StoredRows WhereStored(const TensorEntry& entry, int64_t row0, int64_t n_rows) {
+  StoredRows out;
+  const auto add = [&](const TensorEntry* e) {
+    if (e != nullptr && e->mapping != nullptr) out.parts.emplace_back(e->mapping, e->bytes);
+  };
+  if (entry.int4 != nullptr) {
+    for (const TensorEntry* e :
+         {entry.int4->qweight, entry.int4->qzeros, entry.int4->scales, entry.int4->g_idx}) {
+      add(e);
+    }
+    return out;
+  }
+  add(entry.scale_inv);
+  CheckRows(entry, row0, n_rows);
+  if (entry.mapping == nullptr || entry.rows() == 0) return out;
+  out.exact = entry.row_order.head_dim == 0 || n_rows == entry.rows();
+  if (!out.exact) {  // rows in another order stay within their heads, but so do others
+    add(&entry);
+    return out;
+  }
+  const size_t row_bytes = entry.bytes.size() / static_cast<size_t>(entry.rows());
+  out.parts.emplace_back(entry.mapping,
+                         entry.bytes.subspan(static_cast<size_t>(row0) * row_bytes,
+                                             static_cast<size_t>(n_rows) * row_bytes));
+  return out;
+}
+
 void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out) {
   CHECK(entry.quant.has_value());
   CheckRows(entry, row0, n_rows);

@@ -12,6 +12,11 @@ Status Decoder::Forward(const StepInput& step, KvStorage& kv, float* logits) {
   if (rope_ && !step.positions.empty()) {
     HADAL_OK(rope_->Reserve(int64_t{*std::ranges::max_element(step.positions)} + 1));
   }
+  Compute(step, kv, logits);
+  return in_use_ ? in_use_->Check() : Status{};
+}
+
+void Decoder::Compute(const StepInput& step, KvStorage& kv, float* logits) {
   Backend& b = backend_;
   const auto rows = static_cast<int64_t>(step.tokens.size());
   scratch_.Release(0);
@@ -39,7 +44,7 @@ Status Decoder::Forward(const StepInput& step, KvStorage& kv, float* logits) {
     Tap(static_cast<int>(l), x);
   }
 
-  if (step.logit_rows.empty()) return {};
+  if (step.logit_rows.empty()) return;
   const auto n_logits = static_cast<int64_t>(step.logit_rows.size());
   const Tensor last = scratch_.Take({n_logits, info_.hidden});
   const Tensor scores = scratch_.Take({n_logits, info_.vocab});
@@ -47,7 +52,6 @@ Status Decoder::Forward(const StepInput& step, KvStorage& kv, float* logits) {
   b.RmsNorm(last, Values(final_norm_), eps_, last);
   b.MatMul(last, *head_, nullptr, scores);
   b.CopyToHost(scores, logits);
-  return {};
 }
 
 void Decoder::Tap(int layer, const Tensor& x) {
@@ -64,7 +68,8 @@ DecoderBuilder::DecoderBuilder(const ModelFiles& files, Backend& backend,
     : files_(files),
       backend_(backend),
       options_(options),
-      load_(*files.checkpoint, backend, options.progress),
+      load_(files.checkpoint, backend,
+            {options.progress, options.weight_memory, options.read_ahead}),
       decoder_(new Decoder(backend)) {
   const ModelConfig& c = files.config;
   Decoder& d = *decoder_;
@@ -158,10 +163,12 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   HADAL_OK(CheckOptions());
   HADAL_OK(AllocateWorkspace());
   HADAL_TRY(const WeightTotals totals, load_.Load());
+  decoder_->in_use_ = load_.in_use();
   ModelInfo& info = decoder_->info_;
   info.parameters = totals.parameters;
   info.active_parameters = totals.active_parameters;
   info.resident_bytes = totals.resident_bytes;
+  info.file_bytes = totals.file_bytes;
   info.bytes_per_token = totals.bytes_per_token;
   info.expert_bytes = totals.expert_bytes;
   info.experts = totals.experts;

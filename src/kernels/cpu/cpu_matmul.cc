@@ -108,6 +108,7 @@ void CpuBackend::Queue(const Activations& x, int64_t row0, int64_t m, const CpuW
   t.ldo = out.ld;
   t.m = m;
   t.k = w.cols();
+  if (w.deferred()) return RunDeferred(t, w, matrix);
   const std::byte* panels = w.matrix(matrix);
   const auto queue = [&](int64_t rows) {
     t.w = panels;
