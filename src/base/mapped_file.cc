@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -131,41 +132,25 @@ MappedFile::Pages MappedFile::PagesOf(std::span<const std::byte> bytes) const {
   return {begin & ~(kPage - 1), (begin + bytes.size() + kPage - 1) & ~(kPage - 1)};
 }
 
-bool MappedFile::SetDirect(bool on) const {
-  if (fcntl(fd_, F_SETFL, on ? O_DIRECT : 0) != 0) return false;
-  // A look at a page that was not laid must not read its neighbours too.
-  madvise(At(0), size_, on ? MADV_RANDOM : MADV_NORMAL);
-  direct_.store(on, std::memory_order_relaxed);
-  return true;
+bool MappedFile::AllowPast() const { return fcntl(fd_, F_SETFL, O_DIRECT) == 0; }
+
+bool MappedFile::ReadPast(Pages pages, std::byte* out) const {
+  size_t got = 0;
+  // Only at the end of the file may a read be short.
+  while (got < pages.bytes() && got % kPage == 0) {
+    const ssize_t n =
+        pread(fd_, out + got, pages.bytes() - got, static_cast<off_t>(pages.begin + got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    got += static_cast<size_t>(n);
+  }
+  return pages.begin + got >= std::min(pages.end, size_);
 }
 
 bool MappedFile::Cached(Pages pages) const {
   std::vector<unsigned char> in_core(pages.bytes() / kPage);
   if (mincore(At(pages.begin), pages.bytes(), in_core.data()) != 0) return true;
   return std::ranges::all_of(in_core, [](unsigned char c) { return (c & 1) != 0; });
-}
-
-bool MappedFile::Lay(Pages pages) const {
-  void* memory =
-      mmap(nullptr, pages.bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return false;
-  madvise(memory, pages.bytes(), MADV_HUGEPAGE);
-  size_t got = 0;
-  // Only at the end of the file may a read be short; behind it a mapping shows zeros too.
-  while (got < pages.bytes() && got % kPage == 0) {
-    const ssize_t n = pread(fd_, static_cast<std::byte*>(memory) + got, pages.bytes() - got,
-                            static_cast<off_t>(pages.begin + got));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    got += static_cast<size_t>(n);
-  }
-  const bool whole = pages.begin + got >= std::min(pages.end, size_);
-  if (whole && mremap(memory, pages.bytes(), pages.bytes(), MREMAP_MAYMOVE | MREMAP_FIXED,
-                      At(pages.begin)) != MAP_FAILED) {
-    return true;
-  }
-  munmap(memory, pages.bytes());
-  return false;
 }
 
 void MappedFile::Populate(Pages pages) const {
@@ -176,14 +161,8 @@ void MappedFile::Populate(Pages pages) const {
 }
 
 void MappedFile::Release(Pages pages) const {
-  // Both are refused only for want of memory, and cost memory then, nothing else.
-  if (direct_.load(std::memory_order_relaxed)) {
-    mmap(At(pages.begin), pages.bytes(), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd_,
-         static_cast<off_t>(pages.begin));
-    madvise(At(pages.begin), pages.bytes(), MADV_RANDOM);
-  } else {
-    madvise(At(pages.begin), pages.bytes(), MADV_DONTNEED);
-  }
+  // A refusal costs memory, nothing else.
+  madvise(At(pages.begin), pages.bytes(), MADV_DONTNEED);
 }
 
 }  // namespace hadal

@@ -1,12 +1,9 @@
 // MappedFile: a read-only mapping that survives the file being cut while it is used.
 // A page that has vanished is replaced by zeros in the SIGBUS handler and the mapping is marked
 // damaged: whoever computed with its bytes asks damaged() afterwards and fails that work only.
-// Parts of it can be read past the page cache and laid over the mapping (ReadAhead does): whoever
-// looks at the bytes sees the same ones before, while and after.
 // Thread rule: immutable after Open; everything const may be called from any thread.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <ctime>
 #include <filesystem>
@@ -36,13 +33,12 @@ class MappedFile {
     size_t bytes() const { return end - begin; }
   };
   Pages PagesOf(std::span<const std::byte> bytes) const;  // the smallest that hold these
-  // Makes the file ready for Lay, until it is turned off. False: its filesystem cannot do that.
-  bool SetDirect(bool on) const;
-  // True also when the system does not tell.
-  bool Cached(Pages pages) const;
-  // Reads pages past the page cache and lays them over the mapping. False: nothing has changed,
-  // looking at the bytes reads them through the page cache.
-  bool Lay(Pages pages) const;
+  // Lets ReadPast work. False: the filesystem refuses.
+  bool AllowPast() const;
+  // Reads pages past the page cache; `out` is aligned like one and holds all of them. False: not
+  // all of what the file had when it was opened could be read; look at the bytes instead.
+  bool ReadPast(Pages pages, std::byte* out) const;
+  bool Cached(Pages pages) const;  // true also when the system does not tell
   // Reads the pages through the page cache.
   void Populate(Pages pages) const;
   // Gives the memory back; the bytes are read from the file again when they are looked at.
@@ -57,8 +53,7 @@ class MappedFile {
   size_t size_ = 0;
   timespec written_ = {};  // when the file was last written to
   int fd_ = -1;            // kept open to ask for both
-  mutable std::atomic<bool> direct_{false};
-  int slot_ = -1;  // index in the signal handler's table
+  int slot_ = -1;          // index in the signal handler's table
 };
 
 }  // namespace hadal

@@ -73,15 +73,6 @@ TEST(MappedFile, ReleasedPagesAreReadFromTheFileAgain) {
   EXPECT_EQ(same(), 0);
   (*file)->Release(pages);
   EXPECT_EQ(same(), 0);
-  if ((*file)->SetDirect(true)) {  // not every filesystem can
-    for (const auto& part : {pages, all, pages}) {
-      EXPECT_TRUE((*file)->Lay(part));
-      EXPECT_EQ(same(), 0);
-    }
-    (*file)->Release(pages);
-    EXPECT_EQ(same(), 0);
-    EXPECT_TRUE((*file)->SetDirect(false));
-  }
   (*file)->Populate(all);
   EXPECT_TRUE((*file)->Cached(all));
   EXPECT_EQ(same(), 0);
@@ -89,19 +80,26 @@ TEST(MappedFile, ReleasedPagesAreReadFromTheFileAgain) {
   unlink(path.c_str());
 }
 
-TEST(MappedFile, PagesThatAreLaidDoNotHideThatTheFileWasCut) {
-  const std::string path = testing::TempDir() + "/hadal_mapped_lay_cut";
-  std::ofstream(path) << std::string(64 * 1024, 'x');
+TEST(MappedFile, ReadingPastTheCacheGivesTheSameBytesAndStopsAtACut) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_past";
+  std::string text(65'000, 'x');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 7 / 5);
+  ASSERT_TRUE(WriteFileAtomically(path, text));
   const auto file = MappedFile::Open(path);
   ASSERT_TRUE(file);
-  if (!(*file)->SetDirect(true)) GTEST_SKIP() << "this filesystem refuses O_DIRECT";
-  ASSERT_TRUE((*file)->Lay({0, 8192}));
+  if (!(*file)->AllowPast()) GTEST_SKIP() << "this filesystem refuses O_DIRECT";
+  alignas(4096) static std::byte out[65'536];
+  const auto same = [&](size_t begin, size_t n) { return std::memcmp(out, &text[begin], n) == 0; };
+  EXPECT_TRUE((*file)->ReadPast({0, 65'536}, out));
+  EXPECT_TRUE(same(0, text.size()));
+  EXPECT_TRUE((*file)->ReadPast({8192, 16'384}, out));
+  EXPECT_TRUE(same(8192, 8192));
+  EXPECT_FALSE((*file)->damaged());
   std::filesystem::resize_file(path, 20'000);
-  EXPECT_TRUE((*file)->Lay({8192, 16'384}));
-  EXPECT_FALSE((*file)->Lay({16'384, 24'576}));  // 3616 bytes are there, 8192 were
-  EXPECT_FALSE((*file)->Lay({32'768, 65'536}));
-  EXPECT_EQ(static_cast<char>((*file)->bytes()[100]), 'x');
-  EXPECT_EQ(static_cast<char>((*file)->bytes()[40'000]), '\0');
+  EXPECT_TRUE((*file)->ReadPast({8192, 16'384}, out));
+  EXPECT_TRUE(same(8192, 8192));
+  EXPECT_FALSE((*file)->ReadPast({16'384, 24'576}, out));  // 3616 bytes are there, 8192 were
+  EXPECT_FALSE((*file)->ReadPast({32'768, 65'536}, out));
   EXPECT_TRUE((*file)->damaged());
   unlink(path.c_str());
 }

@@ -155,13 +155,13 @@ bool IsDecodable(const TensorEntry& entry);
 // `out`, where a finite FP8 value times its scale may have overflowed too.
 void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out);
 
-// Where rows [row0, row0 + n_rows) of an entry, and what is needed to decode them, lie in mappings.
-// `exact`: they are these rows and nothing else, so that reading all rows reads every byte once.
-struct StoredRows {
-  std::vector<std::pair<const MappedFile*, std::span<const std::byte>>> parts;
-  bool exact = false;
-};
-StoredRows WhereStored(const TensorEntry& entry, int64_t row0, int64_t n_rows);
+// Whether rows of the entry can be decoded without the rest of it.
+bool RowsStandAlone(const TensorEntry& entry);
+// Such rows as a tensor of their own, whose bytes are those of `bytes`; and where they are now.
+TensorEntry RowsOf(const TensorEntry& entry, int64_t n_rows, std::span<const std::byte> bytes);
+std::span<const std::byte> BytesOfRows(const TensorEntry& entry, int64_t row0, int64_t n_rows);
+// What else has to be there: every tensor that decoding this one looks at, itself included.
+std::vector<const TensorEntry*> PartsOf(const TensorEntry& entry);
 
 // Rows of an entry with `quant`, as blocks of that type: [n_rows][RowBytes(*quant, cols())].
 void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out);

@@ -6,14 +6,19 @@
 
 namespace hadal {
 
+// Rows that are of no use alone are looked at where they are.
 void WeightReader::Plan(const std::vector<std::vector<TensorRows>>& groups,
                         const ReadAheadOptions& options) {
   std::vector<std::vector<ReadRange>> ranges;
   for (const auto& group : groups) {
     auto& out = ranges.emplace_back();
-    for (const TensorRows& what : group) {
-      for (const auto& [file, bytes] : WhereStored(*what.entry, what.row0, what.rows).parts) {
-        out.push_back({file, bytes});
+    for (const auto& [entry, row0, rows] : group) {
+      if (RowsStandAlone(*entry)) {
+        out.push_back({entry->mapping, BytesOfRows(*entry, row0, rows)});
+        continue;
+      }
+      for (const TensorEntry* part : PartsOf(*entry)) {
+        out.push_back({part->mapping, part->bytes, true});
       }
     }
   }
@@ -26,30 +31,34 @@ void WeightReader::Begin(size_t group) {
 
 void WeightReader::End() { ahead_.reset(); }
 
-StoredRows WeightReader::Need(const TensorRows& what) {
-  if (!ahead_) return {};
-  StoredRows rows = WhereStored(*what.entry, what.row0, what.rows);
-  for (const auto& [file, bytes] : rows.parts) ahead_->Need(bytes);
-  return rows;
-}
-
-void WeightReader::Used(const StoredRows& rows) {
-  if (ahead_ && rows.exact) ahead_->Used(rows.parts.back().second);
+void WeightReader::Need(const TensorEntry& entry) {
+  if (!ahead_) return;
+  for (const TensorEntry* part : PartsOf(entry)) ahead_->Need(part->bytes);
 }
 
 void WeightReader::Decode(const TensorRows& what, float* out) {
-  const StoredRows stored = Need(what);
-  DecodeRows(*what.entry, what.row0, what.rows, out);
-  CheckFinite(*what.entry, {out, static_cast<size_t>(what.rows * what.entry->cols())});
-  Used(stored);
+  const auto& [entry, row0, rows] = what;
+  if (ahead_ && RowsStandAlone(*entry)) {
+    const auto stored = BytesOfRows(*entry, row0, rows);
+    const auto copy = std::make_unique_for_overwrite<std::byte[]>(stored.size());
+    ahead_->Copy(stored, copy.get());
+    DecodeRows(RowsOf(*entry, rows, {copy.get(), stored.size()}), 0, rows, out);
+  } else {
+    Need(*entry);
+    DecodeRows(*entry, row0, rows, out);
+  }
+  CheckFinite(*entry, {out, static_cast<size_t>(rows * entry->cols())});
 }
 
 void WeightReader::ReadBlocks(const TensorRows& what, std::byte* out) {
-  const StoredRows stored = Need(what);
-  ReadBlockRows(*what.entry, what.row0, what.rows, out);
-  Used(stored);
-  const int64_t weights = what.rows * what.entry->cols();
-  if (!BlocksAreFinite(*what.entry->quant, out, weights)) NoteNonFinite(*what.entry);
+  const auto& [entry, row0, rows] = what;
+  if (ahead_ && RowsStandAlone(*entry)) {
+    ahead_->Copy(BytesOfRows(*entry, row0, rows), out);
+  } else {
+    Need(*entry);
+    ReadBlockRows(*entry, row0, rows, out);
+  }
+  if (!BlocksAreFinite(*entry->quant, out, rows * entry->cols())) NoteNonFinite(*entry);
 }
 
 void WeightReader::CheckFinite(const TensorEntry& entry, std::span<const float> values) {

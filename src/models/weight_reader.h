@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/read_ahead.h"
 #include "formats/checkpoint.h"
+#include "formats/read_ahead.h"
 
 namespace hadal {
 
@@ -47,8 +47,7 @@ class WeightReader {
 
  private:
   void NoteNonFinite(const TensorEntry& entry);
-  StoredRows Need(const TensorRows& what);
-  void Used(const StoredRows& rows);
+  void Need(const TensorEntry& entry);
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
   std::optional<ReadAhead> ahead_;

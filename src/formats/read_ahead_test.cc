@@ -1,9 +1,10 @@
-#include "base/read_ahead.h"
+#include "formats/read_ahead.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -56,14 +57,13 @@ class ReadAheadTest : public testing::TestWithParam<Way> {
     return file_->bytes().subspan(begin, n);
   }
   ReadRange Range(size_t begin, size_t n) const { return {file_.get(), Bytes(begin, n)}; }
-  bool Same(size_t begin, size_t n) const {
-    return std::memcmp(Bytes(begin, n).data(), text_.data() + begin, n) == 0;
+  bool Same(size_t begin, std::span<const std::byte> bytes) const {
+    return std::memcmp(bytes.data(), text_.data() + begin, bytes.size()) == 0;
   }
-  // As a loader does.
-  void Look(ReadAhead& ahead, size_t begin, size_t n) {
-    ahead.Need(Bytes(begin, n));
-    EXPECT_TRUE(Same(begin, n)) << begin << " + " << n;
-    ahead.Used(Bytes(begin, n));
+  void Look(ReadAhead& ahead, size_t begin, size_t n) const {
+    std::vector<std::byte> copy(n);
+    ahead.Copy(Bytes(begin, n), copy.data());
+    EXPECT_TRUE(Same(begin, copy)) << begin << " + " << n;
   }
 
   std::string path_, text_;
@@ -141,7 +141,7 @@ TEST_P(ReadAheadTest, StoppingInTheMiddleLeavesTheMappingWhole) {
     ahead.Begin(0);
     for (size_t i = 0; i < looked; ++i) Look(ahead, i * 90'000, 90'000);
   }
-  EXPECT_TRUE(Same(0, kBytes));
+  EXPECT_TRUE(Same(0, file_->bytes()));
 }
 
 TEST_P(ReadAheadTest, AFileThatIsCutWhileItIsReadIsDamagedAndNothingHangs) {
@@ -149,15 +149,26 @@ TEST_P(ReadAheadTest, AFileThatIsCutWhileItIsReadIsDamagedAndNothingHangs) {
   ahead.Begin(0);
   Look(ahead, 0, 100'000);
   std::filesystem::resize_file(path_, 1'000'000);
-  int zeros = 0;
+  std::vector<std::byte> copy(100'000);
+  int64_t zeros = 0;
   for (size_t at = 100'000; at < kBytes; at += 100'000) {
-    const auto bytes = Bytes(at, std::min<size_t>(100'000, kBytes - at));
-    ahead.Need(bytes);
-    for (const std::byte b : bytes.subspan(bytes.size() / 2)) zeros += b == std::byte{0};
-    ahead.Used(bytes);
+    const size_t n = std::min<size_t>(100'000, kBytes - at);
+    ahead.Copy(Bytes(at, n), copy.data());
+    zeros += std::count(copy.begin(), copy.begin() + static_cast<ptrdiff_t>(n), std::byte{0});
   }
   EXPECT_GT(zeros, 500'000);
   EXPECT_TRUE(file_->damaged());
+}
+
+TEST_P(ReadAheadTest, WhatIsLookedAtInTheMappingIsThereToo) {
+  ReadRange in_place = Range(1'000'001, 700'000);
+  in_place.in_place = true;
+  ReadAhead ahead({{Range(0, 500'000), in_place, Range(1'700'001, 90'000)}}, Options());
+  ahead.Begin(0);
+  Look(ahead, 0, 500'000);
+  ahead.Need(in_place.bytes);
+  EXPECT_TRUE(Same(1'000'001, in_place.bytes));
+  Look(ahead, 1'700'001, 90'000);
 }
 
 INSTANTIATE_TEST_SUITE_P(, ReadAheadTest,
@@ -171,7 +182,7 @@ INSTANTIATE_TEST_SUITE_P(, ReadAheadTest,
 TEST(ReadAhead, NothingToReadIsNothing) {
   ReadAhead none({}, {});
   none.Need({});
-  none.Used({});
+  none.Copy({}, nullptr);
   ReadAhead empty({{}, {{nullptr, {}}}}, {});
   empty.Begin(1);
 }
