@@ -6,13 +6,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <vector>
 
 namespace hadal {
 namespace {
+
+constexpr size_t kPage = 4096;
 
 // The only process-wide state in Hadal: a signal handler can be given no argument. Entries are
 // atomics, so that the handler reads them safely while another thread opens or closes a file.
@@ -32,7 +36,7 @@ void OnSigbus(int signal, siginfo_t* info, void* context) {
     const uintptr_t begin = slot.begin.load(std::memory_order_acquire);
     const uintptr_t end = slot.end.load(std::memory_order_acquire);
     if (begin == 0 || address < begin || address >= end) continue;
-    const uintptr_t page = address & ~uintptr_t{4095};
+    const uintptr_t page = address & ~uintptr_t{kPage - 1};
     slot.damaged.store(true, std::memory_order_release);
     // All that follows is cut off too. One mapping for it, because the system allows a process
     // only some 65 000, and one page at a time could need more.
@@ -59,7 +63,7 @@ void InstallHandler() {
 
 int TakeSlot(const std::byte* data, size_t size) {
   const auto begin = reinterpret_cast<uintptr_t>(data);
-  const uintptr_t mapped = (size + 4095) & ~size_t{4095};
+  const uintptr_t mapped = (size + kPage - 1) & ~(kPage - 1);
   for (int i = 0; i < kSlots; ++i) {
     uintptr_t free_slot = 0;
     if (!g_slots[i].begin.compare_exchange_strong(free_slot, kTaken)) continue;
@@ -98,6 +102,7 @@ Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::filesystem::path
   file->path_ = path;
   file->data_ = static_cast<const std::byte*>(data);
   file->size_ = size;
+  file->written_ = st.st_mtim;
   file->fd_ = fd;
   file->slot_ = TakeSlot(file->data_, size);
   if (file->slot_ < 0) return Fail(ErrorCode::kBadFile, "more than {} files are mapped", kSlots);
@@ -118,12 +123,46 @@ MappedFile::~MappedFile() {
 bool MappedFile::damaged() const {
   if (slot_ >= 0 && g_slots[slot_].damaged.load(std::memory_order_acquire)) return true;
   struct stat st;
-  return fstat(fd_, &st) != 0 || static_cast<size_t>(st.st_size) < size_;
+  return fstat(fd_, &st) != 0 || static_cast<size_t>(st.st_size) < size_ ||
+         st.st_mtim.tv_sec != written_.tv_sec || st.st_mtim.tv_nsec != written_.tv_nsec;
 }
 
-void MappedFile::DropPages() const {
+MappedFile::Pages MappedFile::PagesOf(std::span<const std::byte> bytes) const {
+  const auto begin = static_cast<size_t>(bytes.data() - data_);
+  return {begin & ~(kPage - 1), (begin + bytes.size() + kPage - 1) & ~(kPage - 1)};
+}
+
+bool MappedFile::AllowPast() const { return fcntl(fd_, F_SETFL, O_DIRECT) == 0; }
+
+bool MappedFile::ReadPast(Pages pages, std::byte* out) const {
+  size_t got = 0;
+  // Only at the end of the file may a read be short.
+  while (got < pages.bytes() && got % kPage == 0) {
+    const ssize_t n =
+        pread(fd_, out + got, pages.bytes() - got, static_cast<off_t>(pages.begin + got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    got += static_cast<size_t>(n);
+  }
+  return pages.begin + got >= std::min(pages.end, size_);
+}
+
+bool MappedFile::Cached(Pages pages) const {
+  std::vector<unsigned char> in_core(pages.bytes() / kPage);
+  if (mincore(At(pages.begin), pages.bytes(), in_core.data()) != 0) return true;
+  return std::ranges::all_of(in_core, [](unsigned char c) { return (c & 1) != 0; });
+}
+
+void MappedFile::Populate(Pages pages) const {
+#if defined(MADV_POPULATE_READ)
+  if (madvise(At(pages.begin), pages.bytes(), MADV_POPULATE_READ) == 0) return;
+#endif
+  madvise(At(pages.begin), pages.bytes(), MADV_WILLNEED);
+}
+
+void MappedFile::Release(Pages pages) const {
   // A refusal costs memory, nothing else.
-  madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+  madvise(At(pages.begin), pages.bytes(), MADV_DONTNEED);
 }
 
 }  // namespace hadal

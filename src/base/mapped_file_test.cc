@@ -1,5 +1,6 @@
 #include "base/mapped_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,17 +58,67 @@ TEST(MappedFile, ACutInsideTheLastPageIsReportedToo) {
   std::filesystem::remove(path);
 }
 
-TEST(MappedFile, DroppedPagesAreReadFromTheFileAgain) {
-  const std::string path = testing::TempDir() + "/hadal_mapped_drop";
-  const std::string text(100'000, 'x');
+TEST(MappedFile, ReleasedPagesAreReadFromTheFileAgain) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_release";
+  std::string text(100'000, 'x');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 7 / 5);
   ASSERT_TRUE(WriteFileAtomically(path, text));
   const auto file = MappedFile::Open(path);
   ASSERT_TRUE(file);
   const auto same = [&] { return std::memcmp((*file)->bytes().data(), text.data(), text.size()); };
+  const auto pages = (*file)->PagesOf((*file)->bytes().subspan(5000, 90'000));
+  EXPECT_EQ(pages.begin, 4096u);
+  EXPECT_EQ(pages.end, 98'304u);
+  const auto all = (*file)->PagesOf((*file)->bytes());
   EXPECT_EQ(same(), 0);
-  (*file)->DropPages();
+  (*file)->Release(pages);
+  EXPECT_EQ(same(), 0);
+  (*file)->Populate(all);
+  EXPECT_TRUE((*file)->Cached(all));
   EXPECT_EQ(same(), 0);
   EXPECT_FALSE((*file)->damaged());
+  unlink(path.c_str());
+}
+
+TEST(MappedFile, ReadingPastTheCacheGivesTheSameBytesAndStopsAtACut) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_past";
+  std::string text(65'000, 'x');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 7 / 5);
+  ASSERT_TRUE(WriteFileAtomically(path, text));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file);
+  if (!(*file)->AllowPast()) GTEST_SKIP() << "this filesystem refuses O_DIRECT";
+  alignas(4096) static std::byte out[65'536];
+  const auto same = [&](size_t begin, size_t n) { return std::memcmp(out, &text[begin], n) == 0; };
+  EXPECT_TRUE((*file)->ReadPast({0, 65'536}, out));
+  EXPECT_TRUE(same(0, text.size()));
+  EXPECT_TRUE((*file)->ReadPast({8192, 16'384}, out));
+  EXPECT_TRUE(same(8192, 8192));
+  EXPECT_FALSE((*file)->damaged());
+  std::filesystem::resize_file(path, 20'000);
+  EXPECT_TRUE((*file)->ReadPast({8192, 16'384}, out));
+  EXPECT_TRUE(same(8192, 8192));
+  EXPECT_FALSE((*file)->ReadPast({16'384, 24'576}, out));  // 3616 bytes are there, 8192 were
+  EXPECT_FALSE((*file)->ReadPast({32'768, 65'536}, out));
+  EXPECT_TRUE((*file)->damaged());
+  unlink(path.c_str());
+}
+
+TEST(MappedFile, AFileThatIsWrittenToIsReportedDamaged) {
+  const std::string path = testing::TempDir() + "/hadal_mapped_written";
+  std::ofstream(path) << std::string(10'000, 'x');
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file);
+  EXPECT_FALSE((*file)->damaged());
+  const timespec later[2] = {{}, {4'000'000'000, 1}};
+  ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), later, 0), 0);
+  EXPECT_TRUE((*file)->damaged());
+  // Another file of the same name is another file.
+  const auto again = MappedFile::Open(path);
+  ASSERT_TRUE(again);
+  ASSERT_TRUE(WriteFileAtomically(path, "short"));
+  EXPECT_FALSE((*again)->damaged());
+  EXPECT_EQ(static_cast<char>((*again)->bytes()[9999]), 'x');
   unlink(path.c_str());
 }
 

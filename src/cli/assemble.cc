@@ -127,10 +127,24 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
     loaded.timed = wrapped.get();
     loaded.backend = std::move(wrapped);
   }
-  LoadOptions with_progress = options;
-  if (show_progress) with_progress.progress = ProgressBar("loading");
-  HADAL_TRY(loaded.model, LoadModel(ModelDirectory(config), *loaded.backend, with_progress));
+  LoadOptions all = options;
+  HADAL_TRY(all.weight_memory, WeightMemory(config));
+  if (show_progress) all.progress = ProgressBar("loading");
+  HADAL_TRY(loaded.model, LoadModel(ModelDirectory(config), *loaded.backend, all));
   return loaded;
+}
+
+Status ComputeOneToken(const LoadedModel& loaded) {
+  constexpr int32_t kBlockTokens = 16;
+  Model& model = *loaded.model;
+  HADAL_TRY(const auto kv,
+            KvStorage::Allocate(*loaded.backend, model.kv_layout(), 1, kBlockTokens));
+  std::vector<float> logits(static_cast<size_t>(model.info().vocab));
+  const TokenId token = 0;
+  const int32_t zero = 0;  // position, slot, block and row
+  const SeqChunk chunk{.first_row = 0, .n_rows = 1, .context = 0, .blocks = &zero};
+  return model.Forward({{&token, 1}, {&zero, 1}, {&zero, 1}, {&chunk, 1}, {&zero, 1}}, *kv,
+                       logits.data());
 }
 
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {

@@ -52,6 +52,8 @@ struct Assembly {
   MemoryPlan plan;
   std::unique_ptr<ChatService> service;
 };
+// Computes one token as a request would: whether the model works, and the weights are warm then.
+Status ComputeOneToken(const LoadedModel& loaded);
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress);
 
 }  // namespace hadal::cli

@@ -195,6 +195,7 @@ struct Load {
   double seconds = 0;
   ProcessMemory memory;  // when it was loaded
   size_t kv_bytes = 0;   // of the cache of this run
+  DiskRead disk;         // when cold: the same files, read plainly
 };
 
 struct Report {
@@ -224,6 +225,10 @@ Result<Loaded> LoadTimed(const Shared& shared, const BenchOptions& options, int6
   HADAL_TRY(loaded.parts, LoadConfiguredModel(shared.config, load, true, options.profile));
   loaded.cost.seconds = Seconds(Now() - start);
   HADAL_TRY(loaded.cost.memory, MemoryOfThisProcess());
+  if (options.cold) {
+    HADAL_OK(DropFromPageCache(ModelDirectory(shared.config)));
+    HADAL_TRY(loaded.cost.disk, ReadFromDisk(ModelDirectory(shared.config)));
+  }
   return loaded;
 }
 
@@ -320,15 +325,36 @@ double PeakShare(const Report& r, const Row& row) {
   return row.tokens_per_second.median * row.flops_per_token / r.limits.flops_per_second;
 }
 
+double LoadRate(const Report& r) {
+  return static_cast<double>(r.model.checkpoint_bytes - r.model.file_bytes) / r.load.seconds;
+}
+double DiskRate(const Report& r) {
+  return static_cast<double>(r.load.disk.bytes) / r.load.disk.seconds;
+}
+
 void PrintLoad(const Shared& shared, const Report& r) {
   const auto mb = [](uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  fmt::print("{}: {:.2f} s ({}), {:.1f} MB -> {:.1f} MB; {} {:.1f} MB, {} {:.1f} MB\n",
-             shared.T("load", "加载"), r.load.seconds,
-             r.load.cold ? shared.T("from disk", "从磁盘")
-                         : shared.T("page cache as found", "页缓存保持原状"),
-             mb(r.model.checkpoint_bytes), mb(r.model.resident_bytes),
-             shared.T("peak RSS of loading", "加载峰值内存"), mb(r.load.memory.peak_resident),
-             shared.T("of the run", "全程峰值内存"), mb(r.peak_resident));
+  fmt::print(
+      "{}: {:.2f} s = {:.2f} GB/s ({}), {:.1f} MB -> {:.1f} MB; {} {:.1f} MB, {} {:.1f} MB\n",
+      shared.T("load", "加载"), r.load.seconds, LoadRate(r) / 1e9,
+      r.load.cold ? shared.T("from disk", "从磁盘")
+                  : shared.T("page cache as found", "页缓存保持原状"),
+      mb(r.model.checkpoint_bytes), mb(r.model.resident_bytes),
+      shared.T("peak RSS of loading", "加载峰值内存"), mb(r.load.memory.peak_resident),
+      shared.T("of the run", "全程峰值内存"), mb(r.peak_resident));
+  if (r.load.cold) {
+    fmt::print("{}: {:.2f} GB/s ({}); {} {:.0f} %\n",
+               shared.T("plain sequential read of the same files", "同一文件的顺序读取"),
+               DiskRate(r) / 1e9,
+               r.load.disk.past_cache ? "O_DIRECT" : shared.T("page cache", "页缓存"),
+               shared.T("loading reached", "加载达到"), 100 * LoadRate(r) / DiskRate(r));
+  }
+  if (r.model.file_bytes > 0) {
+    fmt::print("{:.1f} MB {}\n", mb(r.model.file_bytes),
+               shared.T("of weights do not fit into cpu.weight_memory: read from the file at every "
+                        "use, slow",
+                        "的权重超出 cpu.weight_memory：每次使用时从文件读取，速度较慢"));
+  }
 }
 
 // Where a row's time went, largest first.
@@ -417,6 +443,20 @@ nlohmann::json ProfileJson(const Row& row) {
   return j;
 }
 
+nlohmann::json LoadJson(const Report& r) {
+  nlohmann::json j = {{"cold", r.load.cold},
+                      {"seconds", r.load.seconds},
+                      {"bytes_per_second", LoadRate(r)},
+                      {"peak_rss_bytes", r.load.memory.peak_resident},
+                      {"anonymous_bytes", r.load.memory.anonymous}};
+  if (r.load.cold) {
+    j["disk"] = {{"bytes_per_second", DiskRate(r)},
+                 {"past_page_cache", r.load.disk.past_cache},
+                 {"share_reached", LoadRate(r) / DiskRate(r)}};
+  }
+  return j;
+}
+
 void PrintJson(const Report& r) {
   nlohmann::json rows = nlohmann::json::array();
   for (const Row& row : r.rows) {
@@ -447,11 +487,8 @@ void PrintJson(const Report& r) {
                             {"context", r.model.context},
                             {"checkpoint_bytes", r.model.checkpoint_bytes},
                             {"resident_bytes", r.model.resident_bytes},
-                            {"load",
-                             {{"cold", r.load.cold},
-                              {"seconds", r.load.seconds},
-                              {"peak_rss_bytes", r.load.memory.peak_resident},
-                              {"anonymous_bytes", r.load.memory.anonymous}}},
+                            {"read_at_every_use_bytes", r.model.file_bytes},
+                            {"load", LoadJson(r)},
                             {"peak_rss_bytes", r.peak_resident},
                             {"kv_bytes", r.load.kv_bytes},
                             {"architecture", r.model.architecture},

@@ -143,6 +143,16 @@ class Table {
     if (i.kv_f32 > 0) {
       Line("KV per token", "每词元 KV", fmt::format("{} B f32, {} B bf16", i.kv_f32, i.kv_bf16));
     }
+    if (i.resident_bytes > 0) {
+      Line("memory", "内存",
+           fmt::format("{} {}", Gigabytes(i.resident_bytes), shared_.T("of weights", "权重")));
+    }
+    if (i.from_file_bytes > 0) {
+      Line("too large", "内存不足",
+           fmt::format("{} {}", Gigabytes(i.from_file_bytes),
+                       shared_.T("of weights do not fit now: read from the file at every use, slow",
+                                 "权重此刻放不下：每次使用时从文件读取，速度较慢")));
+    }
     if (i.types.empty()) return;
     Line("bits per weight", "每权重位数", fmt::format("{:.2f}", BitsPerWeight(i)));
     for (const TypeShare& t : i.types) {
@@ -223,6 +233,9 @@ nlohmann::json Json(const Inspection& i) {
     j["parameters"] = i.parameters;
     j["active_parameters"] = i.active_parameters;
   }
+  if (i.resident_bytes > 0) {
+    j["weight_bytes"] = {{"resident", i.resident_bytes}, {"read_at_every_use", i.from_file_bytes}};
+  }
   if (i.kv_f32 > 0) j["kv_bytes_per_token"] = {{"f32", i.kv_f32}, {"bf16", i.kv_bf16}};
   if (!i.types.empty()) {
     j["bits_per_weight"] = BitsPerWeight(i);
@@ -248,8 +261,14 @@ nlohmann::json Json(const Inspection& i) {
 }  // namespace
 
 int Inspect(const Shared& shared, const InspectOptions& options) {
-  const Inspection found =
-      InspectModel(options.path, {.deep = options.deep, .threads = ThreadsOf(shared.config)});
+  InspectSettings settings;
+  settings.deep = options.deep;
+  const auto backend = BackendOptionsOf(shared.config);
+  const auto memory = WeightMemory(shared.config);
+  if (!backend || !memory) return PrintError(shared, backend ? memory.error() : backend.error());
+  settings.backend = *backend;
+  settings.weight_memory = *memory;
+  const Inspection found = InspectModel(options.path, settings);
   if (shared.json) {
     fmt::print("{}\n", Json(found).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {

@@ -145,8 +145,15 @@ class Inspector {
   }
 
   void DryLoad() {
-    const auto backend = NewPlanningBackend();
+    auto real = NewCpuBackend(settings_.backend);
+    if (!real) {
+      found_.problems.push_back(real.error().message);
+      return;
+    }
+    const auto backend = NewPlanningBackend(std::move(*real));
     LoadOptions options;
+    options.weight_memory = settings_.weight_memory;
+    options.read_ahead = false;
     options.max_step_tokens = options.max_logit_rows = options.max_context = 1;
     const auto model = LoadModel(path_, *backend, options);
     if (!model) {
@@ -155,6 +162,8 @@ class Inspector {
     }
     found_.parameters = (*model)->info().parameters;
     found_.active_parameters = (*model)->info().active_parameters;
+    found_.resident_bytes = (*model)->info().resident_bytes;
+    found_.from_file_bytes = (*model)->info().file_bytes;
     found_.kv_f32 = (*model)->kv_layout().BytesPerToken(4);
     found_.kv_bf16 = (*model)->kv_layout().BytesPerToken(2);
   }
@@ -217,7 +226,7 @@ class Inspector {
     std::mutex mutex;
     std::set<std::string> bad;
     const auto entries = checkpoint.entries();
-    ThreadPool pool(std::max(1, settings_.threads));
+    ThreadPool pool(settings_.backend.threads);
     pool.ForEach(static_cast<int>(entries.size()), [&](int task, int) {
       const TensorEntry& entry = entries[static_cast<size_t>(task)];
       if (!IsDecodable(entry) || AllFinite(entry)) return;

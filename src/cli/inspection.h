@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/model_config.h"
+#include "kernels/backend.h"
 
 namespace hadal::cli {
 
@@ -29,6 +30,8 @@ struct Inspection {
   int64_t parameters = 0, active_parameters = 0;  // 0: not known
   std::vector<TypeShare> types;                   // largest first
   int64_t kv_f32 = 0, kv_bf16 = 0;                // bytes per token; 0: not known
+  // Of weights, were it loaded now: in memory, and read from the file at every use.
+  uint64_t resident_bytes = 0, from_file_bytes = 0;
 
   int64_t vocabulary = 0;  // 0: none could be read
   std::string pre_tokenizer;
@@ -45,8 +48,9 @@ struct Inspection {
 };
 
 struct InspectSettings {
-  bool deep = false;  // reads every weight and looks for NaN and infinity
-  int threads = 1;
+  bool deep = false;          // reads every weight and looks for NaN and infinity
+  CpuBackendOptions backend;  // it would be loaded with; its threads read
+  size_t weight_memory = SIZE_MAX;
 };
 Inspection InspectModel(const std::filesystem::path& path, const InspectSettings& settings);
 

@@ -1,5 +1,6 @@
 // Owns: what it takes to measure the cost of loading a model: its memory as the kernel counts it,
-// and a page cache without its files. Must not know models. Thread rule: free functions.
+// a page cache without its files, and what the disk gives without a loader. Must not know models.
+// Thread rule: free functions.
 #pragma once
 
 #include <cstdint>
@@ -19,5 +20,15 @@ Result<ProcessMemory> MemoryOfThisProcess();
 // Asks the kernel to forget the pages of a file, or of every file of a directory, so that the next
 // reader waits for the disk. Pages that some process has mapped stay. kIo names the file.
 Status DropFromPageCache(const std::filesystem::path& path);
+
+struct DiskRead {
+  uint64_t bytes = 0;
+  double seconds = 0;
+  bool past_cache =
+      false;  // O_DIRECT; false: the filesystem refuses, it was read through the cache
+};
+// Reads a file, or every file of a directory, from its first byte to its last and does nothing
+// else: two requests of 4 MiB at a time. kIo names the file.
+Result<DiskRead> ReadFromDisk(const std::filesystem::path& path);
 
 }  // namespace hadal::cli

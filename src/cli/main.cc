@@ -90,7 +90,7 @@ class CommandLine {
     sub->add_option_function<std::string>(
         flag, [this, key](const std::string& v) { overrides_.values.emplace_back(key, v); }, help);
   }
-  void ModelOptions(CLI::App* sub) {
+  void AnyOption(CLI::App* sub) {
     sub->add_option("--config", overrides_.config_file,
                     T("hadal.toml with any option", "包含任意选项的 hadal.toml"));
     sub->add_option_function<std::vector<std::string>>(
@@ -104,6 +104,9 @@ class CommandLine {
         },
         T("any option as key=value; 'hadal config print' lists them",
           "以 key=value 设置任意选项；'hadal config print' 可列出全部"));
+  }
+  void ModelOptions(CLI::App* sub) {
+    AnyOption(sub);
     Shortcut(sub, "--model", "model.path");
     Shortcut(sub, "--isa", "cpu.isa");
     Shortcut(sub, "--threads", "cpu.threads");
@@ -330,6 +333,7 @@ void CommandLine::BuildFiles() {
       ->required();
   inspect->add_flag("--deep", inspect_.deep,
                     T("read every weight, look for NaN", "读取全部权重，检查 NaN"));
+  AnyOption(inspect);
   Shortcut(inspect, "--threads", "cpu.threads");
   On(inspect, [this] { return Inspect(shared_, inspect_); });
 

@@ -24,14 +24,42 @@ size_t MemAvailable() {
   return size_t{1} << 30;
 }
 
+// What the cgroup uses and cannot drop.
+size_t CgroupUse() {
+  const size_t used = ReadNumber("/sys/fs/cgroup/memory.current");
+  if (used == std::numeric_limits<size_t>::max()) return 0;
+  std::ifstream file("/sys/fs/cgroup/memory.stat");
+  std::string key;
+  size_t droppable = 0;
+  for (size_t bytes = 0; file >> key >> bytes;) {
+    if (key == "active_file" || key == "inactive_file") droppable += bytes;
+  }
+  return used - std::min(used, droppable);
+}
+
 }  // namespace
 
 size_t AvailableMemory() {
   const size_t limit = std::min(ReadNumber("/sys/fs/cgroup/memory.max"),
                                 ReadNumber("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-  size_t used = ReadNumber("/sys/fs/cgroup/memory.current");
-  if (used == std::numeric_limits<size_t>::max()) used = 0;
+  const size_t used = CgroupUse();
   return std::min(MemAvailable(), limit > used ? limit - used : 0);
+}
+
+Result<size_t> WeightMemory(const Config& config) {
+  constexpr size_t kWorkSpace = size_t{512} << 20;
+  if (config.cpu.weight_memory != "auto") {
+    HADAL_TRY(const int64_t bytes, ParseBytes(config.cpu.weight_memory));
+    return static_cast<size_t>(bytes);
+  }
+  const size_t available = AvailableMemory();
+  size_t reserved = available / 10;
+  if (config.engine.kv_memory != "auto") {
+    HADAL_TRY(const int64_t kv, ParseBytes(config.engine.kv_memory));
+    reserved = static_cast<size_t>(kv);
+  }
+  reserved += kWorkSpace;
+  return available - std::min(available, reserved);
 }
 
 Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv_dtype) {
@@ -40,6 +68,7 @@ Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv
   const int64_t block_bytes = per_token * config.engine.block_tokens;
   MemoryPlan plan;
   plan.weight_bytes = model.info().resident_bytes;
+  plan.file_bytes = model.info().file_bytes;
   plan.available_bytes = AvailableMemory();
   plan.context = model.info().context;
   if (config.engine.context > plan.context) {
@@ -80,10 +109,15 @@ Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv
 
 std::string Describe(const MemoryPlan& plan) {
   const auto gb = [](size_t b) { return static_cast<double>(b) / 1e9; };
-  return fmt::format(
+  std::string text = fmt::format(
       "weights {:.3f} GB, KV cache {:.3f} GB = {} tokens (context {}), {:.1f} GB available",
       gb(plan.weight_bytes), gb(plan.kv_bytes), plan.kv_tokens, plan.context,
       gb(plan.available_bytes));
+  if (plan.file_bytes == 0) return text;
+  return text + fmt::format(
+                    "\n{:.3f} GB of weights do not fit into cpu.weight_memory: they are read from "
+                    "the file at every use, which is slow; the file must not be changed",
+                    gb(plan.file_bytes));
 }
 
 }  // namespace hadal::cli

@@ -11,6 +11,7 @@ namespace hadal::cli {
 
 struct MemoryPlan {
   size_t weight_bytes = 0;
+  size_t file_bytes = 0;  // of weights that are read from the file at every use
   size_t kv_bytes = 0;
   int32_t kv_blocks = 0;
   int64_t kv_tokens = 0;       // tokens the cache can hold
@@ -18,14 +19,19 @@ struct MemoryPlan {
   size_t available_bytes = 0;  // before the cache is allocated
 };
 
-// MemAvailable, cut by the cgroup's limit.
+// MemAvailable, cut by the cgroup's limit; pages of files that the cgroup can drop are available.
 size_t AvailableMemory();
+
+// What weights may take: cpu.weight_memory; 'auto': what is available less the KV cache, or a tenth
+// where its size is 'auto' too, and less the work space.
+Result<size_t> WeightMemory(const Config& config);
 
 // 'auto': enough for engine.max_sequences full contexts, but at most 40 % of the available memory.
 // kRequestTooLarge-like kOutOfMemory with the numbers when not even one context fits.
 Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv_dtype);
 
-// "weights 13.1 MB, KV cache 0.3 GB = 262144 tokens (context 4096), 22.0 GB available"
+// "weights 13.1 MB, KV cache 0.3 GB = 262144 tokens (context 4096), 22.0 GB available", and a
+// second line when weights stay in the file.
 std::string Describe(const MemoryPlan& plan);
 
 }  // namespace hadal::cli

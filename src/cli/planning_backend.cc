@@ -9,8 +9,13 @@ namespace {
 
 class PlannedWeight : public Weight {
  public:
-  PlannedWeight(int64_t count, int64_t rows, int64_t cols) : Weight(count, rows, cols) {}
-  size_t bytes() const override { return 0; }
+  PlannedWeight(std::span<const WeightSource> sources, size_t bytes)
+      : Weight(static_cast<int64_t>(sources.size()), sources[0].rows, sources[0].cols),
+        bytes_(bytes) {}
+  size_t bytes() const override { return bytes_; }
+
+ private:
+  const size_t bytes_;
 };
 
 class HostMemory : public Memory {
@@ -25,15 +30,21 @@ class HostMemory : public Memory {
 
 class PlanningBackend : public Backend {
  public:
+  explicit PlanningBackend(std::unique_ptr<Backend> real) : real_(std::move(real)) {}
   std::string description() const override { return "planning"; }
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override {
     HADAL_TRY(Buffer buffer, Buffer::Allocate(bytes));
     return std::make_unique<HostMemory>(std::move(buffer));
   }
-  DType kv_dtype() const override { return DType::kF32; }
-  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool) override {
-    return std::make_unique<PlannedWeight>(static_cast<int64_t>(sources.size()),
-                                           sources.front().rows, sources.front().cols);
+  DType kv_dtype() const override { return real_->kv_dtype(); }
+  Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override {
+    return real_->BytesOf(sources, use);
+  }
+  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) override {
+    return Plan(sources, keep_f32 ? WeightUse::kMultiplyF32 : WeightUse::kMultiply);
+  }
+  Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse) override {
+    return std::make_unique<PlannedWeight>(sources, 0);
   }
   Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override {
     HADAL_TRY(auto memory, Allocate(values.size_bytes()));
@@ -41,7 +52,7 @@ class PlanningBackend : public Backend {
     return memory;
   }
   Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override {
-    return PrepareOne(source);
+    return Plan({&source, 1}, WeightUse::kLookUp);
   }
 
   void Embed(const Weight&, std::span<const TokenId>, Tensor) override { Never(); }
@@ -63,11 +74,19 @@ class PlanningBackend : public Backend {
   void CopyToHost(Tensor, float*) override { Never(); }
 
  private:
+  Result<WeightPtr> Plan(std::span<const WeightSource> sources, WeightUse use) {
+    HADAL_TRY(const size_t bytes, BytesOf(sources, use));
+    return std::make_unique<PlannedWeight>(sources, bytes);
+  }
   static void Never() { CHECK(false); }  // nothing is computed with it
+
+  const std::unique_ptr<Backend> real_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> NewPlanningBackend() { return std::make_unique<PlanningBackend>(); }
+std::unique_ptr<Backend> NewPlanningBackend(std::unique_ptr<Backend> real) {
+  return std::make_unique<PlanningBackend>(std::move(real));
+}
 
 }  // namespace hadal::cli

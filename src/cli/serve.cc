@@ -114,16 +114,23 @@ Status Run(const Shared& shared) {
   HADAL_TRY(auto options, FrontOptions(config));
   HADAL_TRY(const auto log, OpenAccessLog(config.server.access_log));
   HADAL_TRY(const auto assembly, Assemble(config, true));
+  const double loaded = Seconds(Now() - start);
+  HADAL_OK(ComputeOneToken(assembly->loaded));
+  const double first_token = Seconds(Now() - start);
   Metrics metrics;
   const bool tls = !config.server.tls_cert.empty();
   const std::string host = options.server.host;
   HADAL_TRY(auto front,
             server::HttpFront::Start(std::move(options), *assembly->service, metrics, log.get()));
   g_serving = true;
-  fmt::print("hadal {}: {} on {}\n{}\nlistening on {}://{}:{} ({:.2f} s after start)\n", Version(),
-             ModelName(config), assembly->loaded.backend->description(), Describe(assembly->plan),
-             tls ? "https" : "http", host.find(':') == std::string::npos ? host : "[" + host + "]",
-             front->port(), Seconds(Now() - start));
+  fmt::print("hadal {}: {} on {}\n{}\n", Version(), ModelName(config),
+             assembly->loaded.backend->description(), Describe(assembly->plan));
+  fmt::print("{} {:.2f} s, {} {:.2f} s {}\n", shared.T("loaded in", "加载用时"), loaded,
+             shared.T("first token", "首个 token 于启动后"), first_token,
+             shared.T("after start", "产生"));
+  fmt::print("listening on {}://{}:{} ({:.2f} s after start)\n", tls ? "https" : "http",
+             host.find(':') == std::string::npos ? host : "[" + host + "]", front->port(),
+             Seconds(Now() - start));
   if (!assembly->service->models().front().chat) {
     fmt::print("{}\n", shared.T("no chat format is known for this model: only /v1/completions "
                                 "answers; --chat-template FILE gives it one",

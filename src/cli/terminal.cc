@@ -30,7 +30,7 @@ std::string TimeLeft(double seconds) {
 }
 
 // One line of a terminal, rewritten at most 10 times a second and cleared at the end, which may
-// come early: a message must not stand behind it.
+// come early: a message must not stand behind it. Elsewhere (a log) a line every 10 seconds.
 class Bar {
  public:
   explicit Bar(std::string label) : label_(std::move(label)) {}
@@ -44,15 +44,16 @@ class Bar {
     const TimePoint now = Now();
     const bool last = fraction >= 1;
     if (last) Clear();
-    if (last || Seconds(now - last_) < 0.1) return;
+    if (last || Seconds(now - last_) < (terminal_ ? 0.1 : 10)) return;
     last_ = now;
-    shown_ = true;
+    shown_ = terminal_;
     const double elapsed = Seconds(now - start_);
-    fmt::print(stderr, "\r\033[K{} {:.0f} %", label_, 100 * fraction);
+    fmt::print(stderr, "{}{} {:.0f} %", terminal_ ? "\r\033[K" : "", label_, 100 * fraction);
     if (bytes > 0) fmt::print(stderr, "  {:.2f} GB/s", bytes / elapsed / 1e9);
     if (fraction > 0) {
       fmt::print(stderr, ", {} left", TimeLeft(elapsed * (1 - fraction) / fraction));
     }
+    if (!terminal_) fmt::print(stderr, "\n");
     std::fflush(stderr);
   }
 
@@ -63,6 +64,7 @@ class Bar {
   }
 
   const std::string label_;
+  const bool terminal_ = isatty(STDERR_FILENO) != 0;
   std::mutex mutex_;
   const TimePoint start_ = Now();
   TimePoint last_ = start_;
@@ -144,7 +146,6 @@ Result<Answer> Ask(ChatService& service, const api::Request& request,
 }
 
 std::function<void(size_t, size_t)> ProgressBar(std::string label) {
-  if (!isatty(STDERR_FILENO)) return {};
   auto bar = std::make_shared<Bar>(std::move(label));
   return [bar](size_t done, size_t all) {
     bar->Show(static_cast<double>(done) / static_cast<double>(all), static_cast<double>(done));
@@ -152,7 +153,6 @@ std::function<void(size_t, size_t)> ProgressBar(std::string label) {
 }
 
 std::function<void(double)> FractionBar(std::string label) {
-  if (!isatty(STDERR_FILENO)) return {};
   auto bar = std::make_shared<Bar>(std::move(label));
   return [bar](double done) { bar->Show(done, 0); };
 }

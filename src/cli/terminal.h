@@ -34,8 +34,8 @@ Result<Answer> Ask(ChatService& service, const api::Request& request,
                    const std::function<void(const api::Delta&)>& on_delta,
                    const std::atomic<bool>* interrupt = nullptr);
 
-// Writes "label 42 % 1.2 GB/s, 3 s left" to stderr, at most 10 times a second, when it is a
-// terminal.
+// Writes "label 42 %  1.20 GB/s, 3 s left" to stderr: at most 10 times a second on one line of a
+// terminal, every 10 seconds a line elsewhere.
 std::function<void(size_t done, size_t all)> ProgressBar(std::string label);
 // The same for work that is not counted in bytes: done is 0 .. 1, "label 42 %, 3 s left".
 std::function<void(double done)> FractionBar(std::string label);

@@ -268,10 +268,13 @@ Status Validate(Config& config) {
                      "running answer needs one token per step",
                      config.engine.max_step_tokens, config.engine.max_sequences);
   }
-  if (config.engine.kv_memory != "auto") {
-    if (auto bytes = ParseBytes(config.engine.kv_memory); !bytes) {
-      return tl::make_unexpected(bytes.error().In("engine.kv_memory"));
-    }
+  const std::pair<const char*, const std::string&> amounts[] = {
+      {"engine.kv_memory", config.engine.kv_memory},
+      {"cpu.weight_memory", config.cpu.weight_memory},
+  };
+  for (const auto& [key, value] : amounts) {
+    if (value == "auto") continue;
+    if (auto bytes = ParseBytes(value); !bytes) return tl::make_unexpected(bytes.error().In(key));
   }
   return {};
 }

@@ -68,6 +68,7 @@ struct Config {
     std::string weights = "bf16";
     std::string kv_dtype = "f32";
     bool exact_prompts = false;
+    std::string weight_memory = "auto";
   } cpu;
 };
 

@@ -111,6 +111,11 @@ constexpr std::array kComputing = {
     Option{"cpu.exact_prompts", REF(cpu.exact_prompts), 0, 0, "", false,
            "with AMX: compute prompts as exactly as answers, several times slower",
            "有 AMX 时：提示词按与回答相同的精度计算（慢数倍）"},
+    Option{
+        "cpu.weight_memory", REF(cpu.weight_memory), 0, 0, "", false,
+        "memory for weights: 'auto' (what is available), or bytes such as 16GiB; matrices that "
+        "do not fit are read from the file at every use, which is slow",
+        "权重可用内存：'auto'（按可用内存）或如 16GiB；放不下的矩阵每次使用时从文件读取，速度较慢"},
 };
 #undef REF
 

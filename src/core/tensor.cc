@@ -33,9 +33,21 @@ Result<Buffer> Buffer::Allocate(size_t bytes) {
   buffer.size_ = bytes;
   if (bytes == 0) return buffer;
   const size_t mapped = bytes >= kHuge ? (bytes + kHuge - 1) & ~(kHuge - 1) : bytes;
-  void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // Only whole huge pages can be huge: older kernels do not align mappings by themselves.
+  const size_t spare = bytes >= kHuge ? kHuge : 0;
+  void* p =
+      mmap(nullptr, mapped + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return Fail(ErrorCode::kOutOfMemory, "allocating {} bytes failed", bytes);
-  if (bytes >= kHuge) madvise(p, mapped, MADV_HUGEPAGE);
+  if (spare > 0) {
+    auto* begin = static_cast<std::byte*>(p);
+    std::byte* aligned = begin + (kHuge - reinterpret_cast<uintptr_t>(p) % kHuge) % kHuge;
+    if (aligned > begin) munmap(begin, static_cast<size_t>(aligned - begin));
+    if (aligned < begin + spare) {
+      munmap(aligned + mapped, static_cast<size_t>(begin + spare - aligned));
+    }
+    p = aligned;
+    madvise(p, mapped, MADV_HUGEPAGE);
+  }
   buffer.data_ = std::unique_ptr<void, Unmap>(p, Unmap{mapped});
   return buffer;
 }

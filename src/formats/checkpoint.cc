@@ -200,6 +200,7 @@ Status Checkpoint::AddShard(const fs::path& file, const CheckpointOptions& optio
     entry.shape = t.shape;
     entry.bytes = shard->bytes(t);
     entry.file = &shard->path();
+    entry.mapping = &shard->mapping();
     entry.block = block_;
   }
   shards_.push_back(std::move(shard));
@@ -281,11 +282,6 @@ uint64_t Checkpoint::total_bytes() const {
   uint64_t total = 0;
   for (const auto& entry : entries_) total += entry.stored_bytes();
   return total;
-}
-
-void Checkpoint::DropPages() const {
-  if (gguf_ != nullptr) gguf_->DropPages();
-  for (const auto& shard : shards_) shard->DropPages();
 }
 
 bool Checkpoint::damaged() const {

@@ -77,6 +77,7 @@ struct TensorEntry {
   Shape shape;
   std::span<const std::byte> bytes;             // row-major, little-endian, may be unaligned
   const std::filesystem::path* file = nullptr;  // that holds it; lives as long as the Checkpoint
+  const MappedFile* mapping = nullptr;          // the bytes are its; nullptr: they are in memory
   // For F8_E4M3 only: `<name>_scale_inv`, [ceil(rows / block.rows), ceil(cols / block.cols)] F32,
   // nullptr when the checkpoint has none. A weight is its e4m3 value TIMES the scale of its block.
   const TensorEntry* scale_inv = nullptr;
@@ -121,11 +122,9 @@ class Checkpoint {
   std::span<const TensorEntry> entries() const { return entries_; }  // sorted by name
   std::vector<std::string_view> names() const;
   uint64_t total_bytes() const;  // of tensor data
-  // A shard shrank while mapped: bytes read since may be zeros, and what was computed from them
-  // must be thrown away.
+  // A shard shrank or was written to while mapped: bytes read since may be zeros or anything, and
+  // what was computed from them must be thrown away.
   bool damaged() const;
-  // What has been read so far is not needed soon: its memory goes back (MappedFile::DropPages).
-  void DropPages() const;
   const std::filesystem::path& path() const { return path_; }
   const ScaleBlock& block() const { return block_; }
   const GgufFile* gguf() const { return gguf_.get(); }  // nullptr when it is not one
@@ -155,6 +154,14 @@ bool IsDecodable(const TensorEntry& entry);
 // rows must lie inside it. NaN and infinity come out as such: whoever needs finite weights looks at
 // `out`, where a finite FP8 value times its scale may have overflowed too.
 void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out);
+
+// Whether rows of the entry can be decoded without the rest of it.
+bool RowsStandAlone(const TensorEntry& entry);
+// Such rows as a tensor of their own, whose bytes are those of `bytes`; and where they are now.
+TensorEntry RowsOf(const TensorEntry& entry, int64_t n_rows, std::span<const std::byte> bytes);
+std::span<const std::byte> BytesOfRows(const TensorEntry& entry, int64_t row0, int64_t n_rows);
+// What else has to be there: every tensor that decoding this one looks at, itself included.
+std::vector<const TensorEntry*> PartsOf(const TensorEntry& entry);
 
 // Rows of an entry with `quant`, as blocks of that type: [n_rows][RowBytes(*quant, cols())].
 void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out);

@@ -116,6 +116,36 @@ void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* o
   }
 }
 
+bool RowsStandAlone(const TensorEntry& entry) {
+  return entry.mapping != nullptr && entry.int4 == nullptr && entry.scale_inv == nullptr &&
+         entry.row_order.head_dim == 0 && entry.rows() > 0;
+}
+
+std::span<const std::byte> BytesOfRows(const TensorEntry& entry, int64_t row0, int64_t n_rows) {
+  CheckRows(entry, row0, n_rows);
+  const size_t row_bytes = entry.bytes.size() / static_cast<size_t>(entry.rows());
+  return entry.bytes.subspan(static_cast<size_t>(row0) * row_bytes,
+                             static_cast<size_t>(n_rows) * row_bytes);
+}
+
+TensorEntry RowsOf(const TensorEntry& entry, int64_t n_rows, std::span<const std::byte> bytes) {
+  TensorEntry rows = entry;
+  rows.shape = {n_rows, entry.cols()};
+  rows.bytes = bytes;
+  return rows;
+}
+
+std::vector<const TensorEntry*> PartsOf(const TensorEntry& entry) {
+  if (entry.int4 == nullptr) {
+    if (entry.scale_inv == nullptr) return {&entry};
+    return {&entry, entry.scale_inv};
+  }
+  std::vector<const TensorEntry*> parts = {entry.int4->qweight, entry.int4->qzeros,
+                                           entry.int4->scales};
+  if (entry.int4->g_idx != nullptr) parts.push_back(entry.int4->g_idx);
+  return parts;
+}
+
 void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out) {
   CHECK(entry.quant.has_value());
   CheckRows(entry, row0, n_rows);

@@ -203,12 +203,6 @@ uint64_t GgufFile::file_bytes() const {
   return total;
 }
 
-void GgufFile::DropPages() const {
-  for (const Part& part : parts_) {
-    if (part.mapped) part.mapped->DropPages();
-  }
-}
-
 bool GgufFile::damaged() const {
   return std::any_of(parts_.begin(), parts_.end(),
                      [](const Part& p) { return p.mapped && p.mapped->damaged(); });

@@ -137,10 +137,12 @@ class GgufFile {
   const std::filesystem::path& path() const { return path_; }  // as given to Open
   uint32_t version() const { return version_; }
   size_t parts() const { return parts_.size(); }
-  uint64_t total_bytes() const;  // of tensor data
-  uint64_t file_bytes() const;   // of all parts
-  bool damaged() const;          // a part shrank while mapped
-  void DropPages() const;        // MappedFile::DropPages of all parts
+  uint64_t total_bytes() const;                           // of tensor data
+  uint64_t file_bytes() const;                            // of all parts
+  bool damaged() const;                                   // MappedFile::damaged of any part
+  const MappedFile* mapping(const GgufTensor& t) const {  // nullptr: in memory
+    return parts_[t.part].mapped.get();
+  }
 
  private:
   struct Part {

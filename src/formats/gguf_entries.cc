@@ -32,6 +32,7 @@ TensorEntry EntryOf(const GgufFile& file, const GgufTensor& tensor) {
   entry.shape = tensor.shape;
   entry.bytes = file.bytes(tensor);
   entry.file = &file.path();
+  entry.mapping = file.mapping(tensor);
   if (const auto* quant = std::get_if<QuantType>(&tensor.type)) {
     entry.quant = *quant;
   } else {

@@ -16,7 +16,7 @@ namespace hadal {
 struct ModelFiles {
   ModelConfig config;
   GenerationConfig generation;
-  std::unique_ptr<Checkpoint> checkpoint;
+  std::shared_ptr<const Checkpoint> checkpoint;
 };
 
 // Whether the path can be a model at all: kNotFound names what is missing, and the GGUF files of a

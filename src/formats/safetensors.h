@@ -67,8 +67,8 @@ class SafetensorsFile {
     return file_->bytes().subspan(t.begin, t.end - t.begin);
   }
   const SafetensorsTensor* Find(std::string_view name) const;  // nullptr when absent
-  bool damaged() const { return file_->damaged(); }            // the file shrank while mapped
-  void DropPages() const { file_->DropPages(); }
+  bool damaged() const { return file_->damaged(); }
+  const MappedFile& mapping() const { return *file_; }
 
  private:
   SafetensorsFile(std::unique_ptr<MappedFile> file, SafetensorsHeader header)

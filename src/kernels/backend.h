@@ -82,6 +82,9 @@ class Weight {
 };
 using WeightPtr = std::unique_ptr<Weight>;
 
+// What a matrix is for. kMultiplyF32: never kept lower than float32 (router).
+enum class WeightUse { kMultiply, kMultiplyF32, kLookUp };
+
 // Memory of the backend, zeroed.
 class Memory {
  public:
@@ -204,6 +207,11 @@ class Backend {
   virtual Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) = 0;
   // Embedding tables are prepared separately: rows are looked up, never multiplied.
   virtual Result<WeightPtr> PrepareEmbedding(const WeightSource& source) = 0;
+  // For weights that memory cannot hold. Bytes that preparing would take:
+  virtual Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const = 0;
+  // A weight that takes none: its sources are kept and read at every use, a piece at a time. Slow;
+  // every result is, bit by bit, the prepared one's.
+  virtual Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) = 0;
 
   // ---- operations (per step); out never aliases an input unless stated
   virtual void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) = 0;

@@ -40,6 +40,12 @@ class TimedBackend final : public Backend {
   Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override {
     return inner_->PrepareEmbedding(source);
   }
+  Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override {
+    return inner_->BytesOf(sources, use);
+  }
+  Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) override {
+    return inner_->Defer(sources, use);
+  }
 
   void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override {
     Time("embed", [&] { inner_->Embed(table, ids, out); });

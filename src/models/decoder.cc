@@ -30,10 +30,14 @@ Status Decoder::Check(const StepInput& step, const KvStorage& kv) {
 
 Status Decoder::Forward(const StepInput& input, KvStorage& kv, float* logits) {
   HADAL_OK(Check(input, kv));
+  Compute(info_.rounds_prompts ? input : WithoutPrompts(input), kv, logits);
+  return in_use_ ? in_use_->Check() : Status{};
+}
+
+void Decoder::Compute(const StepInput& step, KvStorage& kv, float* logits) {
   Backend& b = backend_;
-  const auto rows = static_cast<int64_t>(input.tokens.size());
+  const auto rows = static_cast<int64_t>(step.tokens.size());
   scratch_.Release(0);
-  const StepInput& step = info_.rounds_prompts ? input : WithoutPrompts(input);
   Pass pass{b, step, kv, scratch_, rows, ExactRows(step)};
   const Tensor x = scratch_.Take({rows, info_.hidden});      // the residual stream
   const Tensor h = scratch_.Take({rows, info_.hidden});      // normed, what blocks read
@@ -57,13 +61,12 @@ Status Decoder::Forward(const StepInput& input, KvStorage& kv, float* logits) {
     n_draft_states_ = 0;
     b.RmsNorm(x, Values(final_norm_), eps_, {states_->data(), DType::kF32, {rows, info_.hidden}});
   }
-  if (step.logit_rows.empty()) return {};
+  if (step.logit_rows.empty()) return;
   const auto n_logits = static_cast<int64_t>(step.logit_rows.size());
   const Tensor last = scratch_.Take({n_logits, info_.hidden});
   b.GatherRows(x, step.logit_rows, last);
   b.RmsNorm(last, Values(final_norm_), eps_, last);
   Score(last, logits);
-  return {};
 }
 
 // Logits of normed hidden states.
@@ -128,8 +131,9 @@ DecoderBuilder::DecoderBuilder(const ModelFiles& files, Backend& backend,
     : files_(files),
       backend_(backend),
       options_(options),
-      load_(*files.checkpoint, backend, options.progress),
-      draft_load_(*files.checkpoint, backend, {}),
+      load_(files.checkpoint, backend,
+            {options.progress, options.weight_memory, options.read_ahead}),
+      draft_load_(files.checkpoint, backend, {}),
       decoder_(new Decoder(backend)) {
   const ModelConfig& c = files.config;
   Decoder& d = *decoder_;
@@ -261,18 +265,21 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   HADAL_OK(CheckOptions());
   HADAL_OK(AllocateWorkspace());
   HADAL_TRY(const WeightTotals totals, load_.Load());
+  decoder_->in_use_ = load_.in_use();
   ModelInfo& info = decoder_->info_;
   info.parameters = totals.parameters;
   info.active_parameters = totals.active_parameters;
   info.resident_bytes = totals.resident_bytes;
+  info.file_bytes = totals.file_bytes;
   info.bytes_per_token = totals.bytes_per_token;
   info.expert_bytes = totals.expert_bytes;
   info.experts = totals.experts;
   info.experts_per_token = totals.experts_per_token;
   // Scores of experts lie as close as the rounding of activations moves them: with weights that are
   // not quantised much further already, other experts would be chosen than exact rows choose.
-  info.rounds_prompts =
-      backend_.rounds_prompts() && (totals.experts == 0 || totals.experts_quantised);
+  // Weights that stay in the file are multiplied exactly.
+  info.rounds_prompts = backend_.rounds_prompts() && totals.file_bytes == 0 &&
+                        (totals.experts == 0 || totals.experts_quantised);
   if (info.drafts) HADAL_OK(LoadDraftLayer());
   return std::unique_ptr<Model>(std::move(decoder_));
 }

@@ -4,8 +4,8 @@
 // Must not know families.
 // Use: DecoderBuilder d(files, backend, options); d.AddRope(...); per layer: d.AddStream(...),
 //      d.AddLayer(...); return d.Finish();
-// All weights are copied into the backend's memory by Finish(); the checkpoint is not needed
-// afterwards, so a file that is cut later cannot change a result.
+// Weights are copied into the backend's memory by Finish(), so a file that is cut later cannot
+// change a result; one whose weights did not all fit is asked after every step.
 // Thread rule: one thread builds, one (the engine's) calls Forward.
 #pragma once
 
@@ -41,6 +41,7 @@ class Decoder final : public Model {
   static int64_t ExactRows(const StepInput& step);
   const StepInput& WithoutPrompts(const StepInput& input);
   Status Check(const StepInput& step, const KvStorage& kv);
+  void Compute(const StepInput& step, KvStorage& kv, float* logits);
   void Tap(int layer, const Tensor& x);
   void Score(Tensor last, float* logits);
 
@@ -52,8 +53,9 @@ class Decoder final : public Model {
   std::unique_ptr<Rope> rope_;
   WeightPtr embedding_;  // [vocab, hidden]
   std::vector<DecoderLayer> layers_;
-  VectorPtr final_norm_;  // [hidden]
-  WeightPtr head_;        // [vocab, hidden]
+  VectorPtr final_norm_;                        // [hidden]
+  WeightPtr head_;                              // [vocab, hidden]
+  std::shared_ptr<const WeightReader> in_use_;  // when weights stay in the file
   std::unique_ptr<DraftLayer> draft_;
   // Beside a draft layer: normed hidden states of the last Forward's rows, and of the rows that the
   // last Draft gave logits for; how many of each.

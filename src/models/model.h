@@ -25,8 +25,9 @@ struct ModelInfo {
   int64_t active_parameters = 0;  // multiplied for one token, embedding row excluded
   size_t checkpoint_bytes = 0;
   size_t resident_bytes = 0;   // prepared weights
+  size_t file_bytes = 0;       // of weights that did not fit and are read at every use
   size_t bytes_per_token = 0;  // weight bytes read to decode one token (batch 1, empty cache)
-  size_t expert_bytes = 0;     // of resident_bytes: routed experts, all layers
+  size_t expert_bytes = 0;     // of both: routed experts, all layers
   int64_t experts = 0, experts_per_token = 0;  // routed, per layer; 0 for a dense model
   // Rows of prompts are computed with other rounding than those of answers
   // (Backend::rounds_prompts), so what the cache holds of a token depends on which it was.
@@ -61,6 +62,9 @@ struct LoadOptions {
   int64_t max_context = 0;        // 0 = the checkpoint's, which is the most; sizes the rope tables
   DraftLayerUse draft_layer = DraftLayerUse::kNever;  // kRequired: kUnsupportedModel without one
   std::function<void(size_t done_bytes, size_t all_bytes)> progress;  // may be empty
+  // WeightLoader::Options: what prepared weights may take, and whether to read before it is asked.
+  size_t weight_memory = SIZE_MAX;
+  bool read_ahead = true;
 };
 
 class Model {
@@ -71,7 +75,7 @@ class Model {
   // Computes logits of step.logit_rows into host memory [logit_rows.size(), vocab] float32 and
   // writes the step's keys to the cache. kInvalidArgument, before anything is computed, when the
   // step is larger than LoadOptions said or holds a token, position, slot, block or row out of
-  // range.
+  // range. kBadFile, after: weights that stayed in the file could not be read as they were.
   virtual Status Forward(const StepInput& step, KvStorage& kv, float* logits) = 0;
   // Logits of the tokens after the next ones, from the layer that info().drafts tells of; its keys
   // go to its own stream. Row r of the step has the position and slot of a token whose hidden state
@@ -88,10 +92,12 @@ class Model {
 
 // Opens the checkpoint (a directory, a .safetensors file beside its config.json, or a .gguf file),
 // resolves the family by model_type, binds and prepares the weights. Everything is copied into the
-// backend's memory: the files are not needed afterwards, and changing or cutting them changes
-// nothing. kUnsupportedModel lists the supported architectures; kBadFile lists all missing, extra
-// and misshapen tensors at once, or the tensors that hold NaN or infinity, or a file cut while it
-// is read.
+// backend's memory, unless weight_memory is less than they need: the files are not needed
+// afterwards, and changing or cutting them changes nothing. A model of which a part stayed in the
+// file holds it open; a Forward that may have read something else since it was cut or written to,
+// and every one after it, fails with kBadFile. kUnsupportedModel lists the supported architectures;
+// kBadFile lists all missing, extra and misshapen tensors at once, or the tensors that hold NaN or
+// infinity, or a file cut while it is read.
 Result<std::unique_ptr<Model>> LoadModel(const std::filesystem::path& path, Backend& backend,
                                          const LoadOptions& options);
 

@@ -1,17 +1,25 @@
 #include "models/weight_loader.h"
 
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <utility>
 
 #include "core/tensor.h"
-#include "formats/finite_blocks.h"
 
 namespace hadal {
 namespace {
 
-size_t BytesOf(const TensorEntry* entry) {
-  return entry == nullptr ? 0 : static_cast<size_t>(entry->stored_bytes());
+// An entry that is missing has none: then nothing is loaded. Rows are counted in their share of
+// the tensor.
+size_t StoredBytes(std::span<const TensorRows> all) {
+  size_t bytes = 0;
+  for (const TensorRows& part : all) {
+    if (part.entry == nullptr || part.entry->rows() == 0) continue;
+    bytes += static_cast<size_t>(static_cast<double>(part.entry->stored_bytes()) *
+                                 static_cast<double>(part.rows) /
+                                 static_cast<double>(part.entry->rows()));
+  }
+  return bytes;
 }
 
 // As stored, without blocks, groups or scales around it.
@@ -21,11 +29,13 @@ bool IsF16(const TensorEntry& entry) {
 
 }  // namespace
 
-WeightLoader::WeightLoader(const Checkpoint& checkpoint, Backend& backend, Progress progress)
-    : checkpoint_(checkpoint),
+WeightLoader::WeightLoader(std::shared_ptr<const Checkpoint> checkpoint, Backend& backend,
+                           Options options)
+    : checkpoint_(std::move(checkpoint)),
       backend_(backend),
-      progress_(std::move(progress)),
-      binder_(checkpoint) {}
+      options_(std::move(options)),
+      binder_(*checkpoint_),
+      reader_(std::make_shared<WeightReader>(checkpoint_)) {}
 
 // ---- declaring. Shapes come from config.json: they are multiplied only in jobs, which run once
 // every shape has been found in the file.
@@ -48,17 +58,25 @@ void WeightLoader::Count(int64_t elements, Share share) {
 void WeightLoader::AddMatrix(WeightPtr* out, std::vector<Parts> stack, int64_t cols, Share share,
                              Precision precision) {
   Job job;
-  for (const Parts& parts : stack) {
-    for (const Part& part : parts) job.bytes += BytesOf(part.entry);
-  }
-  job.run = [this, out, stack = std::move(stack), cols, share, precision]() -> Status {
-    std::vector<WeightSource> sources;
-    for (const Parts& parts : stack) {
-      sources.push_back(Source(parts, cols));
-      Count(sources.back().rows * cols, share);
-    }
-    HADAL_TRY(*out, backend_.Prepare(sources, precision == Precision::kF32));
-    Prepared(**out, share);
+  for (const Parts& parts : stack) job.reads.insert(job.reads.end(), parts.begin(), parts.end());
+  job.rank = share.used < share.of ? Rank::kExperts : Rank::kMatrix;
+  const WeightUse use =
+      precision == Precision::kF32 ? WeightUse::kMultiplyF32 : WeightUse::kMultiply;
+  const auto sources = [this, stack = std::move(stack), cols] {
+    std::vector<WeightSource> all;
+    for (const Parts& parts : stack) all.push_back(Source(parts, cols));
+    return all;
+  };
+  job.resident_bytes = [this, sources, use] { return backend_.BytesOf(sources(), use); };
+  job.run = [this, out, sources, cols, share, use,
+             stored = StoredBytes(job.reads)](bool in_file) -> Status {
+    const std::vector<WeightSource> all = sources();
+    for (const WeightSource& source : all) Count(source.rows * cols, share);
+    HADAL_TRY(*out, PrepareAs(use, all, in_file));
+    const size_t bytes = in_file ? stored : (*out)->bytes();
+    Prepared(bytes, in_file, share);
+    const auto values = static_cast<size_t>((*out)->count() * (*out)->rows() * cols);
+    if (share.used < share.of) totals_.experts_quantised = 2 * bytes < 3 * values;
     return {};
   };
   jobs_.push_back(std::move(job));
@@ -92,12 +110,11 @@ void WeightLoader::Split(const std::vector<Slice>& slices, const std::string& na
 }
 
 void WeightLoader::Vector(VectorPtr* out, const std::string& name, int64_t n) {
-  const TensorEntry* entry = binder_.Require(name, {n});
-  jobs_.push_back({BytesOf(entry), [this, out, entry, n]() -> Status {
+  const Part part{binder_.Require(name, {n}), 0, 1};
+  jobs_.push_back({{part}, [this, out, part, n](bool) -> Status {
                      Count(n, {});
                      std::vector<float> values(static_cast<size_t>(n));
-                     DecodeRows(*entry, 0, 1, values.data());
-                     CheckFinite(*entry, values);
+                     reader_->Decode(part, values.data());
                      HADAL_TRY(*out, backend_.Upload(values));
                      totals_.resident_bytes += (*out)->size();
                      totals_.bytes_per_token += (*out)->size();
@@ -109,72 +126,110 @@ void WeightLoader::Embedding(WeightPtr* table, WeightPtr* head, const std::strin
                              int64_t rows, int64_t cols) {
   const Part part = Whole(name, rows, cols);
   const bool tied = head != nullptr;
-  jobs_.push_back({BytesOf(part.entry), [this, table, part, cols, tied]() -> Status {
-                     // A tied head counts the same numbers.
-                     if (!tied) totals_.parameters += part.rows * cols;
-                     HADAL_TRY(*table, backend_.PrepareEmbedding(Source({part}, cols)));
-                     totals_.resident_bytes += (*table)->bytes();
-                     return {};
-                   }});
-  if (tied) AddMatrix(head, {{part}}, cols, {});
+  Job job;
+  job.reads = {part};
+  job.rank = Rank::kEmbedding;
+  const auto source = [this, part, cols] { return std::array{Source({part}, cols)}; };
+  job.resident_bytes = [this, source] { return backend_.BytesOf(source(), WeightUse::kLookUp); };
+  job.run = [this, table, source, cols, tied,
+             stored = StoredBytes(job.reads)](bool in_file) -> Status {
+    const auto one = source();
+    // A tied head counts the same numbers.
+    if (!tied) totals_.parameters += one[0].rows * cols;
+    HADAL_TRY(*table, PrepareAs(WeightUse::kLookUp, one, in_file));
+    (in_file ? totals_.file_bytes : totals_.resident_bytes) += in_file ? stored : (*table)->bytes();
+    return {};
+  };
+  jobs_.push_back(std::move(job));
+  if (!tied) return;
+  AddMatrix(head, {{part}}, cols, {});
+  jobs_.back().joins = true;
 }
 
 void WeightLoader::Latent(LatentUp* out, const std::string& prefix, const LatentUpShape& shape) {
   const std::string whole = prefix + "kv_b_proj.weight", k = prefix + "k_b_proj.weight",
                     v = prefix + "v_b_proj.weight";
-  if (checkpoint_.Find(whole) == nullptr && checkpoint_.Find(k) != nullptr) {
+  if (checkpoint_->Find(whole) == nullptr && checkpoint_->Find(k) != nullptr) {
     const TensorEntry* uk = binder_.Require(k, {shape.n_heads, shape.kv_lora, shape.nope});
     const TensorEntry* uv = binder_.Require(v, {shape.n_heads, shape.v_dim, shape.kv_lora});
-    jobs_.push_back({BytesOf(uk) + BytesOf(uv), [this, out, uk, uv, shape] {
+    const Part k_rows{uk, 0, shape.n_heads * shape.kv_lora};
+    const Part v_rows{uv, 0, shape.n_heads * shape.v_dim};
+    // Once for the whole, once head by head.
+    jobs_.push_back({{k_rows, v_rows, k_rows, v_rows}, [this, out, uk, uv, shape](bool) {
                        return PrepareLatentParts(*out, *uk, *uv, shape);
                      }});
     return;
   }
   // Some GGUF files hold the same numbers in both layouts.
   for (const std::string& name : {k, v}) {
-    if (checkpoint_.Find(name) != nullptr) Ignore(name);
+    if (checkpoint_->Find(name) != nullptr) Ignore(name);
   }
   const int64_t rows = shape.n_heads * (shape.nope + shape.v_dim);
   const TensorEntry* entry = binder_.Require(whole, {rows, shape.kv_lora});
-  jobs_.push_back(
-      {BytesOf(entry), [this, out, entry, shape] { return PrepareLatent(*out, *entry, shape); }});
+  const Part all{entry, 0, rows};
+  // For uk, for uv, and for the whole.
+  jobs_.push_back({{all, all, all},
+                   [this, out, entry, shape](bool) { return PrepareLatent(*out, *entry, shape); }});
 }
 
 // ---- preparing
 
 Result<WeightTotals> WeightLoader::Load() {
   HADAL_OK(binder_.Finish());
-  // Memory holds the prepared weights and this much of the files, not all of both.
-  constexpr size_t kDropEvery = size_t{256} << 20;
-  size_t done = 0, dropped = 0, all = 0;
-  for (const Job& job : jobs_) all += job.bytes;
-  for (Job& job : jobs_) {
-    HADAL_OK(job.run());
-    done += job.bytes;
-    if (done - dropped >= kDropEvery) {
-      checkpoint_.DropPages();
-      dropped = done;
-    }
-    if (progress_) progress_(done, all);
+  HADAL_OK(Place());
+  if (options_.read_ahead) PlanReads();
+  size_t done = 0, all = 0;
+  for (const Job& job : jobs_) all += StoredBytes(job.reads);
+  size_t group = 0;
+  for (size_t i = 0; i < jobs_.size(); ++i) {
+    if (i > 0 && !jobs_[i].joins) ++group;
+    reader_->Begin(group);
+    HADAL_OK(jobs_[i].run(jobs_[i].in_file));
+    done += StoredBytes(jobs_[i].reads);
+    if (options_.progress) options_.progress(done, all);
   }
+  reader_->End();
+  HADAL_OK(reader_->Check());
+  if (std::ranges::any_of(jobs_, &Job::in_file)) in_use_ = reader_;
   jobs_.clear();
-  if (checkpoint_.damaged()) {
-    return Fail(ErrorCode::kBadFile,
-                "{}: a file became shorter while it was read; copy the checkpoint again",
-                checkpoint_.path().string());
-  }
-  HADAL_OK(AllFinite());
   return totals_;
 }
 
-// Calls read(part, row of its tensor, rows, row of the range) for the parts of [row0, row0 + n).
+// Decides which matrices stay in the file.
+Status WeightLoader::Place() {
+  if (options_.weight_memory == SIZE_MAX) return {};
+  size_t left = options_.weight_memory;
+  for (const Rank rank : {Rank::kMatrix, Rank::kExperts, Rank::kEmbedding}) {
+    for (Job& job : jobs_) {
+      if (job.rank != rank) continue;
+      HADAL_TRY(const size_t bytes, job.resident_bytes());
+      job.in_file = bytes > left;
+      if (!job.in_file) left -= bytes;
+    }
+  }
+  return {};
+}
+
+void WeightLoader::PlanReads() {
+  std::vector<Parts> groups;
+  for (const Job& job : jobs_) {
+    if (!job.joins) groups.emplace_back();
+    if (job.in_file) continue;
+    groups.back().insert(groups.back().end(), job.reads.begin(), job.reads.end());
+  }
+  reader_->Plan(groups, {});
+}
+
+// Calls read(rows of a tensor, where they begin in the range) for the parts of [row0, row0 + n).
 template <class Read>
 void WeightLoader::ForParts(const Parts& parts, int64_t row0, int64_t n, const Read& read) {
   int64_t first = 0;  // row of the source where the part begins
   for (const Part& part : parts) {
     const int64_t begin = std::max(row0, first);
     const int64_t end = std::min(row0 + n, first + part.rows);
-    if (begin < end) read(*part.entry, part.row0 + begin - first, end - begin, begin - row0);
+    if (begin < end) {
+      read(Part{part.entry, part.row0 + begin - first, end - begin}, begin - row0);
+    }
     first += part.rows;
   }
 }
@@ -195,36 +250,37 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
   }
   if (source.blocks || plain) source.mixed_blocks.clear();
   if (f16) source.stored = DType::kF16;
-  source.decode = [this, parts, cols](int64_t row0, int64_t n, float* out) {
-    ForParts(parts, row0, n, [&](const TensorEntry& entry, int64_t row, int64_t rows, int64_t at) {
-      float* to = out + at * cols;
-      DecodeRows(entry, row, rows, to);
-      CheckFinite(entry, {to, static_cast<size_t>(rows * cols)});
-    });
+  const auto reader = reader_;
+  source.decode = [reader, parts, cols](int64_t row0, int64_t n, float* out) {
+    ForParts(parts, row0, n,
+             [&](const Part& rows, int64_t at) { reader->Decode(rows, out + at * cols); });
   };
   if (!source.blocks && source.mixed_blocks.empty()) return source;
-  source.read_blocks = [this, parts = std::move(parts), cols](int64_t row0, int64_t n,
-                                                              std::byte* out) {
-    ForParts(parts, row0, n, [&](const TensorEntry& entry, int64_t row, int64_t rows, int64_t at) {
-      std::byte* to = out + at * RowBytes(*entry.quant, cols);
-      ReadBlockRows(entry, row, rows, to);
-      if (!BlocksAreFinite(*entry.quant, to, rows * cols)) NoteNonFinite(entry);
+  source.read_blocks = [reader, parts = std::move(parts), cols](int64_t row0, int64_t n,
+                                                                std::byte* out) {
+    ForParts(parts, row0, n, [&](const Part& rows, int64_t at) {
+      reader->ReadBlocks(rows, out + at * RowBytes(*rows.entry->quant, cols));
     });
   };
   return source;
 }
 
-void WeightLoader::Prepared(const Weight& weight, Share share) {
-  totals_.resident_bytes += weight.bytes();
+Result<WeightPtr> WeightLoader::PrepareAs(WeightUse use, std::span<const WeightSource> sources,
+                                          bool in_file) {
+  if (in_file) return backend_.Defer(sources, use);
+  if (use == WeightUse::kLookUp) return backend_.PrepareEmbedding(sources[0]);
+  return backend_.Prepare(sources, use == WeightUse::kMultiplyF32);
+}
+
+void WeightLoader::Prepared(size_t bytes, bool in_file, Share share) {
+  (in_file ? totals_.file_bytes : totals_.resident_bytes) += bytes;
   if (share.used < share.of) {
-    totals_.expert_bytes += weight.bytes();
+    totals_.expert_bytes += bytes;
     totals_.experts = share.of;
     totals_.experts_per_token = share.used;
-    const auto values = static_cast<size_t>(weight.count() * weight.rows() * weight.cols());
-    totals_.experts_quantised = 2 * weight.bytes() < 3 * values;
   }
   totals_.bytes_per_token +=
-      weight.bytes() * static_cast<size_t>(share.used) / static_cast<size_t>(share.of);
+      bytes * static_cast<size_t>(share.used) / static_cast<size_t>(share.of);
 }
 
 // The matrix is decoded once; uk would otherwise decode a whole head for every slice of rows.
@@ -234,8 +290,7 @@ Status WeightLoader::PrepareLatent(LatentUp& out, const TensorEntry& entry,
   HADAL_TRY(const Buffer buffer,
             Buffer::Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
   auto* all = static_cast<float*>(buffer.data());  // [rows, kv_lora]
-  DecodeRows(entry, 0, rows, all);
-  CheckFinite(entry, {all, static_cast<size_t>(rows * cols)});
+  reader_->Decode({&entry, 0, rows}, all);
 
   LatentSources sources;
   sources.whole = Source({{&entry, 0, rows}}, cols);
@@ -268,15 +323,13 @@ Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, con
   LatentSources sources;
   for (int64_t h = 0; h < s.n_heads; ++h) {
     float* to = all + h * head * cols;
-    DecodeRows(k, h * cols, cols, k_head.data());
+    reader_->Decode({&k, h * cols, cols}, k_head.data());
     for (int64_t r = 0; r < s.nope; ++r) {
       for (int64_t c = 0; c < cols; ++c) {
         to[r * cols + c] = k_head[static_cast<size_t>(c * s.nope + r)];
       }
     }
-    DecodeRows(v, h * s.v_dim, s.v_dim, to + s.nope * cols);
-    CheckFinite(k, {to, static_cast<size_t>(s.nope * cols)});
-    CheckFinite(v, {to + s.nope * cols, static_cast<size_t>(s.v_dim * cols)});
+    reader_->Decode({&v, h * s.v_dim, s.v_dim}, to + s.nope * cols);
     sources.uk.push_back(Source({{&k, h * cols, cols}}, s.nope));
     sources.uv.push_back(Source({{&v, h * s.v_dim, s.v_dim}}, cols));
   }
@@ -297,38 +350,9 @@ Status WeightLoader::PrepareLatentSources(LatentUp& out, const LatentSources& so
   HADAL_TRY(out.uk, backend_.Prepare(sources.uk, false));
   HADAL_TRY(out.uv, backend_.Prepare(sources.uv, false));
   totals_.resident_bytes += out.whole->bytes();
-  Prepared(*out.uk, {});
-  Prepared(*out.uv, {});
+  Prepared(out.uk->bytes(), false, {});
+  Prepared(out.uv->bytes(), false, {});
   return {};
-}
-
-void WeightLoader::CheckFinite(const TensorEntry& entry, std::span<const float> values) {
-  constexpr uint32_t kExponent = 0x7f800000u;  // all ones: infinity or NaN
-  bool found = false;
-  for (float v : values) found |= (std::bit_cast<uint32_t>(v) & kExponent) == kExponent;
-  if (found) NoteNonFinite(entry);
-}
-
-void WeightLoader::NoteNonFinite(const TensorEntry& entry) {
-  const std::lock_guard lock(mutex_);
-  non_finite_.insert(entry.name);
-}
-
-Status WeightLoader::AllFinite() {
-  if (non_finite_.empty()) return {};
-  constexpr size_t kMaxNames = 8;
-  std::string names;
-  size_t n = 0;
-  for (const std::string& name : non_finite_) {
-    if (n++ == kMaxNames) break;
-    names += (names.empty() ? "" : ", ") + name;
-  }
-  if (non_finite_.size() > kMaxNames) {
-    names += fmt::format(" and {} more", non_finite_.size() - kMaxNames);
-  }
-  return FailField(ErrorCode::kBadFile, *non_finite_.begin(),
-                   "{}: weights must be finite, but NaN or infinity is in {}",
-                   checkpoint_.path().string(), names);
 }
 
 }  // namespace hadal

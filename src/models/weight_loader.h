@@ -7,16 +7,13 @@
 //   load.Matrix(&block.o, "model.layers.0.self_attn.o_proj.weight", hidden, heads * head_dim);
 //   HADAL_TRY(WeightTotals totals, load.Load());
 // The targets (WeightPtr*, VectorPtr*) must stay where they are until Load() returns; afterwards
-// nothing points into the checkpoint.
+// nothing points into the checkpoint but the matrices that did not fit into WeightMemory.
 // Thread rule: one thread; the backend may decode from several.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <set>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +21,7 @@
 #include "formats/binder.h"
 #include "formats/checkpoint.h"
 #include "kernels/backend.h"
+#include "models/weight_reader.h"
 
 namespace hadal {
 
@@ -36,8 +34,9 @@ struct WeightTotals {
   int64_t parameters = 0;         // elements of all tensors
   int64_t active_parameters = 0;  // those used for one token; an embedding table is not
   size_t resident_bytes = 0;
+  size_t file_bytes = 0;       // of matrices that are not resident
   size_t bytes_per_token = 0;  // read to decode one token
-  size_t expert_bytes = 0;     // of resident_bytes: routed experts
+  size_t expert_bytes = 0;     // of resident_bytes + file_bytes: routed experts
   int64_t experts = 0, experts_per_token = 0;
   bool experts_quantised = false;  // below 12 bits a weight
 };
@@ -45,7 +44,15 @@ struct WeightTotals {
 class WeightLoader {
  public:
   using Progress = std::function<void(size_t done_bytes, size_t all_bytes)>;
-  WeightLoader(const Checkpoint& checkpoint, Backend& backend, Progress progress);
+  struct Options {
+    Progress progress;  // may be empty
+    // What prepared matrices may take. Those that do not fit stay in the file, and the backend
+    // reads them at every use: embeddings first, then experts, then the others, the last ones
+    // first. Vectors and the up-projections of latents are always resident.
+    size_t weight_memory = SIZE_MAX;
+    bool read_ahead = true;  // false: the backend does not look at the sources
+  };
+  WeightLoader(std::shared_ptr<const Checkpoint> checkpoint, Backend& backend, Options options);
 
   enum class Precision { kBackend, kF32 };  // kF32: never below float32 (routers)
   // Tensor `name` is [rows, cols].
@@ -91,24 +98,31 @@ class WeightLoader {
   // Tensors that match are not unexpected; `*` stands for any run of characters.
   void Ignore(const std::string& pattern) { binder_.Ignore(pattern); }
 
-  // kBadFile: every wrong name and shape at once; or the tensors that hold NaN or infinity; or a
-  // file that was cut while it was read.
+  // kBadFile: every wrong name and shape at once; or what WeightReader::Check says.
   Result<WeightTotals> Load();
+  // Set by Load when matrices stay in the file: its Check() says after every use whether what was
+  // read can be trusted.
+  std::shared_ptr<const WeightReader> in_use() const { return in_use_; }
 
  private:
-  struct Part {
-    const TensorEntry* entry = nullptr;
-    int64_t row0 = 0, rows = 0;
-  };
+  using Part = TensorRows;
   using Parts = std::vector<Part>;
   struct Share {  // of a stack, multiplied for one token
     int64_t used = 1, of = 1;
   };
+  // What is given up first when memory is short.
+  enum class Rank { kEmbedding, kExperts, kMatrix, kFixed };
   struct Job {
-    size_t bytes = 0;  // of the checkpoint
-    std::function<Status()> run;
+    Parts reads;  // in this order
+    std::function<Status(bool in_file)> run;
+    Rank rank = Rank::kFixed;
+    std::function<Result<size_t>()> resident_bytes = nullptr;  // unless kFixed
+    bool in_file = false;
+    bool joins = false;  // reads what the job before reads: from the disk only once
   };
 
+  Status Place();
+  void PlanReads();
   Part Whole(const std::string& name, int64_t rows, int64_t cols);
   Parts Whole(const std::vector<Rows>& parts, int64_t cols);
   void Count(int64_t elements, Share share);
@@ -117,7 +131,8 @@ class WeightLoader {
   WeightSource Source(Parts parts, int64_t cols);
   template <class Read>
   static void ForParts(const Parts& parts, int64_t row0, int64_t n, const Read& read);
-  void Prepared(const Weight& weight, Share share);
+  Result<WeightPtr> PrepareAs(WeightUse use, std::span<const WeightSource> sources, bool in_file);
+  void Prepared(size_t bytes, bool in_file, Share share);
   struct LatentSources {
     WeightSource whole;
     std::vector<WeightSource> uk, uv;
@@ -126,18 +141,15 @@ class WeightLoader {
   Status PrepareLatentParts(LatentUp& out, const TensorEntry& k, const TensorEntry& v,
                             const LatentUpShape& shape);
   Status PrepareLatentSources(LatentUp& out, const LatentSources& sources, int64_t elements);
-  void CheckFinite(const TensorEntry& entry, std::span<const float> values);
-  void NoteNonFinite(const TensorEntry& entry);
-  Status AllFinite();
 
-  const Checkpoint& checkpoint_;
+  const std::shared_ptr<const Checkpoint> checkpoint_;
   Backend& backend_;
-  Progress progress_;
+  const Options options_;
   Binder binder_;
+  const std::shared_ptr<WeightReader> reader_;
+  std::shared_ptr<const WeightReader> in_use_;
   WeightTotals totals_;
   std::vector<Job> jobs_;
-  std::mutex mutex_;                  // guards non_finite_: decode runs on several threads
-  std::set<std::string> non_finite_;  // tensor names
 };
 
 }  // namespace hadal

@@ -1,6 +1,7 @@
 // CpuBackend: the Backend of host memory. It owns the thread pool, the kernel table of one ISA and
 // scratch memory that only grows; the operations split work over the pool and call the table.
-// Split by topic: cpu_backend.cc (creation, memory), cpu_weights.cc (prepare), cpu_matmul.cc,
+// Split by topic: cpu_backend.cc (creation, memory), cpu_weights.cc (prepare),
+// cpu_deferred.cc (weights that are not in memory), cpu_matmul.cc,
 // cpu_elementwise.cc, cpu_attention.cc (the core shared by GQA and MLA), cpu_mla.cc, cpu_router.cc,
 // cpu_moe.cc.
 // Thread rule: as Backend, one calling thread.
@@ -50,6 +51,11 @@ struct ProductRows {
   const float* bias = nullptr;  // [columns] or null
 };
 
+// Rows [begin, end) of a matrix.
+struct RowRange {
+  int64_t begin = 0, end = 0;
+};
+
 // Attention of n_kv_heads groups of `group` query heads, over keys and values in paged caches.
 struct FlashArgs {
   const float* q = nullptr;  // [rows][n_kv_heads][group][k_dim]
@@ -72,6 +78,8 @@ class CpuBackend final : public Backend {
   Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) override;
   Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override;
   Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override;
+  Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override;
+  Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) override;
 
   void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override;
   void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override;
@@ -114,6 +122,8 @@ class CpuBackend final : public Backend {
     kPromptActivations,
     kPromptGated,
     kPromptThread,
+    kSlices,
+    kDeferred,
     kScratchCount,
   };
   // A part of an attention task list: query vectors [vec0, vec1) of one chunk and kv head, over all
@@ -130,13 +140,19 @@ class CpuBackend final : public Backend {
   float* ReserveFloats(Scratch area, int64_t n) {
     return static_cast<float*>(Reserve(area, static_cast<size_t>(n) * sizeof(float)));
   }
-  Result<WeightPtr> PrepareStorage(std::span<const WeightSource> sources, const Storage& storage);
-  // Per-thread memory for `bytes` of every thread.
-  Result<std::vector<Buffer>> ThreadBuffers(size_t bytes) const;
-  Status FillDecoded(std::span<const WeightSource> sources, CpuWeight& weight);
-  Status FillBlocks(std::span<const WeightSource> sources, CpuWeight& weight);
-  Status FillPanels(const WeightSource& source, const BlockRows& part, int64_t first,
-                    std::byte* panels);
+  Result<Storage> StorageOf(std::span<const WeightSource> sources, WeightUse use) const;
+  Result<WeightPtr> PrepareFor(std::span<const WeightSource> sources, WeightUse use);
+  void Fill(const WeightSource& source, const Storage& storage, RowRange rows, std::byte* to);
+  void FillDecoded(const WeightSource& source, Layout layout, RowRange rows, std::byte* to);
+  void CopyBlocks(const WeightSource& source, RowRange rows, std::byte* to);
+  void FillPanels(const WeightSource& source, QuantType type, RowRange rows, std::byte* panels);
+  std::byte* SliceSpace(int64_t bytes);
+  template <class F>
+  void ForSlices(RowRange rows, int64_t slice_rows, const F& fn);
+  void LookUp(const CpuWeight& table, const std::byte* row, float* out) const;
+  // Rows of a deferred table, and tiles of a deferred matrix, from memory that is made for them.
+  void EmbedDeferred(const CpuWeight& table, std::span<const TokenId> ids, float* out);
+  void RunDeferred(MatMulTile t, const CpuWeight& w, int64_t matrix);
   // fn(row) for rows [0, n), over the pool when rows * work is worth it (work ~ values per row).
   template <class F>
   void ForRows(int64_t rows, int64_t work, F&& fn);

@@ -24,19 +24,23 @@ void CpuBackend::Embed(const Weight& table, std::span<const TokenId> ids, Tensor
   CHECK(out.shape.elements() == static_cast<int64_t>(ids.size()) * cols);
   for (TokenId id : ids) CHECK(id >= 0 && id < w.rows());
   float* rows = out.f32();
+  if (w.deferred()) return EmbedDeferred(w, ids, rows);
+  const int64_t row_bytes = RowBytesOf(w.storage(), cols);
   ForRows(static_cast<int64_t>(ids.size()), cols, [&](int64_t t) {
-    const int64_t at = ids[static_cast<size_t>(t)] * cols;
-    if (w.layout() == Layout::kRowsBlocks) {
-      const QuantType type = w.blocks()[0].type;
-      DecodeBlocks(type, w.matrix(0) + RowBytes(type, at), cols, rows + t * cols);
-    } else if (w.layout() == Layout::kRowsF32) {
-      std::memcpy(rows + t * cols, reinterpret_cast<const float*>(w.matrix(0)) + at,
-                  static_cast<size_t>(cols) * sizeof(float));
-    } else {
-      const auto from = w.layout() == Layout::kRowsF16 ? table_.from_f16 : table_.from_bf16;
-      from(reinterpret_cast<const uint16_t*>(w.matrix(0)) + at, cols, rows + t * cols);
-    }
+    LookUp(w, w.matrix(0) + ids[static_cast<size_t>(t)] * row_bytes, rows + t * cols);
   });
+}
+
+void CpuBackend::LookUp(const CpuWeight& table, const std::byte* row, float* out) const {
+  const int64_t cols = table.cols();
+  if (table.layout() == Layout::kRowsBlocks) {
+    DecodeBlocks(table.blocks()[0].type, row, cols, out);
+  } else if (table.layout() == Layout::kRowsF32) {
+    std::memcpy(out, row, static_cast<size_t>(cols) * sizeof(float));
+  } else {
+    const auto from = table.layout() == Layout::kRowsF16 ? table_.from_f16 : table_.from_bf16;
+    from(reinterpret_cast<const uint16_t*>(row), cols, out);
+  }
 }
 
 void CpuBackend::RmsNorm(Tensor x, const float* weight, float eps, Tensor out) {

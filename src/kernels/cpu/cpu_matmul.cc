@@ -132,6 +132,7 @@ void CpuBackend::Queue(const Activations& x, int64_t row0, int64_t m, const CpuW
   t.ldo = out.ld;
   t.m = m;
   t.k = w.cols();
+  if (w.deferred()) return RunDeferred(t, w, matrix);
   const std::byte* panels = w.matrix(matrix);
   const auto queue = [&](int64_t rows, const Activations::Form& form) {
     t.x = form.data + row0 * x.ld * form.element_bytes;

@@ -13,7 +13,8 @@ int64_t BlocksOf(int64_t rows) { return (rows + kPromptRows - 1) / kPromptRows; 
 
 // Float weights, such as those of routers, stay exact; int8 ones have kernels of their own.
 bool CpuBackend::Rounds(const CpuWeight& w) const {
-  return rounds_prompts_ && w.layout() != Layout::kPanelF32 && w.layout() != Layout::kPanelInt8;
+  return rounds_prompts_ && !w.deferred() && w.layout() != Layout::kPanelF32 &&
+         w.layout() != Layout::kPanelInt8;
 }
 
 uint16_t* CpuBackend::ReservePromptRows(Scratch area, int64_t blocks, int64_t cols) {

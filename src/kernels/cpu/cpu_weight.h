@@ -32,6 +32,9 @@ struct Storage {
 // Bytes of one matrix, or -1 on overflow. cols is a whole number of blocks.
 int64_t MatrixBytes(const Storage& storage, int64_t rows, int64_t cols);
 
+// Of a layout of rows.
+int64_t RowBytesOf(const Storage& storage, int64_t cols);
+
 class CpuWeight final : public Weight {
  public:
   CpuWeight(int64_t count, int64_t rows, int64_t cols, Storage storage, Buffer data)
@@ -39,11 +42,21 @@ class CpuWeight final : public Weight {
         storage_(std::move(storage)),
         matrix_bytes_(MatrixBytes(storage_, rows, cols)),
         data_(std::move(data)) {}
+  // Deferred: without memory, made from its sources at every use (cpu_deferred.cc).
+  CpuWeight(std::vector<WeightSource> sources, Storage storage)
+      : Weight(static_cast<int64_t>(sources.size()), sources[0].rows, sources[0].cols),
+        storage_(std::move(storage)),
+        matrix_bytes_(0),
+        sources_(std::move(sources)) {}
 
   size_t bytes() const override { return data_.size(); }
+  const Storage& storage() const { return storage_; }
   Layout layout() const { return storage_.layout; }
   const std::vector<BlockRows>& blocks() const { return storage_.blocks; }
+  bool deferred() const { return !sources_.empty(); }
+  const WeightSource& source(int64_t i) const { return sources_[static_cast<size_t>(i)]; }
   std::byte* matrix(int64_t i) const {
+    CHECK(!deferred());
     return static_cast<std::byte*>(data_.data()) + i * matrix_bytes_;
   }
 
@@ -51,6 +64,7 @@ class CpuWeight final : public Weight {
   Storage storage_;
   int64_t matrix_bytes_;
   Buffer data_;
+  std::vector<WeightSource> sources_;
 };
 
 // Writes float32 rows [row0, row0 + n) (row-major [n, cols]) into the layout; row0 is a multiple of

@@ -104,6 +104,12 @@ int64_t MatrixBytes(const Storage& storage, int64_t rows, int64_t cols) {
   return -1;
 }
 
+int64_t RowBytesOf(const Storage& storage, int64_t cols) {
+  if (storage.layout == Layout::kRowsBlocks) return RowBytes(storage.blocks[0].type, cols);
+  CHECK(storage.layout >= Layout::kRowsF32);
+  return cols * (storage.layout == Layout::kRowsF32 ? 4 : 2);
+}
+
 void PackRows(Layout layout, const float* rows, int64_t row0, int64_t n, int64_t cols,
               std::byte* matrix) {
   if (layout == Layout::kRowsF32) {

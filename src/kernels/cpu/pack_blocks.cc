@@ -161,27 +161,70 @@ constexpr ReadFn kReaders[kQuantTypes] = {ReadQ4_0, ReadQ4_1,   ReadQ5_0,  ReadQ
                                           ReadQ2_K, ReadQ3_K,   ReadQ4_K,  ReadQ5_K, ReadQ6_K,
                                           ReadQ4_0, ReadIQ4_XS, ReadMXFP4, ReadU4Z};
 
-// Bits [from, from + width) of the codes of a group's quads into a plane.
-template <int kWidth>
-void WritePlane(const uint8_t (&quads)[kQuads][kQuadBytes], int from, uint8_t* __restrict plane) {
-  constexpr int kPerByte = 8 / kWidth, kMask = (1 << kWidth) - 1;
-  for (int row = 0; row < kQuads / kPerByte; ++row) {
-    uint8_t* out = plane + row * kQuadBytes;
-    for (int i = 0; i < kQuadBytes; ++i) out[i] = quads[row * kPerByte][i] >> from & kMask;
-    for (int q = 1; q < kPerByte; ++q) {
-      const uint8_t* in = quads[row * kPerByte + q];
-      for (int i = 0; i < kQuadBytes; ++i) out[i] |= Byte((in[i] >> from & kMask) << (q * kWidth));
+// A byte row of a plane in the registers that every x86-64 has.
+using Bytes16 = uint8_t __attribute__((vector_size(16)));
+using Words4 = uint32_t __attribute__((vector_size(16)));
+using Quads = Bytes16[kQuads][kQuadBytes / 16];
+
+template <class V>
+V Load16(const uint8_t* from) {
+  V v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+// The quads of 16 columns side by side: 4 by 4 words at a time.
+void Transpose(const uint8_t (&codes)[kPanel][256], int at, Quads& quads) {
+  for (int c = 0; c < kPanel; c += 4) {
+    for (int j = 0; j < kQuads; j += 4) {
+      const auto v0 = Load16<Words4>(codes[c] + at + 4 * j);
+      const auto v1 = Load16<Words4>(codes[c + 1] + at + 4 * j);
+      const auto v2 = Load16<Words4>(codes[c + 2] + at + 4 * j);
+      const auto v3 = Load16<Words4>(codes[c + 3] + at + 4 * j);
+      const auto a = __builtin_shufflevector(v0, v1, 0, 4, 1, 5);
+      const auto b = __builtin_shufflevector(v2, v3, 0, 4, 1, 5);
+      const auto d = __builtin_shufflevector(v0, v1, 2, 6, 3, 7);
+      const auto e = __builtin_shufflevector(v2, v3, 2, 6, 3, 7);
+      quads[j][c / 4] = Bytes16(__builtin_shufflevector(a, b, 0, 1, 4, 5));
+      quads[j + 1][c / 4] = Bytes16(__builtin_shufflevector(a, b, 2, 3, 6, 7));
+      quads[j + 2][c / 4] = Bytes16(__builtin_shufflevector(d, e, 0, 1, 4, 5));
+      quads[j + 3][c / 4] = Bytes16(__builtin_shufflevector(d, e, 2, 3, 6, 7));
     }
   }
 }
 
-void WritePlanes(int width, const uint8_t (&quads)[kQuads][kQuadBytes], int from,
-                 uint8_t* __restrict plane) {
-  if (width == 1) WritePlane<1>(quads, from, plane);
-  if (width == 2) WritePlane<2>(quads, from, plane);
-  if (width == 4) WritePlane<4>(quads, from, plane);
-  if (width == 8) WritePlane<8>(quads, from, plane);
+// Bits [kFrom, kFrom + kWidth) of the codes of a group's quads into a plane.
+template <int kWidth, int kFrom>
+void WritePlane(const Quads& quads, uint8_t* __restrict plane) {
+  constexpr int kPerByte = 8 / kWidth;
+  const Bytes16 mask = Bytes16{} + static_cast<uint8_t>((1 << kWidth) - 1);
+  for (int row = 0; row < kQuads / kPerByte; ++row) {
+    for (int i = 0; i < kQuadBytes / 16; ++i) {
+      Bytes16 out = quads[row * kPerByte][i] >> kFrom & mask;
+      for (int q = 1; q < kPerByte; ++q) {
+        out |= (quads[row * kPerByte + q][i] >> kFrom & mask) << (q * kWidth);
+      }
+      std::memcpy(plane + row * kQuadBytes + 16 * i, &out, sizeof out);
+    }
+  }
 }
+
+using PlaneFn = void (*)(const Quads& quads, uint8_t* __restrict plane);
+// By width and first bit: what the formats have.
+PlaneFn PlaneOf(int width, int from) {
+  if (from == 0) {
+    return width == 2 ? WritePlane<2, 0> : width == 4 ? WritePlane<4, 0> : WritePlane<8, 0>;
+  }
+  if (from == 2) return WritePlane<1, 2>;
+  return width == 1 ? WritePlane<1, 4> : WritePlane<2, 4>;
+}
+constexpr bool HasPlanes(const BlockFormat& f) {
+  const bool low = f.low_bits == 2 || f.low_bits == 4 || f.low_bits == 8;
+  const bool high = f.high_bits == 0 || (f.low_bits == 2 && f.high_bits == 1) ||
+                    (f.low_bits == 4 && f.high_bits <= 2);
+  return low && high;
+}
+static_assert(std::ranges::all_of(kBlockFormats, HasPlanes));
 
 }  // namespace
 
@@ -193,20 +236,18 @@ void PackPanelBlocks(QuantType type, const std::byte* rows, int64_t n, int64_t c
   const auto* in = reinterpret_cast<const uint8_t*>(rows);
   auto* out = reinterpret_cast<uint8_t*>(panel);
   const int64_t blocks = cols / block_k, row_bytes = blocks * block_bytes;
-  uint8_t codes[kPanel][256] = {};
-  uint8_t quads[kQuads][kQuadBytes];
+  const PlaneFn write_low = PlaneOf(f.low_bits, 0);
+  const PlaneFn write_high = f.high_bits == 0 ? nullptr : PlaneOf(f.high_bits, f.low_bits);
+  alignas(16) uint8_t codes[kPanel][256] = {};
+  Quads quads;
   for (int64_t b = 0; b < blocks; ++b, out += BlockBytes(f)) {
     for (int c = 0; c < static_cast<int>(n); ++c) {
       read(in + c * row_bytes + b * block_bytes, c, codes[c], out);
     }
     for (int g = 0; g < BlockGroups(f); ++g) {
-      for (int c = 0; c < kPanel; ++c) {
-        for (int j = 0; j < kQuads; ++j) {
-          std::memcpy(quads[j] + 4 * c, codes[c] + g * kGroup + 4 * j, 4);
-        }
-      }
-      WritePlanes(f.low_bits, quads, 0, out + LowAt(f, g));
-      if (f.high_bits != 0) WritePlanes(f.high_bits, quads, f.low_bits, out + HighAt(f, g));
+      Transpose(codes, g * kGroup, quads);
+      write_low(quads, out + LowAt(f, g));
+      if (write_high != nullptr) write_high(quads, out + HighAt(f, g));
     }
   }
 }
