@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -152,7 +153,8 @@ class CpuBackend final : public Backend {
   void LookUp(const CpuWeight& table, const std::byte* row, float* out) const;
   // Rows of a deferred table, and tiles of a deferred matrix, from memory that is made for them.
   void EmbedDeferred(const CpuWeight& table, std::span<const TokenId> ids, float* out);
-  void RunDeferred(MatMulTile t, const CpuWeight& w, int64_t matrix);
+  void RunDeferred(MatMulTile t, const std::function<const void*(int block_format)>& x,
+                   const CpuWeight& w, int64_t matrix);
   // fn(row) for rows [0, n), over the pool when rows * work is worth it (work ~ values per row).
   template <class F>
   void ForRows(int64_t rows, int64_t work, F&& fn);

@@ -29,12 +29,15 @@ void CpuBackend::EmbedDeferred(const CpuWeight& table, std::span<const TokenId> 
 }
 
 // Runs what has been queued before, too: it is of the same layout.
-void CpuBackend::RunDeferred(MatMulTile t, const CpuWeight& w, int64_t matrix) {
+// x: the activations for a block format.
+void CpuBackend::RunDeferred(MatMulTile t, const std::function<const void*(int block_format)>& x,
+                             const CpuWeight& w, int64_t matrix) {
   std::vector<BlockRows> parts = w.blocks();
   if (w.layout() != Layout::kPanelBlocks) parts = {{w.rows(), {}}};
   int64_t first = 0;
   for (const BlockRows& part : parts) {
     t.block_format = static_cast<int>(part.type);
+    t.x = x(t.block_format);
     const auto bytes_of = [&](int64_t rows) {
       return MatrixBytes({w.layout(), {{rows, part.type}}}, rows, w.cols());
     };

@@ -132,19 +132,25 @@ void CpuBackend::Queue(const Activations& x, int64_t row0, int64_t m, const CpuW
   t.ldo = out.ld;
   t.m = m;
   t.k = w.cols();
-  if (w.deferred()) return RunDeferred(t, w, matrix);
+  const bool blocks = w.layout() == Layout::kPanelBlocks;
+  const auto x_for = [&](int block_format) -> const void* {
+    const bool wide = blocks && kBlockFormats[block_format].x_parts == 2;
+    const Activations::Form& form = wide ? x.form16 : x.form;
+    return form.data + row0 * x.ld * form.element_bytes;
+  };
+  if (w.deferred()) return RunDeferred(t, x_for, w, matrix);
   const std::byte* panels = w.matrix(matrix);
-  const auto queue = [&](int64_t rows, const Activations::Form& form) {
-    t.x = form.data + row0 * x.ld * form.element_bytes;
+  const auto queue = [&](int64_t rows) {
+    t.x = x_for(t.block_format);
     t.w = panels;
     t.n = rows;
     t.panel1 = (rows + kPanel - 1) / kPanel;
     queued_.push_back(t);
   };
-  if (w.layout() != Layout::kPanelBlocks) return queue(w.rows(), x.form);
+  if (!blocks) return queue(w.rows());
   for (const BlockRows& part : w.blocks()) {
     t.block_format = static_cast<int>(part.type);
-    queue(part.rows, kBlockFormats[t.block_format].x_parts == 1 ? x.form : x.form16);
+    queue(part.rows);
     panels += BlockPanelsBytes(part, w.cols());
     t.out += part.rows;
     if (t.bias) t.bias += part.rows;
