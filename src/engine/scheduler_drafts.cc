@@ -19,6 +19,19 @@ std::string_view NameOf(Speculation kind) {
   return "";
 }
 
+namespace {
+
+// What a further row costs over what a token costs now; at least 1: a guess cannot gain. Beside a
+// single sequence what was measured may only discourage: nobody else waits for the step.
+double CostOfGuess(int32_t decoding, double rows_of_a_step) {
+  constexpr double kLeastAlone = 0.5, kTooMuch = 4;
+  const double rows =
+      decoding + (decoding > 1 ? rows_of_a_step : std::max(rows_of_a_step, kLeastAlone));
+  return rows * kTooMuch > decoding ? decoding / rows : kTooMuch;
+}
+
+}  // namespace
+
 // After everything else is planned, so that a guess can only use what nobody needs in this step.
 // Guesses follow sequences that decode: rows of a long chunk may be computed in another form.
 void Scheduler::PlanDrafts() {
@@ -32,9 +45,7 @@ void Scheduler::PlanDrafts() {
   const int32_t room =
       std::min({options_.max_draft + 1 - decoding, rows_left_, max_logit_rows_ - logit_rows});
   if (room <= 0) return;
-  // What a row costs over what a token costs now.
-  const double cost = decoding + rows_of_a_step_;
-  const double worth = cost > decoding / 4.0 ? decoding / cost : 4;
+  const double worth = CostOfGuess(decoding, rows_of_a_step_);
   for (Sequence* s : chosen_) {
     if (s->planned != 1 || s->left() != 1 || IsPrompt(*s) || s->request->spec.embed) continue;
     s->drafted = Guess(*s, worth);

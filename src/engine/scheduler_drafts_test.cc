@@ -399,7 +399,10 @@ TEST(StepCost, FindsWhatARowCosts) {
   };
   run(300, 0.03, 0.005);
   EXPECT_NEAR(cost.RowsOfAStep(), 6, 1.5);
-  run(300, 0.001, 0.01);  // another load: the old steps fade
+  for (int i = 0; i < 20; ++i)
+    cost.Note(i % 2 == 0 ? 1 : 8, i == 9 ? 3.0 : i % 2 == 0 ? 0.035 : 0.07);
+  EXPECT_NEAR(cost.RowsOfAStep(), 6, 2) << "one step of three seconds";
+  run(500, 0.001, 0.01);  // another load: the old steps fade
   EXPECT_NEAR(cost.RowsOfAStep(), 0.1, 0.2);
   run(300, 0.03, 0);
   EXPECT_GT(cost.RowsOfAStep(), 30);
@@ -421,8 +424,8 @@ TEST(SchedulerDrafts, WhatARowCostsDecidesHowFarIsGuessed) {
   EXPECT_GT(2 * drafted[1], 3 * drafted[0]);
   SchedulerRig dear(MtpOptions(), kInfo);
   dear.scheduler.set_rows_of_a_step(-1);
-  dear.Submit(Request(1, 100));
-  EXPECT_EQ(StepsOf(dear), 100) << "one more row costs more than another step";
+  for (uint64_t seed = 1; seed <= 2; ++seed) dear.Submit(Request(seed, 60));
+  EXPECT_EQ(StepsOf(dear), 60) << "one more row costs more than another step";
 }
 
 TEST(DraftPace, NeverGuessesMoreThanThereIsRoomFor) {
