@@ -283,8 +283,8 @@ void CommandLine::BuildTools() {
                      "测量前缓存中已有的 token 数（随机内容）"))
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   bench->add_option("--vs", bench_.vs,
-                    T("llama-bench of another engine: run alternately on the same GGUF",
-                      "另一引擎的 llama-bench：在同一 GGUF 上交替运行"));
+                    T("bench program of another engine, run alternately on the same GGUF",
+                      "另一引擎的测速程序：在同一 GGUF 上交替运行"));
   bench->add_option("--vs-arg", bench_.vs_args,
                     T("an argument of its own to pass on (repeatable, --vs-arg=-rtr)",
                       "传给它的附加参数（可重复，如 --vs-arg=-rtr）"));
