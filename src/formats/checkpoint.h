@@ -155,11 +155,12 @@ bool IsDecodable(const TensorEntry& entry);
 // `out`, where a finite FP8 value times its scale may have overflowed too.
 void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* out);
 
-// Whether rows of the entry can be decoded without the rest of it.
-bool RowsStandAlone(const TensorEntry& entry);
-// Such rows as a tensor of their own, whose bytes are those of `bytes`; and where they are now.
-TensorEntry RowsOf(const TensorEntry& entry, int64_t n_rows, std::span<const std::byte> bytes);
+// Whether rows are stored one after another in a mapping; and where some of them are then.
+bool RowsFollow(const TensorEntry& entry);
 std::span<const std::byte> BytesOfRows(const TensorEntry& entry, int64_t row0, int64_t n_rows);
+// Whether such rows can be decoded without anything else, as a tensor of their own with `bytes`.
+bool RowsStandAlone(const TensorEntry& entry);
+TensorEntry RowsOf(const TensorEntry& entry, int64_t n_rows, std::span<const std::byte> bytes);
 // What else has to be there: every tensor that decoding this one looks at, itself included.
 std::vector<const TensorEntry*> PartsOf(const TensorEntry& entry);
 

@@ -116,9 +116,13 @@ void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* o
   }
 }
 
+bool RowsFollow(const TensorEntry& entry) {
+  return entry.mapping != nullptr && entry.int4 == nullptr && entry.row_order.head_dim == 0 &&
+         entry.rows() > 0;
+}
+
 bool RowsStandAlone(const TensorEntry& entry) {
-  return entry.mapping != nullptr && entry.int4 == nullptr && entry.scale_inv == nullptr &&
-         entry.row_order.head_dim == 0 && entry.rows() > 0;
+  return RowsFollow(entry) && entry.scale_inv == nullptr;
 }
 
 std::span<const std::byte> BytesOfRows(const TensorEntry& entry, int64_t row0, int64_t n_rows) {

@@ -200,6 +200,15 @@ void ReadAhead::Need(std::span<const std::byte> bytes) {
   for (Piece& piece : PiecesWith(bytes)) WaitFor(piece, lock);
 }
 
+void ReadAhead::Looked(std::span<const std::byte> bytes) {
+  const std::scoped_lock lock(mutex_);
+  for (Piece& piece : PiecesWith(bytes)) {
+    const std::byte* end = std::min(bytes.data() + bytes.size(), piece.end);
+    piece.left -= end - std::max(bytes.data(), piece.begin);
+    if (piece.left <= 0 && piece.users == 0) Finish(piece);
+  }
+}
+
 void ReadAhead::Copy(std::span<const std::byte> bytes, std::byte* out) {
   const std::byte* at = bytes.data();
   const std::byte* end = at + bytes.size();

@@ -52,6 +52,8 @@ class ReadAhead {
   void Copy(std::span<const std::byte> bytes, std::byte* out);
   // Returns when the bytes can be looked at in the mapping without waiting long.
   void Need(std::span<const std::byte> bytes);
+  // They were; counts as a copy. Without it they are kept until the next group.
+  void Looked(std::span<const std::byte> bytes);
 
   size_t most_held() const;
 

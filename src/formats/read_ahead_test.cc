@@ -171,6 +171,20 @@ TEST_P(ReadAheadTest, WhatIsLookedAtInTheMappingIsThereToo) {
   Look(ahead, 1'700'001, 90'000);
 }
 
+TEST_P(ReadAheadTest, WhatWasLookedAtGoesBack) {
+  ReadRange all = Range(1, kBytes - 1);
+  all.in_place = true;
+  ReadAhead ahead({{all}}, Options());
+  ahead.Begin(0);
+  for (size_t at = 1; at < kBytes; at += 50'000) {
+    const auto bytes = Bytes(at, std::min<size_t>(50'000, kBytes - at));
+    ahead.Need(bytes);
+    EXPECT_TRUE(Same(at, bytes)) << at;
+    ahead.Looked(bytes);
+  }
+  EXPECT_LE(ahead.most_held(), Options().window_bytes);
+}
+
 INSTANTIATE_TEST_SUITE_P(, ReadAheadTest,
                          testing::Values(Way{"direct", nullptr, true, false},
                                          Way{"directButCached", nullptr, true, true},

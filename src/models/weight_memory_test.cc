@@ -72,6 +72,15 @@ TEST_F(WeightMemoryTest, TheLogitsOfAMixtureOfExpertsAreTheSame) {
   ExpectSameLogits(directory_.path(), directory_.checkpoint());
 }
 
+// FP8 with its scales, which are looked at in the mapping, and the hub's row order.
+TEST_F(WeightMemoryTest, TheLogitsOfHubCheckpointsAreTheSame) {
+  for (const char* golden : {"deepseek-v3-fp8", "llama-linear", "qwen3"}) {
+    SCOPED_TRACE(golden);
+    const auto path = std::filesystem::path(HADAL_SOURCE_DIR) / "tests/golden" / golden;
+    ExpectSameLogits(path, path / "model.safetensors");
+  }
+}
+
 class WeightMemoryOfGguf : public testing::TestWithParam<std::tuple<const char*, TensorType>> {};
 
 TEST_P(WeightMemoryOfGguf, TheLogitsAreTheSame) {

@@ -18,7 +18,8 @@ void WeightReader::Plan(const std::vector<std::vector<TensorRows>>& groups,
         continue;
       }
       for (const TensorEntry* part : PartsOf(*entry)) {
-        out.push_back({part->mapping, part->bytes, true});
+        const bool some = part == entry && RowsFollow(*entry);
+        out.push_back({part->mapping, some ? BytesOfRows(*entry, row0, rows) : part->bytes, true});
       }
     }
   }
@@ -31,9 +32,17 @@ void WeightReader::Begin(size_t group) {
 
 void WeightReader::End() { ahead_.reset(); }
 
-void WeightReader::Need(const TensorEntry& entry) {
-  if (!ahead_) return;
-  for (const TensorEntry* part : PartsOf(entry)) ahead_->Need(part->bytes);
+// Calls read() when the rows, and what else decoding them looks at, can be looked at.
+template <class Read>
+void WeightReader::InPlace(const TensorRows& what, const Read& read) {
+  const auto& [entry, row0, rows] = what;
+  if (!ahead_) return read();
+  const bool follow = RowsFollow(*entry);
+  for (const TensorEntry* part : PartsOf(*entry)) {
+    ahead_->Need(part == entry && follow ? BytesOfRows(*entry, row0, rows) : part->bytes);
+  }
+  read();
+  if (follow) ahead_->Looked(BytesOfRows(*entry, row0, rows));
 }
 
 void WeightReader::Decode(const TensorRows& what, float* out) {
@@ -44,8 +53,7 @@ void WeightReader::Decode(const TensorRows& what, float* out) {
     ahead_->Copy(stored, copy.get());
     DecodeRows(RowsOf(*entry, rows, {copy.get(), stored.size()}), 0, rows, out);
   } else {
-    Need(*entry);
-    DecodeRows(*entry, row0, rows, out);
+    InPlace(what, [&] { DecodeRows(*what.entry, what.row0, what.rows, out); });
   }
   CheckFinite(*entry, {out, static_cast<size_t>(rows * entry->cols())});
 }
@@ -55,8 +63,7 @@ void WeightReader::ReadBlocks(const TensorRows& what, std::byte* out) {
   if (ahead_ && RowsStandAlone(*entry)) {
     ahead_->Copy(BytesOfRows(*entry, row0, rows), out);
   } else {
-    Need(*entry);
-    ReadBlockRows(*entry, row0, rows, out);
+    InPlace(what, [&] { ReadBlockRows(*what.entry, what.row0, what.rows, out); });
   }
   if (!BlocksAreFinite(*entry->quant, out, rows * entry->cols())) NoteNonFinite(*entry);
 }

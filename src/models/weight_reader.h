@@ -47,7 +47,8 @@ class WeightReader {
 
  private:
   void NoteNonFinite(const TensorEntry& entry);
-  void Need(const TensorEntry& entry);
+  template <class Read>
+  void InPlace(const TensorRows& what, const Read& read);
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
   std::optional<ReadAhead> ahead_;

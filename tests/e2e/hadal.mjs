@@ -31,6 +31,7 @@ export class Server {
     server.exited = new Promise((resolve) =>
       server.child.on('close', (code, signal) => resolve({ code, signal })));
     let stdout = '';
+    server.stdout = () => stdout;  // what it said so far
     server.child.stderr.on('data', (d) => (server.stderr += d));
     server.port = await new Promise((resolve, reject) => {
       server.child.stdout.on('data', (d) => {
