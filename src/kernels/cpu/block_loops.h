@@ -123,7 +123,11 @@ void RowBlock(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel) {
   const auto* x = static_cast<const Group<kFormat>*>(t.x) + row * t.ldx;
   Piece<kFormat, P> piece;
   alignas(64) float totals[kRowBlock][P][kPanel];
-  for (int64_t i = 0; i < rows * P * kPanel; ++i) totals[0][0][i] = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int p = 0; p < P; ++p) {
+      for (float& total : totals[r][p]) total = 0;
+    }
+  }
   for (int64_t g = 0; g < n_groups; g += kPieceGroups) {
     const int n = static_cast<int>(g + kPieceGroups < n_groups ? kPieceGroups : n_groups - g);
     for (int p = 0; p < P; ++p) UnpackPiece<Isa, kFormat>(w + p * panel_bytes, g, n, piece[p]);
