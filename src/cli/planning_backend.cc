@@ -59,7 +59,7 @@ class PlanningBackend : public Backend {
   void RmsNorm(Tensor, const float*, float, Tensor) override { Never(); }
   void AddRmsNorm(Tensor, Tensor, const float*, float, Tensor) override { Never(); }
   void Add(Tensor, Tensor) override { Never(); }
-  void MatMul(Tensor, const Weight&, const float*, Tensor, int64_t) override { Never(); }
+  void MatMuls(Tensor, std::span<const Product>, int64_t) override { Never(); }
   void FeedForward(const FfnArgs&) override { Never(); }
   void SwiGlu(Tensor, Tensor) override { Never(); }
   void Rope(Tensor, int, const RopeTable&, std::span<const int32_t>) override { Never(); }

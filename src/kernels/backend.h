@@ -138,6 +138,15 @@ struct GqaArgs {
   Tensor out;  // [T, n_heads, head_dim]
 };
 
+constexpr int64_t kAllRows = INT64_MAX;
+
+// One of the products of an input: out[T, rows] = x[T, cols] * w^T (+ bias[rows] when not null).
+struct Product {
+  const Weight* w = nullptr;
+  const float* bias = nullptr;
+  Tensor out;
+};
+
 // The gated feed-forward network: out = down(silu(gate x) * up x).
 struct FfnArgs {
   Tensor x;                         // [T, hidden]
@@ -145,7 +154,7 @@ struct FfnArgs {
   const Weight* down = nullptr;     // [hidden, ffn]
   Tensor both, product;             // scratch: [T, 2 * ffn], [T, ffn]
   Tensor out;                       // [T, hidden]
-  int64_t exact_rows = INT64_MAX;   // see MatMul
+  int64_t exact_rows = kAllRows;    // see MatMuls
 };
 
 enum class MlaForm { kAuto, kAbsorbed, kDecompressed };
@@ -175,8 +184,6 @@ struct RouterArgs {
   float scale = 1;         // routed_scaling_factor, applied last
 };
 
-constexpr int64_t kAllRows = INT64_MAX;
-
 struct MoeArgs {
   Tensor x;                         // [T, hidden]
   const Weight* gate_up = nullptr;  // stack n_experts of [2 * ffn, hidden]: gate rows, then up rows
@@ -185,7 +192,7 @@ struct MoeArgs {
   const float* weights = nullptr;    // [T, top_k]
   int top_k = 0;
   Tensor out;                     // [T, hidden]: += sum over the chosen, in top_k order
-  int64_t exact_rows = kAllRows;  // see MatMul
+  int64_t exact_rows = kAllRows;  // see MatMuls
 };
 
 class Backend {
@@ -221,12 +228,12 @@ class Backend {
   virtual void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) = 0;
   // x += delta.
   virtual void Add(Tensor x, Tensor delta) = 0;
-  // out[T, rows] = x[T, cols] * w^T (+ bias[rows] when not null). Rows from exact_rows on are of
-  // prompts.
-  virtual void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
-                      int64_t exact_rows) = 0;
-  void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out) {
-    MatMul(x, w, bias, out, kAllRows);
+  // Products of the same x, as one operation. Rows from exact_rows on are of prompts.
+  virtual void MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) = 0;
+  void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
+              int64_t exact_rows = kAllRows) {
+    const Product product = {&w, bias, out};
+    MatMuls(x, {&product, 1}, exact_rows);
   }
   // gate_up [T, 2 * ffn] -> out [T, ffn] = silu(gate) * up.
   virtual void SwiGlu(Tensor gate_up, Tensor out) = 0;

@@ -100,6 +100,32 @@ TEST_P(OnEveryBackend, MatMulRowsDoNotDependOnBatchOrThreads) {
   }
 }
 
+// One of them kept as float32, so that the operation takes several layouts.
+TEST_P(OnEveryBackend, SeveralProductsOfOneInputAreThoseOfEach) {
+  Random random(8);
+  auto backend = Make(GetParam(), 3);
+  Problem a(random, 9, 150, 256), b(random, 9, 40, 256), c(random, 9, 7, 256);
+  a.x = b.x = c.x;
+  auto wa = backend->PrepareOne(Source(a.w, a.n, a.k));
+  auto wb = backend->PrepareOne(Source(b.w, b.n, b.k), true);
+  auto wc = backend->PrepareOne(Source(c.w, c.n, c.k));
+  std::vector<float> oa(9 * 150), ob(9 * 40), oc(9 * 7);
+  const Product products[] = {{wa->get(), a.bias.data(), View(oa, {9, 150})},
+                              {wb->get(), nullptr, View(ob, {9, 40})},
+                              {wc->get(), c.bias.data(), View(oc, {9, 7})}};
+  for (int64_t exact : {kAllRows, int64_t{4}, int64_t{0}}) {
+    backend->MatMuls(View(a.x, {9, 256}), products, exact);
+    const auto alone = [&](Problem& p, const Weight& w, const float* bias) {
+      std::vector<float> out(static_cast<size_t>(9 * p.n));
+      backend->MatMul(View(p.x, {9, 256}), w, bias, View(out, {9, p.n}), exact);
+      return out;
+    };
+    EXPECT_EQ(oa, alone(a, **wa, a.bias.data())) << exact;
+    EXPECT_EQ(ob, alone(b, **wb, nullptr)) << exact;
+    EXPECT_EQ(oc, alone(c, **wc, c.bias.data())) << exact;
+  }
+}
+
 TEST_P(OnEveryBackend, ANanInTheInputOrTheWeightsIsNotHidden) {
   Random random(5);
   auto backend = Make(GetParam(), 1);

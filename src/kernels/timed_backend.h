@@ -59,11 +59,12 @@ class TimedBackend final : public Backend {
   void Add(Tensor x, Tensor delta) override {
     Time("add", [&] { inner_->Add(x, delta); });
   }
-  using Backend::MatMul;
-  void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
-              int64_t exact_rows) override {
-    Time(fmt::format("matmul {} x {}", w.rows(), w.cols()),
-         [&] { inner_->MatMul(x, w, bias, out, exact_rows); });
+  void MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) override {
+    std::string rows;
+    for (const Product& p : products)
+      rows += fmt::format("{}{}", rows.empty() ? "" : "+", p.w->rows());
+    Time(fmt::format("matmul {} x {}", rows, products.front().w->cols()),
+         [&] { inner_->MatMuls(x, products, exact_rows); });
   }
   void SwiGlu(Tensor gate_up, Tensor out) override {
     Time("swiglu", [&] { inner_->SwiGlu(gate_up, out); });

@@ -33,9 +33,9 @@ void GqaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
   Tensor q = pass.scratch.Take(q_flat), k = pass.scratch.Take(kv_flat);
   Tensor v = pass.scratch.Take(kv_flat), mixed = pass.scratch.Take(q_flat);
 
-  b.MatMul(x, *wq_, Values(bq_), q, pass.exact_rows);
-  b.MatMul(x, *wk_, Values(bk_), k, pass.exact_rows);
-  b.MatMul(x, *wv_, Values(bv_), v, pass.exact_rows);
+  const Product products[] = {
+      {wq_.get(), Values(bq_), q}, {wk_.get(), Values(bk_), k}, {wv_.get(), Values(bv_), v}};
+  b.MatMuls(x, products, pass.exact_rows);
   const Tensor q3{q.data, q.dtype, q_heads}, k3{k.data, k.dtype, kv_heads};
   if (o_.qk_norm) {
     b.RmsNorm(q3, Values(q_norm_), o_.eps, q3);

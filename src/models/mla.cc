@@ -52,14 +52,18 @@ MlaBlock::MlaBlock(const MlaOptions& options, WeightLoader& load, const std::str
 }
 
 // q [T, n_heads, nope + rope]: W_q x, or W_qb norm(W_qa x); then its last rope dimensions rotated.
-void MlaBlock::Query(Pass& pass, Tensor x, Tensor q) const {
+// The products of x, also its latent c and the shared key part k_pe, are one operation.
+void MlaBlock::Project(Pass& pass, Tensor x, Tensor q, Tensor c, Tensor k_pe) const {
   Backend& b = pass.backend;
   const Tensor flat{q.data, q.dtype, {pass.rows, o_.n_heads * (o_.nope + o_.rope)}};
-  if (o_.q_lora == 0) {
-    b.MatMul(x, *w_q_, nullptr, flat, pass.exact_rows);
-  } else {
-    Tensor c_q = pass.scratch.Take({pass.rows, o_.q_lora});
-    b.MatMul(x, *w_q_a_, nullptr, c_q, pass.exact_rows);
+  const bool low_rank = o_.q_lora != 0;
+  const Tensor c_q = low_rank ? pass.scratch.Take({pass.rows, o_.q_lora}) : flat;
+  const Product products[] = {
+      {(low_rank ? w_q_a_ : w_q_).get(), nullptr, c_q},
+      {w_c_.get(), nullptr, c},
+      {w_k_pe_.get(), nullptr, {k_pe.data, k_pe.dtype, {pass.rows, o_.rope}}}};
+  b.MatMuls(x, products, pass.exact_rows);
+  if (low_rank) {
     b.RmsNorm(c_q, Values(q_norm_), kLatentNormEps, c_q);
     b.MatMul(c_q, *w_q_b_, nullptr, flat, pass.exact_rows);
   }
@@ -71,13 +75,10 @@ void MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
   const StepInput& step = pass.step;
   const int64_t rows = pass.rows;
   const Tensor q = pass.scratch.Take({rows, o_.n_heads, o_.nope + o_.rope});
-  Query(pass, x, q);
-
   const Tensor c = pass.scratch.Take({rows, o_.kv_lora});
   const Tensor k_pe = pass.scratch.Take({rows, 1, o_.rope});  // one head for all
-  b.MatMul(x, *w_c_, nullptr, c, pass.exact_rows);
+  Project(pass, x, q, c, k_pe);
   b.RmsNorm(c, Values(kv_norm_), kLatentNormEps, c);
-  b.MatMul(x, *w_k_pe_, nullptr, {k_pe.data, k_pe.dtype, {rows, o_.rope}}, pass.exact_rows);
   b.Rope(k_pe, 0, rope_, step.positions);
   const KvView latent = pass.kv.view(stream_);
   b.StoreKv(c, 0, o_.kv_lora, step.slots, 0, latent);

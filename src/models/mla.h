@@ -35,7 +35,7 @@ class MlaBlock final : public Block {
   int64_t ScratchElements(int64_t rows) const override;
 
  private:
-  void Query(Pass& pass, Tensor x, Tensor q) const;
+  void Project(Pass& pass, Tensor x, Tensor q, Tensor c, Tensor k_pe) const;
 
   const MlaOptions o_;
   const RopeTable& rope_;

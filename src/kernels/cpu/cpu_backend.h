@@ -52,6 +52,12 @@ struct ProductRows {
   const float* bias = nullptr;  // [columns] or null
 };
 
+// A weight and where its product goes.
+struct Target {
+  const CpuWeight* w = nullptr;
+  ProductRows out;
+};
+
 // Rows [begin, end) of a matrix.
 struct RowRange {
   int64_t begin = 0, end = 0;
@@ -86,9 +92,7 @@ class CpuBackend final : public Backend {
   void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override;
   void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) override;
   void Add(Tensor x, Tensor delta) override;
-  using Backend::MatMul;
-  void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
-              int64_t exact_rows) override;
+  void MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) override;
   void SwiGlu(Tensor gate_up, Tensor out) override;
   void FeedForward(const FfnArgs& args) override;
   void Rope(Tensor x, int offset, const RopeTable& table,
@@ -160,8 +164,13 @@ class CpuBackend final : public Backend {
   void ForRows(int64_t rows, int64_t work, F&& fn);
 
   // ---- matrices: queue tiles, then run them all in one parallel region
-  Activations Convert(const FloatRows& x, const CpuWeight& w);
-  Activations ConvertToGroups(const FloatRows& x, const CpuWeight& w);
+  Activations Convert(const FloatRows& x, const CpuWeight& w) {
+    const Target target = {&w, {}};
+    return Convert(x, {&target, 1});
+  }
+  // For weights of one layout.
+  Activations Convert(const FloatRows& x, std::span<const Target> targets);
+  Activations ConvertToGroups(const FloatRows& x, std::span<const Target> targets);
   // out = rows [row0, row0 + m) of x by one matrix of w.
   void Queue(const Activations& x, int64_t row0, int64_t m, const CpuWeight& w, int64_t matrix,
              const ProductRows& out);
@@ -178,7 +187,13 @@ class CpuBackend final : public Backend {
   void QueueGated(const uint16_t* blocks, int64_t m, const CpuWeight& gate_up, int64_t matrix,
                   uint16_t* gated);
   // out = x w^T + bias, the rows from exact_rows on as prompts.
-  void Multiply(const FloatRows& x, const CpuWeight& w, const ProductRows& out, int64_t exact_rows);
+  void Multiply(const FloatRows& x, const CpuWeight& w, const ProductRows& out,
+                int64_t exact_rows) {
+    const Target target = {&w, out};
+    Multiply(x, {&target, 1}, exact_rows);
+  }
+  // Of several weights of one layout, kept in memory or deferred.
+  void Multiply(const FloatRows& x, std::span<const Target> targets, int64_t exact_rows);
 
   // ---- attention
   void Flash(const FlashArgs& args, std::span<const SeqChunk> chunks);
@@ -214,6 +229,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   std::array<Buffer, kScratchCount> scratch_;
   const bool rounds_prompts_;
+  std::vector<Target> targets_;
   std::vector<MatMulTile> queued_, split_;
   std::vector<PromptTile> prompts_;
   struct PromptRows {  // sorted rows of an expert that make a row block

@@ -65,12 +65,14 @@ Activations Activations::Interleaved(int64_t i, int64_t matrices) const {
   return a;
 }
 
-Activations CpuBackend::ConvertToGroups(const FloatRows& x, const CpuWeight& w) {
+Activations CpuBackend::ConvertToGroups(const FloatRows& x, std::span<const Target> targets) {
   Activations a;
   a.ld = x.cols / kGroup;
   bool with8 = false, with16 = false;
-  for (const BlockRows& part : w.blocks()) {
-    (kBlockFormats[static_cast<int>(part.type)].x_parts == 1 ? with8 : with16) = true;
+  for (const Target& target : targets) {
+    for (const BlockRows& part : target.w->blocks()) {
+      (kBlockFormats[static_cast<int>(part.type)].x_parts == 1 ? with8 : with16) = true;
+    }
   }
   const size_t groups = static_cast<size_t>(x.rows * a.ld);
   ActivationGroup8* to8 = nullptr;
@@ -90,9 +92,9 @@ Activations CpuBackend::ConvertToGroups(const FloatRows& x, const CpuWeight& w) 
   return a;
 }
 
-Activations CpuBackend::Convert(const FloatRows& x, const CpuWeight& w) {
-  const Layout layout = w.layout();
-  if (layout == Layout::kPanelBlocks) return ConvertToGroups(x, w);
+Activations CpuBackend::Convert(const FloatRows& x, std::span<const Target> targets) {
+  const Layout layout = targets.front().w->layout();
+  if (layout == Layout::kPanelBlocks) return ConvertToGroups(x, targets);
   Activations a;
   a.form.element_bytes = ElementBytes({}, layout, table_);
   if (a.form.element_bytes == 4) {
@@ -179,13 +181,25 @@ void CpuBackend::RunQueued(Layout layout) {
   queued_.clear();
 }
 
-void CpuBackend::MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
-                        int64_t exact_rows) {
-  const auto& weight = static_cast<const CpuWeight&>(w);
-  const int64_t rows = x.shape.elements() / w.cols();
-  CHECK(w.count() == 1 && weight.layout() <= Layout::kPanelBlocks);
-  CHECK(rows * w.cols() == x.shape.elements() && rows * w.rows() == out.shape.elements());
-  Multiply({x.f32(), w.cols(), rows, w.cols()}, weight, {out.f32(), w.rows(), bias}, exact_rows);
+void CpuBackend::MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) {
+  const int64_t cols = products.front().w->cols(), rows = x.shape.elements() / cols;
+  CHECK(rows * cols == x.shape.elements());
+  targets_.clear();
+  for (const Product& p : products) {
+    const auto& w = static_cast<const CpuWeight&>(*p.w);
+    CHECK(w.count() == 1 && w.layout() <= Layout::kPanelBlocks && w.cols() == cols);
+    CHECK(rows * w.rows() == p.out.shape.elements());
+    targets_.push_back({&w, {p.out.f32(), w.rows(), p.bias}});
+  }
+  const auto alike = [](const CpuWeight& a, const CpuWeight& b) {
+    return a.layout() == b.layout() && a.deferred() == b.deferred();
+  };
+  for (std::span<const Target> left = targets_; !left.empty();) {
+    size_t n = 1;
+    while (n < left.size() && alike(*left[n].w, *left[0].w)) ++n;
+    Multiply({x.f32(), cols, rows, cols}, left.first(n), exact_rows);
+    left = left.subspan(n);
+  }
 }
 
 }  // namespace hadal::cpu

@@ -124,19 +124,22 @@ void CpuBackend::RunPrompts(Layout layout) {
   prompts_.clear();
 }
 
-void CpuBackend::Multiply(const FloatRows& x, const CpuWeight& w, const ProductRows& out,
-                          int64_t exact_rows) {
-  const int64_t exact = Rounds(w) ? std::min(exact_rows, x.rows) : x.rows;
+void CpuBackend::Multiply(const FloatRows& x, std::span<const Target> targets, int64_t exact_rows) {
+  const CpuWeight& first = *targets.front().w;
+  const int64_t exact = Rounds(first) ? std::min(exact_rows, x.rows) : x.rows;
   if (exact > 0) {
-    Queue(Convert({x.data, x.ld, exact, x.cols}, w), 0, exact, w, 0, out);
-    RunQueued(w.layout());
+    const Activations a = Convert({x.data, x.ld, exact, x.cols}, targets);
+    for (const Target& t : targets) Queue(a, 0, exact, *t.w, 0, t.out);
+    RunQueued(first.layout());
   }
   if (exact == x.rows) return;
   const FloatRows rest = {x.data + exact * x.ld, x.ld, x.rows - exact, x.cols};
   uint16_t* blocks = ReservePromptRows(kPromptActivations, BlocksOf(rest.rows), x.cols);
   ConvertPrompt(rest, blocks);
-  QueuePrompt(blocks, rest.rows, w, 0, {out.data + exact * out.ld, out.ld, out.bias});
-  RunPrompts(w.layout());
+  for (const auto& [w, out] : targets) {
+    QueuePrompt(blocks, rest.rows, *w, 0, {out.data + exact * out.ld, out.ld, out.bias});
+  }
+  RunPrompts(first.layout());
 }
 
 }  // namespace hadal::cpu
