@@ -77,8 +77,11 @@ constexpr std::array kComputing = {
            "排队请求数上限；超出返回 429 与 Retry-After"},
     Option{"engine.max_step_tokens", REF(engine.max_step_tokens), 16, 65536, "", false,
            "tokens computed in one step", "每步计算的 token 数上限"},
-    Option{"engine.prefill_chunk", REF(engine.prefill_chunk), 1, 65536, "", false,
-           "prompt tokens of one request in one step", "每步处理单个请求的提示词 token 数"},
+    Option{
+        "engine.prefill_chunk", REF(engine.prefill_chunk), 1, 65536, "", false,
+        "prompt tokens of one request in one step beside answers; with AMX a step without answers "
+        "is filled",
+        "有回答同时生成时每步处理单个请求的提示词 token 数；使用 AMX 且无回答时填满一步"},
     Option{"engine.context", REF(engine.context), 0, 1 << 24, "", false,
            "longest prompt plus answer; 0: the model's own limit",
            "上下文长度上限；0 表示模型自身上限"},

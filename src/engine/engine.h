@@ -94,7 +94,7 @@ struct EngineOptions {
   int32_t max_sequences = 64;     // running at once
   int32_t max_queued = 256;       // waiting requests; more is kQueueFull
   int32_t max_step_tokens = 512;  // rows of one step; at least max_sequences
-  int32_t prefill_chunk = 256;    // prompt tokens of one sequence in one step
+  int32_t prefill_chunk = 256;    // prompt tokens of one sequence in a step with answers
   int64_t context = 4096;         // prompt + generated, per sequence
   bool prefix_cache = true;
   Speculation speculation = Speculation::kOff;

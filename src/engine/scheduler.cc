@@ -110,8 +110,11 @@ const BatchPlan& Scheduler::Plan() {
   plan_.Clear();
   chosen_.clear();
   rows_left_ = options_.max_step_tokens;
+  chunk_ = options_.prefill_chunk;
   preempted_ = false;
   PlanRunning(/*decoding=*/true);
+  // Nobody waits for the next token of an answer: where prompts gain from many rows, take them.
+  chunk_ = rounds_prompts_ && chosen_.empty() ? options_.max_step_tokens : options_.prefill_chunk;
   PlanRunning(/*decoding=*/false);
   // What was just preempted must not start again on the blocks it gave back for others.
   if (!preempted_) AdmitWaiting();
@@ -130,7 +133,7 @@ void Scheduler::PlanRunning(bool decoding) {
 }
 
 void Scheduler::PlanRows(Sequence& s) {
-  int64_t wanted = std::min({s.left(), int64_t{options_.prefill_chunk}, int64_t{rows_left_}});
+  int64_t wanted = std::min({s.left(), int64_t{chunk_}, int64_t{rows_left_}});
   // A chunk is of the prompt or of the answer (computed again after a preemption), never of both.
   if (IsPrompt(s)) wanted = std::min(wanted, PromptTokens(s) - s.computed);
   if (wanted <= 0) return;

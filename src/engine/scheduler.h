@@ -3,8 +3,9 @@
 //
 // Each step: Accept (new requests, cancels, deadlines), Plan, run the plan, Commit or Fail.
 // A plan holds one row of every sequence that is decoding, then chunks of prompts, oldest first, up
-// to max_step_tokens rows; so long prompts never hold up those who are reading. Blocks are taken
-// when a plan needs them. When none is left, the youngest running sequence gives its blocks back
+// to max_step_tokens rows; so long prompts never hold up those who are reading. While nothing is
+// being decoded a chunk may take the whole step, for models whose prompts gain from many rows.
+// Blocks are taken when a plan needs them. When none is left, the youngest running sequence gives its blocks back
 // and waits; it computes prompt and answer again later, and because draws depend on (seed, choice,
 // position) only, goes on with the tokens it would have had. The oldest sequence is never
 // preempted, and a request that could not run alone is never admitted (engine/admission.h), so
@@ -145,6 +146,7 @@ class Scheduler {
   DraftPlan drafts_;
   std::vector<Sequence*> chosen_;  // in the order of the plan; preempted ones have no rows
   int32_t rows_left_ = 0;          // of the step being planned
+  int32_t chunk_ = 0;              // most prompt rows of a sequence in it
   bool preempted_ = false;         // in the step being planned
   double rows_of_a_step_ = StepCost::kDefault;
   std::vector<Sequence*> drafting_;

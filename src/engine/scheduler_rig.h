@@ -93,7 +93,7 @@ class SchedulerRig {
     return {outcomes[id].tokens[choice], outcomes[id].finished[choice]};
   }
   Answer Alone(RequestId id, int choice = 0) const {
-    return AnswerAlone(specs.at(id), choice, info_.vocab);
+    return AnswerAlone(specs.at(id), choice, info_.vocab, info_.rounds_prompts);
   }
 
   Scheduler scheduler;

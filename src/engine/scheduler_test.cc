@@ -62,6 +62,24 @@ TEST(Scheduler, DecodesEveryoneFirstAndPrefillsInChunksWithWhatIsLeft) {
   for (const auto& [id, spec] : rig.specs) EXPECT_EQ(rig.AnswerOf(id), rig.Alone(id));
 }
 
+TEST(Scheduler, PromptsThatGainFromRowsFillAStepWithoutAnswers) {
+  RunnerInfo info = kInfo;
+  info.rounds_prompts = true;
+  SchedulerRig rig(kOptions, info);
+  rig.Submit(Request(0, 35, 20));
+  rig.Step();
+  EXPECT_THAT(rig.rows, ElementsAre(16));
+  rig.Step();
+  EXPECT_THAT(rig.rows, ElementsAre(16));
+  rig.Step();
+  EXPECT_THAT(rig.rows, ElementsAre(3));
+  rig.Submit(Request(10, 25, 5));
+  rig.Step();  // beside an answer
+  EXPECT_THAT(rig.rows, ElementsAre(1, 10));
+  rig.Finish();
+  for (const auto& [id, spec] : rig.specs) EXPECT_EQ(rig.AnswerOf(id), rig.Alone(id));
+}
+
 TEST(Scheduler, PreemptsYoungestWhenPoolIsEmpty) {
   SchedulerRig rig(kOptions, WithBlocks(6));
   const RequestId old = rig.Submit(Request(0, 6, 15));  // 5 blocks in the end
