@@ -26,9 +26,14 @@ function(hadal_test name)
 endfunction()
 
 # hadal_fuzz(<name> LINK dep... SOURCES file...): one libFuzzer target; corpus in tests/fuzz/corpus/<name>.
+# The target fuzzers builds all of them.
+if(HADAL_FUZZ)
+  add_custom_target(fuzzers)
+endif()
 function(hadal_fuzz name)
   cmake_parse_arguments(A "" "" "LINK;SOURCES" ${ARGN})
   add_executable(${name}_fuzz ${A_SOURCES})
   target_link_libraries(${name}_fuzz PRIVATE ${A_LINK})
   target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${name}_fuzz)
 endfunction()

@@ -48,7 +48,8 @@ class ChunkRunner {
     const auto vocab = static_cast<size_t>(model_->info().vocab);
     for (size_t at = 0; at < chunk.size();) {
       const size_t n = std::min(chunk.size() - at, static_cast<size_t>(kRowsPerStep));
-      const SeqChunk part{0, static_cast<int32_t>(n), static_cast<int32_t>(at), blocks_.data()};
+      const SeqChunk part{0, static_cast<int32_t>(n), static_cast<int32_t>(at), blocks_.data(),
+                          /*prompt=*/true};
       const std::span<const int32_t> index(indices_);
       StepInput step;
       step.tokens = chunk.subspan(at, n);
