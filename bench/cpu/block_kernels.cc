@@ -90,7 +90,8 @@ KernelTable TableOf(Isa isa) {
 #if defined(__x86_64__)
   if (isa >= Isa::kAvx2) cpu::FillAvx2(&table);
   if (isa >= Isa::kAvx512) cpu::FillAvx512(&table);
-  if (isa >= Isa::kAmx) cpu::FillAmx(&table);
+  if (isa == Isa::kAmxEmulated) cpu::FillAmxEmulated(&table);
+  if (isa == Isa::kAmx) cpu::FillAmx(&table);
 #endif
   return table;
 }
@@ -272,7 +273,8 @@ int Run(const Options& o) {
   }
   nlohmann::json report = {{"threads", o.threads}, {"cols", o.cols}};
   for (Isa isa : SupportedIsas()) {
-    if (o.isa.empty() ? isa == Isa::kRef : NameOf(isa) != o.isa) continue;
+    const bool measured = isa != Isa::kRef && isa != Isa::kAmxEmulated;
+    if (o.isa.empty() ? !measured : NameOf(isa) != o.isa) continue;
     if (const int failed = MeasureIsa(isa, o, types, report); failed != 0) return failed;
   }
   if (o.json) fmt::print("{}\n", report.dump(2));

@@ -165,28 +165,49 @@ HADAL_AVX512_INLINE __m512i SumOfBytes(const Sums<kKind>& s, int part, int row) 
                           _mm512_load_si512(s.sums[kKind.x_parts - 1][part][row]));
 }
 
-// total += scale * products (+ min * sum of the activations), of a group.
+// Scales and mins of a group, by part.
+template <Kind kKind>
+struct GroupFactors {
+  __m512 scale[kKind.parts], min[kKind.parts];
+};
+
+// total += scale * product (+ min * sum of the activations), of a row and a part of a group.
+template <Kind kKind>
+HADAL_AVX512_INLINE __m512 AddSum(__m512i sum, const GroupFactors<kKind>& w, const Rows<kKind>& x,
+                                  int part, __m512 total) {
+  const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(x.scale));
+  total = _mm512_fmadd_ps(product, w.scale[part], total);
+  if constexpr (!kKind.min) return total;
+  const __m512 x_sum = _mm512_set1_ps(x.scaled_sum[kKind.parts == 1 ? 2 : part]);
+  return _mm512_fmadd_ps(w.min[part], x_sum, total);
+}
+
+// Four rows at a time, in this order: left to itself the compiler keeps the addresses of all the
+// rows and the sums of all of them, more than there are registers.
 template <Kind kKind, int R>
 HADAL_AVX512_INLINE void AddSums(const Sums<kKind>& s, const TileGroup<kKind>& w,
                                  const Rows<kKind>* x, int64_t ldx, __m512 (&total)[R]) {
+  GroupFactors<kKind> factors;
   HADAL_UNROLL
-  for (int part = 0; part < kKind.parts; ++part) {
-    const __m512 scale = _mm512_load_ps(w.scale[part]);
+  for (int i = 0; i < kKind.parts; ++i) {
+    factors.scale[i] = _mm512_load_ps(w.scale[i]);
+    if constexpr (kKind.min) factors.min[i] = _mm512_load_ps(w.min[i]);
+  }
+  HADAL_UNROLL
+  for (int r0 = 0; r0 < R; r0 += 4, x += 4 * ldx) {
+    asm volatile("" : "+r"(x) : : "memory");
     HADAL_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Rows<kKind>& row = x[r * ldx];
-      __m512i sum = SumOfBytes<kKind>(s, part, r);
-      if constexpr (kKind.zeros) {
-        int32_t pair;
-        __builtin_memcpy(&pair, row.sum, sizeof pair);
-        sum = _mm512_dpwssd_epi32(sum, _mm512_load_si512(w.minus_zeros), _mm512_set1_epi32(pair));
-      }
-      const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(row.scale));
-      total[r] = _mm512_fmadd_ps(product, scale, total[r]);
-      if constexpr (kKind.min) {
-        total[r] =
-            _mm512_fmadd_ps(_mm512_load_ps(w.min[part]),
-                            _mm512_set1_ps(row.scaled_sum[kKind.parts == 1 ? 2 : part]), total[r]);
+    for (int r = r0; r < R && r < r0 + 4; ++r) {
+      const Rows<kKind>& row = x[(r - r0) * ldx];
+      HADAL_UNROLL
+      for (int i = 0; i < kKind.parts; ++i) {
+        __m512i sum = SumOfBytes<kKind>(s, i, r);
+        if constexpr (kKind.zeros) {
+          int32_t pair;
+          __builtin_memcpy(&pair, row.sum, sizeof pair);
+          sum = _mm512_dpwssd_epi32(sum, _mm512_load_si512(w.minus_zeros), _mm512_set1_epi32(pair));
+        }
+        total[r] = AddSum<kKind>(sum, factors, row, i, total[r]);
       }
     }
   }
@@ -202,11 +223,13 @@ void AddRows(const TilePiece<kKind>& piece, int n, const Rows<kKind>* x, int64_t
   __m512 total[R];
   HADAL_UNROLL
   for (int r = 0; r < R; ++r) total[r] = _mm512_load_ps(totals[r][p]);
-  for (int g = 0; g < n + kAhead; ++g) {
+  const auto multiply = [&](int g) __attribute__((always_inline)) {
     if (g < n) Multiply<kKind, R>(piece[g], x + g, ldx, sums + g % kSumBuffers);
-    if (g < kAhead) continue;
-    const int done = g - kAhead;
-    AddSums<kKind, R>(sums[done % kSumBuffers], piece[done], x + done, ldx, total);
+  };
+  for (int g = 0; g < kAhead; ++g) multiply(g);
+  for (int g = 0; g < n; ++g) {
+    multiply(g + kAhead);
+    AddSums<kKind, R>(sums[g % kSumBuffers], piece[g], x + g, ldx, total);
   }
   HADAL_UNROLL
   for (int r = 0; r < R; ++r) _mm512_store_ps(totals[r][p], total[r]);
