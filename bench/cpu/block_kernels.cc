@@ -124,7 +124,7 @@ class Case {
     std::normal_distribution<float> normal;
     x_.resize(static_cast<size_t>(rows * cols_));
     for (float& v : x_) v = normal(random);
-    groups8_.resize(x_.size() / cpu::kGroup);
+    groups8_.resize(static_cast<size_t>(rows * cpu::RowGroups(cols_)));
     groups16_.resize(groups8_.size());
   }
 
@@ -138,7 +138,7 @@ class Case {
 
   void Quantise(const KernelTable& table) {
     for (int64_t r = 0; r < rows_; ++r) {
-      const int64_t first = r * cols_ / cpu::kGroup;
+      const int64_t first = r * cpu::RowGroups(cols_);
       table.quantise_groups8(x_.data() + r * cols_, cols_, groups8_.data() + first);
       table.quantise_groups16(x_.data() + r * cols_, cols_, groups16_.data() + first);
     }
@@ -148,7 +148,7 @@ class Case {
     out_.resize(std::max(out_.size(), static_cast<size_t>(rows_ * n * cpu::kPanel)));
     MatMulTile t = {};
     t.x = format().x_parts == 1 ? static_cast<const void*>(groups8_.data()) : groups16_.data();
-    t.ldx = cols_ / cpu::kGroup;
+    t.ldx = cpu::RowGroups(cols_);
     t.w = static_cast<const std::byte*>(panels.data()) +
           first * cpu::PanelBytesBlocks(format(), cols_);
     t.block_format = format_;

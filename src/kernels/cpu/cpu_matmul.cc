@@ -67,7 +67,7 @@ Activations Activations::Interleaved(int64_t i, int64_t matrices) const {
 
 Activations CpuBackend::ConvertToGroups(const FloatRows& x, const CpuWeight& w) {
   Activations a;
-  a.ld = x.cols / kGroup;
+  a.ld = RowGroups(x.cols);
   bool with8 = false, with16 = false;
   for (const BlockRows& part : w.blocks()) {
     (kBlockFormats[static_cast<int>(part.type)].x_parts == 1 ? with8 : with16) = true;

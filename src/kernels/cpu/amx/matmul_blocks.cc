@@ -5,104 +5,26 @@
 // and multiplied by 16 rows at a time. The sums of a group go through memory from the tile to the
 // registers that hold the rows' totals; the products of the next groups run meanwhile. A scale
 // that covers half a group is a product with the other half's codes zero.
+#include "kernels/cpu/amx/block_tiles.h"
 #include "kernels/cpu/amx/prompt.h"
 #include "kernels/cpu/amx/tiles.h"
 #include "kernels/cpu/avx512/avx512_kernels.h"
-#include "kernels/cpu/avx512/block_groups.h"
 
 namespace hadal::cpu {
 namespace {
 
-// Fewer rows are multiplied in registers: unpacking to memory and filling tiles costs more.
-constexpr int64_t kLeastRows = 8;
 constexpr int64_t kMostRows = 128;  // whose totals are kept at a time
 constexpr int kPanels = 4;          // unpacked at a time; 16 rows stay in the cache meanwhile
-constexpr int kAhead = 2;           // groups between a product and the use of its sums
-constexpr int kSumBuffers = 4;
-static_assert(kAhead < kSumBuffers);
 
-// What a product depends on when its codes are unpacked.
-struct Kind {
-  int x_parts, parts;
-  bool min, zeros;  // zeros: of columns, beyond what a signed byte can subtract
-};
-constexpr Kind KindOf(const BlockFormat& f) {
-  return {f.x_parts, PartsOf(f), HasMin(f), f.scales == Scales::kHalfZero};
-}
-
-constexpr int kHalf = kQuads / 2;
-
-// A group of a panel. With two parts, four rows of zeros lie between the halves: part 0 is rows
-// 0..7, part 1 rows 4..11.
-template <Kind kKind>
-struct alignas(64) TileGroup {
-  int8_t codes[kKind.parts == 1 ? kQuads : kQuads + kHalf][kQuadBytes];
-  float scale[kKind.parts][kPanel];
-  float min[kKind.min ? kKind.parts : 0][kPanel];  // to be added
-  int32_t minus_zeros[kKind.zeros ? kPanel : 0];   // pairs
-};
-template <Kind kKind>
-using TilePiece = TileGroup<kKind>[kPieceGroups];
-template <Kind kKind>
-using Rows = ActivationGroupType<kKind.x_parts>::Type;
-
-// ---- weights
-
-template <int kFormat, class To>
-HADAL_AVX512_INLINE void Unpack(const uint8_t* block, int g, To* out) {
-  constexpr BlockFormat kF = kBlockFormats[kFormat];
-  constexpr int kGap = PartsOf(kF) == 1 ? 0 : kHalf;
-  const PackedGroup<kFormat> from = {block, g};
-  const __m512i zero = _mm512_set1_epi8(static_cast<char>(kF.zero));
-  HADAL_UNROLL
-  for (int j = 0; j < kQuads; ++j) {
-    const __m512i codes = from.CodesAt(j);
-    _mm512_store_si512(out->codes[j < kHalf ? j : j + kGap],
-                       kF.zero == 0 ? codes : _mm512_sub_epi8(codes, zero));
-  }
-  HADAL_UNROLL
-  for (int i = 0; i < PartsOf(kF); ++i) {
-    const Factors f = from.FactorsAt(i);
-    _mm512_store_ps(out->scale[i], f.scale);
-    if constexpr (HasMin(kF)) {
-      const __m512 sign = _mm512_set1_ps(kF.scales == Scales::kHalfMin ? 0.0f : -0.0f);
-      _mm512_store_ps(out->min[i], _mm512_xor_ps(f.min, sign));
-    }
-  }
-  if constexpr (kF.scales == Scales::kHalfZero) {
-    _mm512_store_si512(out->minus_zeros, from.MinusZerosAt(0));
-  }
-}
-
-// Groups [group, group + n) of a panel.
-template <int kFormat, class Piece>
-void UnpackGroups(const uint8_t* panel, int64_t group, int n, Piece& out) {
-  constexpr BlockFormat kF = kBlockFormats[kFormat];
-  const uint8_t* block = panel + group / BlockGroups(kF) * BlockBytes(kF);
-  for (int i = 0; i < n; i += BlockGroups(kF), block += BlockBytes(kF)) {
-    for (int g = 0; g < BlockGroups(kF); ++g) {
-      Prefetch<kFormat>(block, g);
-      Unpack<kFormat>(block, g, out + i + g);
-    }
-  }
-}
-
-template <Kind kKind>
-void ZeroGaps(TilePiece<kKind>* pieces) {
-  if constexpr (kKind.parts == 1) return;
-  for (int p = 0; p < kPanels; ++p) {
-    for (TileGroup<kKind>& group : pieces[p]) {
-      for (int j = kHalf; j < kQuads; ++j) {
-        _mm512_store_si512(group.codes[j], _mm512_setzero_si512());
-      }
-    }
-  }
-}
+// Fewer rows are multiplied in registers: unpacking to memory and filling tiles costs more.
+constexpr int64_t LeastRows(const Kind& kind) { return 8 / kind.x_parts; }
+// Groups between a product and the use of its sums: one of several products takes long enough.
+constexpr int Ahead(const Kind& kind) { return kind.x_parts * kind.parts == 1 ? 2 : 1; }
 
 // ---- products
 
-// Tiles 0..2 are sums of both bytes and activations of 16 rows, 3..5 those of the rows that are
-// left, 6 and 7 the weights of the parts.
+// Tiles 0..2 are the sums of both parts and the activations of 16 rows, 3..5 those of the rows that
+// are left, 6 and 7 the weights of the parts.
 template <bool kWhole>
 struct TilesOf {
   static constexpr int kSums = kWhole ? 0 : 3, kX = kSums + 2;
@@ -126,6 +48,20 @@ struct alignas(64) Sums {
   int32_t sums[kKind.x_parts][kKind.parts][kTileRows][kPanel];
 };
 
+// A byte of the activations by the weights.
+template <Kind kKind, class T>
+HADAL_AVX512_INLINE void MultiplyByte(const int8_t* x, int64_t stride,
+                                      int32_t (*sums)[kTileRows][kPanel]) {
+  TileLoad<T::kX>(x, stride);
+  TileZero<T::kSums>();
+  TileDotS8S8<T::kSums, T::kX, kWeights>();
+  TileStore<T::kSums>(sums[0], kTileBytes);
+  if constexpr (kKind.parts == 1) return;
+  TileZero<T::kSums + 1>();
+  TileDotS8S8<T::kSums + 1, T::kX, kWeights + 1>();
+  TileStore<T::kSums + 1>(sums[1], kTileBytes);
+}
+
 template <Kind kKind, int R>
 HADAL_AVX512_INLINE void Multiply(const TileGroup<kKind>& w, const Rows<kKind>* x, int64_t ldx,
                                   Sums<kKind>* out) {
@@ -133,26 +69,11 @@ HADAL_AVX512_INLINE void Multiply(const TileGroup<kKind>& w, const Rows<kKind>* 
   const int64_t stride = ldx * static_cast<int64_t>(sizeof *x);
   TileLoad<kWeights>(w.codes, kQuadBytes);
   if constexpr (kKind.parts == 2) TileLoad<kWeights + 1>(w.codes[kHalf], kQuadBytes);
-  // The high bytes, or all there is, then the low ones.
-  TileLoad<T::kX>(x, stride);
-  TileZero<T::kSums>();
-  TileDotS8S8<T::kSums, T::kX, kWeights>();
-  TileStore<T::kSums>(out->sums[0][0], kTileBytes);
-  if constexpr (kKind.parts == 2) {
-    TileZero<T::kSums + 1>();
-    TileDotS8S8<T::kSums + 1, T::kX, kWeights + 1>();
-    TileStore<T::kSums + 1>(out->sums[0][1], kTileBytes);
-  }
-  if constexpr (kKind.x_parts == 2) {
-    TileLoad<T::kX>(x->parts[1], stride);
-    TileZero<T::kSums>();
-    TileDotS8S8<T::kSums, T::kX, kWeights>();
-    TileStore<T::kSums>(out->sums[1][0], kTileBytes);
-    if constexpr (kKind.parts == 2) {
-      TileZero<T::kSums + 1>();
-      TileDotS8S8<T::kSums + 1, T::kX, kWeights + 1>();
-      TileStore<T::kSums + 1>(out->sums[1][1], kTileBytes);
-    }
+  if constexpr (kKind.x_parts == 1) {
+    MultiplyByte<kKind, T>(x->x, stride, out->sums[0]);
+  } else {
+    MultiplyByte<kKind, T>(x->parts[0], stride, out->sums[0]);
+    MultiplyByte<kKind, T>(x->parts[1], stride, out->sums[1]);
   }
 }
 
@@ -213,30 +134,46 @@ HADAL_AVX512_INLINE void AddSums(const Sums<kKind>& s, const TileGroup<kKind>& w
   }
 }
 
-using Totals = float[kPanels][kPanel];  // of a row
+// What is unpacked next, asked for while products run: some bytes at every group.
+struct NextBytes {
+  const uint8_t *line, *until;
+  int64_t step;
 
-// R rows by n groups of panel p.
+  HADAL_AVX512_MEMBER void Prefetch() {
+    constexpr int64_t kLine = 64;
+    for (until += step; line < until; line += kLine) __builtin_prefetch(line, 0, 2);
+  }
+};
+
+constexpr int kTotalStride = kPanels * kPanel;  // from a row's totals to the next one's
+
+// R rows by n groups of a panel.
 template <Kind kKind, int R>
-void AddRows(const TilePiece<kKind>& piece, int n, const Rows<kKind>* x, int64_t ldx,
-             Totals* totals, int p) {
-  Sums<kKind> sums[kSumBuffers];
+void AddRows(const TilePiece<kKind>& piece, int n, const Rows<kKind>* x, int64_t ldx, float* totals,
+             NextBytes* next_bytes) {
+  constexpr int kAhead = Ahead(kKind), kBuffers = 2 * kAhead;
+  Sums<kKind> sums[kBuffers];
+  NextBytes next = *next_bytes;
   __m512 total[R];
   HADAL_UNROLL
-  for (int r = 0; r < R; ++r) total[r] = _mm512_load_ps(totals[r][p]);
+  for (int r = 0; r < R; ++r) total[r] = _mm512_load_ps(totals + r * kTotalStride);
   const auto multiply = [&](int g) __attribute__((always_inline)) {
-    if (g < n) Multiply<kKind, R>(piece[g], x + g, ldx, sums + g % kSumBuffers);
+    if (g < n) Multiply<kKind, R>(piece[g], x + g, ldx, sums + g % kBuffers);
   };
   for (int g = 0; g < kAhead; ++g) multiply(g);
   for (int g = 0; g < n; ++g) {
     multiply(g + kAhead);
-    AddSums<kKind, R>(sums[g % kSumBuffers], piece[g], x + g, ldx, total);
+    next.Prefetch();
+    AddSums<kKind, R>(sums[g % kBuffers], piece[g], x + g, ldx, total);
   }
   HADAL_UNROLL
-  for (int r = 0; r < R; ++r) _mm512_store_ps(totals[r][p], total[r]);
+  for (int r = 0; r < R; ++r) _mm512_store_ps(totals + r * kTotalStride, total[r]);
+  *next_bytes = next;
 }
 
 template <Kind kKind>
-using AddRowsFn = void (*)(const TilePiece<kKind>&, int, const Rows<kKind>*, int64_t, Totals*, int);
+using AddRowsFn = void (*)(const TilePiece<kKind>&, int, const Rows<kKind>*, int64_t, float*,
+                           NextBytes*);
 
 // For at most R rows.
 template <Kind kKind, int R = kTileRows>
@@ -249,36 +186,49 @@ AddRowsFn<kKind> AddRowsOf(int64_t rows) {
 
 // ---- loops
 
+// The bytes that follow those of groups [group, group + n) of a panel: of as many groups, or, at
+// the end of the panel, where the first groups of the panel kPanels further are.
+template <int kFormat>
+NextBytes After(const uint8_t* panel, int64_t group, int n, int64_t n_groups, int64_t row_blocks) {
+  constexpr BlockFormat kF = kBlockFormats[kFormat];
+  constexpr int64_t kGroupBytes = BlockBytes(kF) / BlockGroups(kF);
+  const int64_t at = group + n < n_groups ? group + n : kPanels * n_groups;
+  const uint8_t* begin = panel + at * kGroupBytes;
+  return {begin, begin, (kGroupBytes + row_blocks - 1) / row_blocks};
+}
+
 // Rows [row, row + rows), at most kMostRows, by panels [panel, panel + panels), at most kPanels.
 template <int kFormat>
 void RowsByPanels(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel, int panels) {
   constexpr BlockFormat kF = kBlockFormats[kFormat];
   constexpr Kind kKind = KindOf(kF);
   const int64_t panel_bytes = PanelBytesBlocks(kF, t.k), n_groups = t.k / kGroup;
+  const int64_t row_blocks = (rows + kTileRows - 1) / kTileRows;
   const auto* w = static_cast<const uint8_t*>(t.w) + panel * panel_bytes;
   const auto* x = static_cast<const Rows<kKind>*>(t.x) + row * t.ldx;
   TilePiece<kKind> pieces[kPanels];
-  alignas(64) Totals totals[kMostRows];
-  ZeroGaps<kKind>(pieces);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int p = 0; p < panels; ++p) _mm512_store_ps(totals[r][p], _mm512_setzero_ps());
-  }
+  alignas(64) float totals[kMostRows * kTotalStride];
+  for (TilePiece<kKind>& piece : pieces) ZeroGaps<kKind>(piece);
+  __builtin_memset(totals, 0, static_cast<size_t>(rows * kTotalStride) * sizeof *totals);
   for (int64_t g = 0; g < n_groups; g += kPieceGroups) {
     const int n = static_cast<int>(n_groups - g < kPieceGroups ? n_groups - g : kPieceGroups);
+    NextBytes next[kPanels];
     for (int p = 0; p < panels; ++p) {
       UnpackGroups<kFormat>(w + p * panel_bytes, g, n, pieces[p]);
+      next[p] = After<kFormat>(w + p * panel_bytes, g, n, n_groups, row_blocks);
     }
     for (int64_t r = 0; r < rows; r += kTileRows) {
       const AddRowsFn<kKind> add_rows = AddRowsOf<kKind>(rows - r);
       for (int p = 0; p < panels; ++p) {
-        add_rows(pieces[p], n, x + r * t.ldx + g, t.ldx, totals + r, p);
+        add_rows(pieces[p], n, x + r * t.ldx + g, t.ldx, totals + r * kTotalStride + p * kPanel,
+                 &next[p]);
       }
     }
   }
   for (int64_t r = 0; r < rows; ++r) {
     for (int p = 0; p < panels; ++p) {
       const int64_t column = (panel + p) * kPanel, left = t.n - column;
-      __m512 v = _mm512_load_ps(totals[r][p]);
+      __m512 v = _mm512_load_ps(totals + r * kTotalStride + p * kPanel);
       if (t.bias) v = _mm512_add_ps(v, Load(t.bias + column, left));
       Store(t.out + (row + r) * t.ldo + column, left, v);
     }
@@ -286,13 +236,15 @@ void RowsByPanels(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel,
 }
 
 template <int kFormat>
+void MultiplyFewer(const MatMulTile& t) {
+  KernelTable table;  // a few pointers: nothing beside a product
+  avx512::FillBlocks(&table);
+  table.matmul_blocks[kFormat](t);
+}
+
+template <int kFormat>
 void MultiplyBlocks(const MatMulTile& t) {
-  static const KernelTable fewer = [] {
-    KernelTable table = {};
-    avx512::FillBlocks(&table);
-    return table;
-  }();
-  if (t.m < kLeastRows) return fewer.matmul_blocks[kFormat](t);
+  if (t.m < LeastRows(KindOf(kBlockFormats[kFormat]))) return MultiplyFewer<kFormat>(t);
   const int64_t left = t.m % kTileRows;
   Configure(left == 0 ? kTileRows : left);
   for (int64_t r = 0; r < t.m; r += kMostRows) {
