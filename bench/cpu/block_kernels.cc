@@ -90,7 +90,8 @@ KernelTable TableOf(Isa isa) {
 #if defined(__x86_64__)
   if (isa >= Isa::kAvx2) cpu::FillAvx2(&table);
   if (isa >= Isa::kAvx512) cpu::FillAvx512(&table);
-  if (isa >= Isa::kAmx) cpu::FillAmx(&table);
+  if (isa == Isa::kAmxEmulated) cpu::FillAmxEmulated(&table);
+  if (isa == Isa::kAmx) cpu::FillAmx(&table);
 #endif
   return table;
 }
@@ -123,7 +124,7 @@ class Case {
     std::normal_distribution<float> normal;
     x_.resize(static_cast<size_t>(rows * cols_));
     for (float& v : x_) v = normal(random);
-    groups8_.resize(x_.size() / cpu::kGroup);
+    groups8_.resize(static_cast<size_t>(rows * cpu::RowGroups(cols_)));
     groups16_.resize(groups8_.size());
   }
 
@@ -137,7 +138,7 @@ class Case {
 
   void Quantise(const KernelTable& table) {
     for (int64_t r = 0; r < rows_; ++r) {
-      const int64_t first = r * cols_ / cpu::kGroup;
+      const int64_t first = r * cpu::RowGroups(cols_);
       table.quantise_groups8(x_.data() + r * cols_, cols_, groups8_.data() + first);
       table.quantise_groups16(x_.data() + r * cols_, cols_, groups16_.data() + first);
     }
@@ -147,7 +148,7 @@ class Case {
     out_.resize(std::max(out_.size(), static_cast<size_t>(rows_ * n * cpu::kPanel)));
     MatMulTile t = {};
     t.x = format().x_parts == 1 ? static_cast<const void*>(groups8_.data()) : groups16_.data();
-    t.ldx = cols_ / cpu::kGroup;
+    t.ldx = cpu::RowGroups(cols_);
     t.w = static_cast<const std::byte*>(panels.data()) +
           first * cpu::PanelBytesBlocks(format(), cols_);
     t.block_format = format_;
@@ -272,7 +273,8 @@ int Run(const Options& o) {
   }
   nlohmann::json report = {{"threads", o.threads}, {"cols", o.cols}};
   for (Isa isa : SupportedIsas()) {
-    if (o.isa.empty() ? isa == Isa::kRef : NameOf(isa) != o.isa) continue;
+    const bool measured = isa != Isa::kRef && isa != Isa::kAmxEmulated;
+    if (o.isa.empty() ? !measured : NameOf(isa) != o.isa) continue;
     if (const int failed = MeasureIsa(isa, o, types, report); failed != 0) return failed;
   }
   if (o.json) fmt::print("{}\n", report.dump(2));

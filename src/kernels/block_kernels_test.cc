@@ -1,5 +1,7 @@
 // The kernels of block_format.h themselves: what every instruction set gives must be, bit by bit,
 // what the scalar definition gives.
+#include <bit>
+
 #include "kernels/blocks_fixture.h"
 #include "kernels/cpu/cpu_weight.h"
 #include "kernels/cpu/kernel_table.h"
@@ -29,35 +31,59 @@ std::vector<Level> Levels() {
   return levels;
 }
 
-std::vector<float> Product(const Level& level, const BlockMatrix& m, const std::vector<float>& x) {
-  const int64_t k = m.cols, rows = static_cast<int64_t>(x.size()) / k;
+// What lies between rows, and beside them.
+struct Spread {
+  int64_t x_gap = 0, out_gap = 0;  // groups, floats
+  const float* bias = nullptr;
+};
+
+std::vector<std::byte> Packed(const BlockMatrix& m) {
   const int64_t panels = (m.rows + cpu::kPanel - 1) / cpu::kPanel;
-  std::vector<std::byte> packed(static_cast<size_t>(panels * cpu::PanelBytesOf(m.type, k)));
+  std::vector<std::byte> packed(static_cast<size_t>(panels * cpu::PanelBytesOf(m.type, m.cols)));
   for (int64_t p = 0; p < panels; ++p) {
     cpu::PackPanelBlocks(m.type, m.bytes.data() + p * cpu::kPanel * m.row_bytes(),
-                         std::min<int64_t>(cpu::kPanel, m.rows - p * cpu::kPanel), k,
-                         packed.data() + p * cpu::PanelBytesOf(m.type, k));
+                         std::min<int64_t>(cpu::kPanel, m.rows - p * cpu::kPanel), m.cols,
+                         packed.data() + p * cpu::PanelBytesOf(m.type, m.cols));
   }
+  return packed;
+}
+
+// Everything that the kernel may have written, the gaps too.
+std::vector<float> Product(const Level& level, const BlockMatrix& m, const std::vector<float>& x,
+                           const Spread& spread = {}) {
+  const int64_t k = m.cols, rows = static_cast<int64_t>(x.size()) / k;
+  const std::vector<std::byte> packed = Packed(m);
   const bool bytes = cpu::kBlockFormats[static_cast<int>(m.type)].x_parts == 1;
-  std::vector<cpu::ActivationGroup8> groups8(static_cast<size_t>(rows * k / cpu::kGroup));
+  const int64_t row_groups = k / cpu::kGroup, ldx = row_groups + spread.x_gap;
+  // Not a group more than there is, so that a sanitizer sees what is read beyond.
+  std::vector<cpu::ActivationGroup8> groups8(static_cast<size_t>((rows - 1) * ldx + row_groups));
   std::vector<cpu::ActivationGroup16> groups16(groups8.size());
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t first = r * k / cpu::kGroup;
-    level.table.quantise_groups8(x.data() + r * k, k, groups8.data() + first);
-    level.table.quantise_groups16(x.data() + r * k, k, groups16.data() + first);
+    level.table.quantise_groups8(x.data() + r * k, k, groups8.data() + r * ldx);
+    level.table.quantise_groups16(x.data() + r * k, k, groups16.data() + r * ldx);
   }
-  std::vector<float> out = Poison(rows * m.rows);
   cpu::MatMulTile t = {};
   t.x = bytes ? static_cast<const void*>(groups8.data()) : groups16.data();
-  t.ldx = k / cpu::kGroup;
+  t.ldx = ldx;
   t.w = packed.data();
+  t.block_format = static_cast<int>(m.type);
+  t.bias = spread.bias;
+  t.n = m.rows;
+  t.ldo = m.rows + spread.out_gap;
+  std::vector<float> out(static_cast<size_t>((rows - 1) * t.ldo + t.n), 12345.0f);
   t.out = out.data();
-  t.ldo = t.n = m.rows;
   t.m = rows;
   t.k = k;
-  t.panel1 = panels;
-  level.table.matmul_blocks[static_cast<int>(m.type)](t);
+  t.panel1 = (m.rows + cpu::kPanel - 1) / cpu::kPanel;
+  level.table.matmul_blocks[t.block_format](t);
   return out;
+}
+
+// As integers; every NaN is the same one.
+std::vector<uint32_t> BitsOf(const std::vector<float>& values) {
+  std::vector<uint32_t> bits;
+  for (float v : values) bits.push_back(std::isnan(v) ? 0x7fc00000 : std::bit_cast<uint32_t>(v));
+  return bits;
 }
 
 TEST(BlockKernels, EveryInstructionSetGivesTheBitsOfTheScalarDefinition) {
@@ -71,6 +97,34 @@ TEST(BlockKernels, EveryInstructionSetGivesTheBitsOfTheScalarDefinition) {
       const std::vector<float> expected = Product(levels[0], m, x);
       for (const Level& level : levels) {
         EXPECT_EQ(Product(level, m, x), expected)
+            << NameOf(level.isa) << " " << NameOf(type) << " " << rows << " x " << n << " x " << k;
+      }
+    }
+  }
+}
+
+// Rows of many answers, whole blocks of them and not: with gaps between them, a bias, and groups
+// that are NaN, infinite, huge and zero.
+TEST(BlockKernels, ManyRowsGiveTheSameBitsWhateverLiesBetweenThem) {
+  Random random(4);
+  const std::vector<Level> levels = Levels();
+  const float values[] = {std::nanf(""), std::numeric_limits<float>::infinity(), 1e31f, -1e29f, 0};
+  for (QuantType type : AllQuantTypes()) {
+    const int64_t block = TraitsOf(type).elements;
+    for (int64_t rows : {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100, 130}) {
+      const int64_t k = block * random.Int(1, block == 32 ? 21 : 3), n = random.Int(1, 100);
+      const BlockMatrix m = RandomBlocks(type, n, k, random);
+      std::vector<float> x = random.Normals(rows * k);
+      for (float value : values) {
+        const int64_t at = random.Int(0, static_cast<int>(rows * k / cpu::kGroup) - 1);
+        if (value == 0) std::fill_n(x.begin() + at * cpu::kGroup, cpu::kGroup, 0.0f);
+        x[static_cast<size_t>(at * cpu::kGroup + random.Int(0, 31))] = value;
+      }
+      const std::vector<float> bias = random.Normals(n);
+      const Spread spread = {random.Int(0, 3), random.Int(0, 20), bias.data()};
+      const std::vector<uint32_t> expected = BitsOf(Product(levels[0], m, x, spread));
+      for (const Level& level : levels) {
+        EXPECT_EQ(BitsOf(Product(level, m, x, spread)), expected)
             << NameOf(level.isa) << " " << NameOf(type) << " " << rows << " x " << n << " x " << k;
       }
     }

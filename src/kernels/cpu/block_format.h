@@ -176,6 +176,9 @@ constexpr float kActivationSteps16 = 32512.0f;  // 127 * 256: the high byte of i
 static constexpr int64_t ActivationGroupBytes(const BlockFormat& f) {
   return f.x_parts == 1 ? sizeof(ActivationGroup8) : sizeof(ActivationGroup16);
 }
+// Groups from a row of activations to the next one: odd, as rows that are a whole number of pages
+// apart would share few places of a cache.
+static constexpr int64_t RowGroups(int64_t k) { return k / kGroup | 1; }
 template <int kParts>
 struct ActivationGroupType {
   using Type = ActivationGroup8;

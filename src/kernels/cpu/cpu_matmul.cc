@@ -67,7 +67,7 @@ Activations Activations::Interleaved(int64_t i, int64_t matrices) const {
 
 Activations CpuBackend::ConvertToGroups(const FloatRows& x, std::span<const Target> targets) {
   Activations a;
-  a.ld = x.cols / kGroup;
+  a.ld = RowGroups(x.cols);
   bool with8 = false, with16 = false;
   for (const Target& target : targets) {
     for (const BlockRows& part : target.w->blocks()) {

@@ -221,6 +221,7 @@ void FillAmx(KernelTable* table) {
   table->matmul_bf16 = MatMulBf16;
   table->matmul_int8 = MatMulInt8;
   table->split_bf16 = SplitBf16;
+  amx::HADAL_FILL_BLOCKS(table);
   amx::HADAL_FILL_PROMPT(table);
   amx::HADAL_FILL_PROMPT_ATTENTION(table);
 }
