@@ -100,6 +100,15 @@ Isa BestIsa() {
   return last == Isa::kAmxEmulated ? Isa::kAvx512 : last;
 }
 
+bool HasAvx512Bf16() {
+#if defined(__x86_64__)
+  static const bool has = BestIsa() >= Isa::kAvx512 && (Cpuid(7, 1).a >> 5 & 1);
+  return has;
+#else
+  return false;
+#endif
+}
+
 int UsableCpus() {
   cpu_set_t set;
   int n = 1;

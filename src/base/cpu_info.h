@@ -22,6 +22,8 @@ Result<Isa> ParseIsa(std::string_view name);  // kInvalidArgument
 // Asking for kAmx requests the permission (arch_prctl) once per process.
 std::vector<Isa> SupportedIsas();
 Isa BestIsa();
+// Of kAvx512: dot products of bf16 pairs, which not every CPU of the level has.
+bool HasAvx512Bf16();
 
 // Threads worth starting: the affinity mask, cut by the cgroup CPU quota (v1 and v2), at least 1.
 int UsableCpus();

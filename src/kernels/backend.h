@@ -204,6 +204,7 @@ class Backend {
   // ---- memory and weights (at load)
   virtual Result<std::unique_ptr<Memory>> Allocate(size_t bytes) = 0;
   virtual DType kv_dtype() const = 0;
+  // Asked after the weights are prepared: some kinds are rounded, others are not.
   virtual bool rounds_prompts() const { return false; }
   // A stack of sources.size() matrices of one shape. keep_f32: never lower than float32 (router).
   virtual Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) = 0;

@@ -14,6 +14,12 @@ std::vector<Isa> RoundingIsas() {
   }
   return isas;
 }
+// Those that round 16-bit weights at least.
+std::vector<Isa> SixteenBitIsas() {
+  std::vector<Isa> isas = RoundingIsas();
+  if (HasAvx512Bf16()) isas.push_back(Isa::kAvx512);
+  return isas;
+}
 
 std::unique_ptr<Backend> Make(Isa isa, int threads, bool exact_prompts = false) {
   CpuBackendOptions options;
@@ -75,7 +81,7 @@ TEST(PromptRows, BlocksOfEveryTypeAreRoundedOnceAndWhateverTheBatch) {
 TEST(PromptRows, SixteenBitWeightsOfRaggedShapesAreRoundedOnceAndWhateverTheBatch) {
   Random random(2);
   const int shapes[][3] = {{1, 1, 1}, {33, 17, 31}, {16, 129, 640}, {531, 20, 1100}, {5, 300, 70}};
-  for (Isa isa : RoundingIsas()) {
+  for (Isa isa : SixteenBitIsas()) {
     for (const auto& s : shapes) {
       std::vector<float> w = random.Normals(s[1] * s[2]);
       for (float& v : w) v = F16ToFloat(FloatToF16(v));
@@ -84,6 +90,56 @@ TEST(PromptRows, SixteenBitWeightsOfRaggedShapesAreRoundedOnceAndWhateverTheBatc
       source.stored = DType::kF16;
       CheckMatrix(isa, source, w, s[0], random);
     }
+  }
+}
+
+TEST(PromptRows, OnlyMatricesThatAreRoundedMakePromptsDiffer) {
+  if (!HasAvx512Bf16()) GTEST_SKIP() << "this CPU has no AVX512_BF16";
+  Random random(7);
+  auto backend = Make(Isa::kAvx512, 1);
+  const BlockMatrix blocks = RandomBlocks(QuantType::kQ4_K, 40, 512, random);
+  const std::vector<float> values = random.Normals(40 * 512);
+  WeightSource bf16 = Source(values, 40, 512), f16 = bf16;
+  f16.stored = DType::kF16;
+  const auto exact = backend->PrepareOne(blocks.Source()), half = backend->PrepareOne(f16);
+  EXPECT_FALSE(backend->rounds_prompts());
+  const auto rounded = backend->PrepareOne(bf16);
+  EXPECT_TRUE(backend->rounds_prompts());
+  Product p{random.Normals(9 * 512), random.Normals(40), 40, 512};
+  EXPECT_EQ(p.Run(*backend, **exact, 0, 9, 0), p.Run(*backend, **exact, 0, 9, kAllRows));
+  EXPECT_EQ(p.Run(*backend, **half, 0, 9, 0), p.Run(*backend, **half, 0, 9, kAllRows));
+  EXPECT_NE(p.Run(*backend, **rounded, 0, 9, 0), p.Run(*backend, **rounded, 0, 9, kAllRows));
+}
+
+TEST(PromptRows, TheGatedNetworkOfSixteenBitWeightsIsCloseToItsExactRows) {
+  Random random(8);
+  constexpr int64_t kHidden = 100, kFfn = 160, kRows = 37;
+  std::vector<float> both(static_cast<size_t>(kRows * 2 * kFfn)),
+      product(static_cast<size_t>(kRows * kFfn)), x = random.Normals(kRows * kHidden);
+  const std::vector<float> gate_up = random.Normals(2 * kFfn * kHidden),
+                           down = random.Normals(kHidden * kFfn);
+  for (Isa isa : SixteenBitIsas()) {
+    auto backend = Make(isa, 2);
+    const auto g = backend->PrepareOne(Source(gate_up, 2 * kFfn, kHidden));
+    const auto d = backend->PrepareOne(Source(down, kHidden, kFfn));
+    ASSERT_TRUE(g && d);
+    const auto run = [&](int64_t exact) {
+      std::vector<float> out = Poison(kRows * kHidden);
+      backend->FeedForward({.x = View(x, {kRows, kHidden}),
+                            .gate_up = g->get(),
+                            .down = d->get(),
+                            .both = View(both, {kRows, 2 * kFfn}),
+                            .product = View(product, {kRows, kFfn}),
+                            .out = View(out, {kRows, kHidden}),
+                            .exact_rows = exact});
+      return out;
+    };
+    const std::vector<float> answers = run(kAllRows), prompts = run(0);
+    EXPECT_NE(answers, prompts) << NameOf(isa);
+    EXPECT_LT(RelativeError(prompts, {answers.begin(), answers.end()}), 1e-2) << NameOf(isa);
+    std::vector<float> mixed(answers.begin(), answers.begin() + 5 * kHidden);
+    mixed.insert(mixed.end(), prompts.begin() + 5 * kHidden, prompts.end());
+    EXPECT_EQ(run(5), mixed) << NameOf(isa);
   }
 }
 

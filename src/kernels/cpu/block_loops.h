@@ -45,11 +45,19 @@ constexpr int32_t MinusZeroPair(const BlockFormat& f, int part) {
 // Which of an activation group's sums belongs to a part.
 constexpr int SumOf(const BlockFormat& f, int part) { return PartsOf(f) == 1 ? 2 : part; }
 
-// A group of a panel with its codes as bytes and its scales as floats.
+// A group of a panel with its codes as bytes and its scales as floats. Where there are no dot
+// products of bytes the codes that two bytes are multiplied with are 16-bit integers, less their
+// zero, in pairs [16][column][2] in the order of the activations.
+#if defined(__AVX512VNNI__)
+constexpr bool kWidens = false;
+#else
+constexpr bool kWidens = true;
+#endif
 template <int kFormat>
 struct alignas(64) UnpackedGroup {
   static constexpr BlockFormat kF = kBlockFormats[kFormat];
-  uint8_t codes[kQuads][kQuadBytes];
+  static constexpr bool kWide = kWidens && kF.x_parts == 2;
+  uint8_t codes[kWide ? 2 * kQuads : kQuads][kQuadBytes];
   float scale[PartsOf(kF)][kPanel];
   float min[PartsOf(kF)][kPanel];  // where HasMin; to be subtracted
   int32_t minus_zeros[kPanel];     // of kHalfZero: pairs

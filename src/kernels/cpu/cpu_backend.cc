@@ -23,6 +23,7 @@ KernelTable TableOf(Isa isa) {
 #if defined(HADAL_X86_KERNELS)
   if (isa >= Isa::kAvx2) FillAvx2(&table);
   if (isa >= Isa::kAvx512) FillAvx512(&table);
+  if (isa == Isa::kAvx512 && HasAvx512Bf16()) FillAvx512Bf16(&table);
   if (isa == Isa::kAmxEmulated) FillAmxEmulated(&table);
   if (isa >= Isa::kAmx) FillAmx(&table);
 #else
@@ -40,7 +41,8 @@ CpuBackend::CpuBackend(const CpuBackendOptions& options)
       mla_form_(options.mla_form),
       table_(TableOf(options.isa)),
       pool_(options.threads),
-      rounds_prompts_(table_.prompt_bf16 != nullptr && !options.exact_prompts) {}
+      rounds_products_(table_.prompt_bf16 != nullptr && !options.exact_prompts),
+      rounds_prompts_(table_.prompt_attention != nullptr && !options.exact_prompts) {}
 
 std::string CpuBackend::description() const {
   const char* stored = format_ == WeightFormat::kF32 ? "" : " (blocks as stored)";

@@ -81,7 +81,7 @@ class CpuBackend final : public Backend {
   std::string description() const override;
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override;
   DType kv_dtype() const override { return kv_dtype_; }
-  bool rounds_prompts() const override { return rounds_prompts_; }
+  bool rounds_prompts() const override { return rounds_prompts_ || rounds_a_weight_; }
   Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) override;
   Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override;
   Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override;
@@ -228,7 +228,9 @@ class CpuBackend final : public Backend {
   KernelTable table_;
   ThreadPool pool_;
   std::array<Buffer, kScratchCount> scratch_;
-  const bool rounds_prompts_;
+  const bool rounds_products_;    // of prompts, with weights that the table has kernels for
+  const bool rounds_prompts_;     // their attention too
+  bool rounds_a_weight_ = false;  // one that was prepared
   std::vector<Target> targets_;
   std::vector<MatMulTile> queued_, split_;
   std::vector<PromptTile> prompts_;

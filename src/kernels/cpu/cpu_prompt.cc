@@ -13,8 +13,10 @@ int64_t BlocksOf(int64_t rows) { return (rows + kPromptRows - 1) / kPromptRows; 
 
 // Float weights, such as those of routers, stay exact; int8 ones have kernels of their own.
 bool CpuBackend::Rounds(const CpuWeight& w) const {
-  return rounds_prompts_ && !w.deferred() && w.layout() != Layout::kPanelF32 &&
-         w.layout() != Layout::kPanelInt8;
+  if (!rounds_products_ || w.deferred()) return false;
+  if (w.layout() == Layout::kPanelBlocks) return table_.prompt_blocks[0] != nullptr;
+  if (w.layout() == Layout::kPanelF16) return table_.prompt_f16 != nullptr;
+  return w.layout() == Layout::kPanelBf16;
 }
 
 uint16_t* CpuBackend::ReservePromptRows(Scratch area, int64_t blocks, int64_t cols) {

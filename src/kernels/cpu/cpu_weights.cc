@@ -104,6 +104,7 @@ Result<WeightPtr> CpuBackend::PrepareFor(std::span<const WeightSource> sources, 
     Fill(sources[m], weight->storage(), {0, sources[m].rows},
          weight->matrix(static_cast<int64_t>(m)));
   }
+  rounds_a_weight_ = rounds_a_weight_ || Rounds(*weight);
   return weight;
 }
 

@@ -147,8 +147,8 @@ struct KernelTable {
   void (*quantise_groups8)(const float* x, int64_t k, ActivationGroup8* out);
   void (*quantise_groups16)(const float* x, int64_t k, ActivationGroup16* out);
 
-  // Null where there is no such unit. The panels of each kind of weights; to_prompt_rows writes the
-  // activations of one row block, at most 32 rows.
+  // Null where there is no such unit, or where rows of this kind are as fast without. The panels of
+  // each kind of weights; to_prompt_rows writes the activations of one row block, at most 32 rows.
   void (*prompt_bf16)(const PromptTile& t);
   void (*prompt_f16)(const PromptTile& t);
   void (*prompt_blocks[kBlockFormatCount])(const PromptTile& t);
@@ -191,6 +191,7 @@ struct KernelTable {
 void FillRef(KernelTable* table);
 void FillAvx2(KernelTable* table);
 void FillAvx512(KernelTable* table);
+void FillAvx512Bf16(KernelTable* table);  // of CPUs that have this extension of the level
 void FillAmx(KernelTable* table);
 void FillAmxEmulated(KernelTable* table);  // the same bits on AVX-512
 
