@@ -8,16 +8,25 @@ namespace {
 constexpr int kRows = 6;  // query vectors whose values are summed together
 
 // Scores of 16 keys with R vectors, keys in the lanes: 16 by 16 values are transposed in registers.
+// Few vectors wait for memory: the keys that follow and the values of these are on their way.
 template <int R>
-void FewScores(const float* q, const float* const* keys, int64_t k_dim, float* scores) {
+void FewScores(const AttentionTile& t, int64_t i0, int64_t j0) {
+  const float* q = t.q + i0 * t.k_dim;
+  const float* const* keys = t.keys + j0;
+  const float* const* next = t.keys + (j0 + 16 < kKeyTile ? j0 + 16 : j0);
+  const float* const* values = t.values + j0;
   __m512 acc[R];
   HADAL_UNROLL
   for (int r = 0; r < R; ++r) acc[r] = _mm512_setzero_ps();
   int64_t d = 0;
-  for (; d + 16 <= k_dim; d += 16) {
+  for (; d + 16 <= t.k_dim; d += 16) {
     __m512 k[16];
     HADAL_UNROLL
-    for (int j = 0; j < 16; ++j) k[j] = _mm512_loadu_ps(keys[j] + d);
+    for (int j = 0; j < 16; ++j) {
+      k[j] = _mm512_loadu_ps(keys[j] + d);
+      _mm_prefetch(reinterpret_cast<const char*>(next[j] + d), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(values[j] + d), _MM_HINT_T0);
+    }
     Transpose(k);
     HADAL_UNROLL
     for (int i = 0; i < 16; ++i) {
@@ -27,7 +36,7 @@ void FewScores(const float* q, const float* const* keys, int64_t k_dim, float* s
       }
     }
   }
-  for (; d < k_dim; ++d) {
+  for (; d < t.k_dim; ++d) {
     alignas(64) float k[16];
     HADAL_UNROLL
     for (int j = 0; j < 16; ++j) k[j] = keys[j][d];
@@ -37,7 +46,9 @@ void FewScores(const float* q, const float* const* keys, int64_t k_dim, float* s
     }
   }
   HADAL_UNROLL
-  for (int r = 0; r < R; ++r) _mm512_storeu_ps(scores + r * kKeyTile, acc[r]);
+  for (int r = 0; r < R; ++r) {
+    _mm512_storeu_ps(t.scores + (i0 + r) * kKeyTile + j0, acc[r]);
+  }
 }
 
 // The same of 16 vectors, these in the lanes: values of keys are broadcast as they lie.
@@ -57,19 +68,23 @@ HADAL_AVX512_INLINE void AddScores(const float* q, const float* const* keys, int
     }
   }
 }
-void ManyScores(const float* q, const float* const* keys, int64_t k_dim, float* scores) {
+void ManyScores(const AttentionTile& t, int64_t i0, int64_t j0) {
+  const float* q = t.q + i0 * t.k_dim;
+  const float* const* keys = t.keys + j0;
   __m512 acc[16];
   HADAL_UNROLL
   for (int j = 0; j < 16; ++j) acc[j] = _mm512_setzero_ps();
   int64_t d = 0;
-  for (; d + 8 <= k_dim; d += 8) AddScores(q, keys, d, 8, acc);
-  for (; d < k_dim; ++d) AddScores(q, keys, d, 1, acc);
+  for (; d + 8 <= t.k_dim; d += 8) AddScores(q, keys, d, 8, acc);
+  for (; d < t.k_dim; ++d) AddScores(q, keys, d, 1, acc);
   Transpose(acc);
   HADAL_UNROLL
-  for (int r = 0; r < 16; ++r) _mm512_storeu_ps(scores + r * kKeyTile, acc[r]);
+  for (int r = 0; r < 16; ++r) {
+    _mm512_storeu_ps(t.scores + (i0 + r) * kKeyTile + j0, acc[r]);
+  }
 }
 
-using ScoresOf = void (*)(const float* q, const float* const* keys, int64_t k_dim, float* scores);
+using ScoresOf = void (*)(const AttentionTile& t, int64_t i0, int64_t j0);
 constexpr ScoresOf kScoresOf[] = {FewScores<1>, FewScores<2>, FewScores<3>,
                                   FewScores<4>, FewScores<5>, FewScores<6>,
                                   FewScores<7>, FewScores<8>, ManyScores};
@@ -79,9 +94,7 @@ void Scores(const AttentionTile& t, int most) {
   for (int64_t i = 0; i < t.n_q; i += kPanel) {
     const int64_t n = t.n_q - i;
     const ScoresOf scores = kScoresOf[(n > kFew ? kFew + 1 : n) - 1];
-    for (int64_t j = 0; j < most; j += 16) {
-      scores(t.q + i * t.k_dim, t.keys + j, t.k_dim, t.scores + i * kKeyTile + j);
-    }
+    for (int64_t j = 0; j < most; j += 16) scores(t, i, j);
   }
 }
 
