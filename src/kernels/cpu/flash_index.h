@@ -14,11 +14,12 @@ namespace hadal::cpu {
 inline void RowPointers(const KvView& view, int64_t column, const int32_t* blocks, int64_t first,
                         int n, const void** rows) {
   const auto size = static_cast<int64_t>(SizeOf(view.dtype));
-  for (int j = 0; j < n; ++j) {
-    const int64_t position = first + j;
-    const int64_t slot = int64_t{blocks[position / view.block_tokens]} * view.block_tokens +
-                         position % view.block_tokens;
-    rows[j] = static_cast<const std::byte*>(view.data) + (slot * view.width + column) * size;
+  const int64_t row_bytes = view.width * size;
+  int64_t block = first / view.block_tokens, offset = first % view.block_tokens;
+  for (int j = 0; j < n; ++j, ++offset) {
+    if (offset == view.block_tokens) ++block, offset = 0;
+    rows[j] = static_cast<const std::byte*>(view.data) + column * size +
+              (int64_t{blocks[block]} * view.block_tokens + offset) * row_bytes;
   }
 }
 

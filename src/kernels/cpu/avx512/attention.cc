@@ -8,13 +8,10 @@ namespace {
 constexpr int kRows = 6;  // query vectors whose values are summed together
 
 // Scores of 16 keys with R vectors, keys in the lanes: 16 by 16 values are transposed in registers.
-// Few vectors wait for memory: the keys that follow and the values of these are on their way.
 template <int R>
 void FewScores(const AttentionTile& t, int64_t i0, int64_t j0) {
   const float* q = t.q + i0 * t.k_dim;
   const float* const* keys = t.keys + j0;
-  const float* const* next = t.keys + (j0 + 16 < kKeyTile ? j0 + 16 : j0);
-  const float* const* values = t.values + j0;
   __m512 acc[R];
   HADAL_UNROLL
   for (int r = 0; r < R; ++r) acc[r] = _mm512_setzero_ps();
@@ -22,11 +19,7 @@ void FewScores(const AttentionTile& t, int64_t i0, int64_t j0) {
   for (; d + 16 <= t.k_dim; d += 16) {
     __m512 k[16];
     HADAL_UNROLL
-    for (int j = 0; j < 16; ++j) {
-      k[j] = _mm512_loadu_ps(keys[j] + d);
-      _mm_prefetch(reinterpret_cast<const char*>(next[j] + d), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(values[j] + d), _MM_HINT_T0);
-    }
+    for (int j = 0; j < 16; ++j) k[j] = _mm512_loadu_ps(keys[j] + d);
     Transpose(k);
     HADAL_UNROLL
     for (int i = 0; i < 16; ++i) {
