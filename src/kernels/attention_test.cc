@@ -123,6 +123,54 @@ TEST_P(AttentionOnEveryBackend, LongContextsAgreeWithDouble) {
   }
 }
 
+// Kernels are chosen by the number of query vectors: a row alone, or rows that make every number of
+// vectors from 1 to 48, give the same bits.
+TEST_P(AttentionOnEveryBackend, GroupsOfEverySizeAgreeWithDoubleAndWithARowAlone) {
+  Random random(12);
+  auto backend = Make(GetParam(), 2);
+  for (int group = 1; group <= 16; ++group) {
+    const Shape3 shape{2 * group, 2, group % 3 == 0 ? 21 : group % 3 == 1 ? 128 : 40};
+    const int64_t width = int64_t{2} * group * shape.dim;
+    const Sequences s = MakeSequences({130, 60}, {3, 2});
+    PagedCache k(GetParam().kv, 2 * shape.dim, 16, s.lengths, random);
+    PagedCache v(k, 2 * shape.dim, random);
+    const std::vector<float> q = random.Normals(s.total * width);
+    const std::vector<float> all = Attend(*backend, shape, q, k, v, Chunks(s, k));
+    EXPECT_LT(RelativeError(all, Oracle(shape, s, q, k, v, 1 / std::sqrt(shape.dim))), 1e-5)
+        << group;
+    for (int row = 0; row < 3; ++row) {
+      const std::vector<float> part(q.begin() + row * width, q.begin() + (row + 1) * width);
+      const std::vector<float> expected(all.begin() + row * width, all.begin() + (row + 1) * width);
+      const SeqChunk c{0, 1, 130 + row, k.blocks(0), false};
+      ASSERT_EQ(Attend(*backend, shape, part, k, v, {c}), expected) << group << " row " << row;
+    }
+  }
+}
+
+// A score of minus infinity weighs nothing; one that is not a number spoils the rows that see it.
+TEST_P(AttentionOnEveryBackend, NonFiniteScoresStayWithTheRowsThatSeeThem) {
+  Random random(13);
+  auto backend = Make(GetParam(), 2);
+  const float inf = std::numeric_limits<float>::infinity();
+  for (int group : {1, 6, 12}) {
+    const Shape3 shape{group, 1, 32};
+    const Sequences s = MakeSequences({100}, {2});
+    PagedCache k(GetParam().kv, 32, 16, s.lengths, random), v(k, 32, random);
+    std::vector<float> q = random.Normals(s.total * group * 32);
+    for (size_t i = 0; i < q.size(); i += 32) q[i] = 1;  // times -infinity
+    k.Set(0, 70, 0, -inf);
+    const std::vector<float> without = Attend(*backend, shape, q, k, v, Chunks(s, k));
+    v.Set(0, 70, 5, 1000);
+    EXPECT_EQ(Attend(*backend, shape, q, k, v, Chunks(s, k)), without) << group;
+    for (const float x : without) EXPECT_TRUE(std::isfinite(x)) << group;
+    k.Set(0, 101, 3, std::numeric_limits<float>::quiet_NaN());
+    const std::vector<float> out = Attend(*backend, shape, q, k, v, Chunks(s, k));
+    const auto half = static_cast<std::ptrdiff_t>(out.size() / 2);
+    EXPECT_TRUE(std::equal(out.begin(), out.begin() + half, without.begin())) << group;
+    for (auto x = out.begin() + half; x != out.end(); ++x) EXPECT_TRUE(std::isnan(*x)) << group;
+  }
+}
+
 // A prompt gives the same bits in chunks of any size, alone or beside others, on any threads.
 TEST_P(AttentionOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
   Random random(3);

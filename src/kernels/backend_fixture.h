@@ -175,6 +175,11 @@ class PagedCache {
   const float* Row(size_t sequence, int position) const {
     return values_.data() + Slot(sequence, position) * width_;
   }
+  void Set(size_t sequence, int position, int64_t column, float value) {
+    const auto at = static_cast<size_t>(Slot(sequence, position) * width_ + column);
+    values_[at] = value;
+    half_[at] = FloatToBf16(value);
+  }
   const int32_t* blocks(size_t sequence) const { return tables_[sequence].data(); }
   KvView view() {
     void* data = dtype_ == DType::kF32 ? static_cast<void*>(values_.data())

@@ -18,7 +18,7 @@ constexpr int64_t kMostPartialFloats = int64_t{64} << 20;  // 256 MiB
 
 // One thread's working memory for a task.
 struct TaskSpace {
-  float *q, *scores, *keys, *values, *m, *l, *o, *run_m, *run_l, *run_o;
+  float *q, *scores, *keys, *values, *m, *l, *o, *run_m, *run_l, *run_o;  // keys, values: floats
   int32_t* seen;
 
   static int64_t Floats(int64_t k_dim, int64_t v_stride) {
@@ -45,12 +45,27 @@ struct TaskSpace {
   }
 };
 
+// Keys [first, first + n) of one head as float rows, in `space` where the cache holds bf16. Rows
+// beyond repeat the last one.
+void FloatKeys(const KernelTable& table, const KvView& view, int64_t column, int64_t dim,
+               const int32_t* blocks, int64_t first, int n, float* space, const float** out) {
+  const void* rows[kKeyTile];
+  RowPointers(view, column, blocks, first, n, rows);
+  for (int j = 0; j < kKeyTile; ++j) {
+    out[j] = static_cast<const float*>(rows[std::min(j, n - 1)]);
+    if (view.dtype != DType::kBf16) continue;
+    out[j] = space + std::min(j, n - 1) * dim;
+    if (j < n) table.from_bf16(static_cast<const uint16_t*>(rows[j]), dim, space + j * dim);
+  }
+}
+
 int64_t SegmentsOf(const SeqChunk& c) { return (KeysOf(c) + kSegmentKeys - 1) / kSegmentKeys; }
 // Runs the tiles of one segment for vectors [vec0, vec1) into s.m, s.l, s.o.
 void RunSegment(const KernelTable& table, const FlashArgs& a, const SeqChunk& c, int64_t kv_head,
                 int64_t vec0, int64_t vec1, int64_t segment, const TaskSpace& s) {
   const int64_t v_stride = RoundUp(a.v_dim, kPanel), n = vec1 - vec0;
   const int64_t all = Visible(a, c, vec1 - 1);
+  const bool latent = a.n_kv_heads == 1 && a.k.data == a.v.data;  // values begin the keys
   for (int64_t i = 0; i < n; ++i) {
     ResetState({s.m + i, s.l + i, s.o + i * v_stride}, v_stride);
   }
@@ -61,13 +76,15 @@ void RunSegment(const KernelTable& table, const FlashArgs& a, const SeqChunk& c,
       const int64_t seen = Visible(a, c, vec0 + i) - first;
       s.seen[i] = static_cast<int32_t>(std::clamp<int64_t>(seen, 0, kKeyTile));
     }
-    const void* rows[kKeyTile];
-    RowPointers(a.k, kv_head * a.k_dim, c.blocks, first, n_keys, rows);
-    table.pack_keys(rows, a.k.dtype == DType::kBf16, n_keys, a.k_dim, s.keys);
-    RowPointers(a.v, kv_head * a.v_dim, c.blocks, first, n_keys, rows);
-    table.pack_values(rows, a.v.dtype == DType::kBf16, n_keys, a.v_dim, v_stride, s.values);
+    const float *keys[kKeyTile], *values[kKeyTile];
+    FloatKeys(table, a.k, kv_head * a.k_dim, a.k_dim, c.blocks, first, n_keys, s.keys, keys);
+    if (latent) {
+      std::copy(keys, keys + kKeyTile, values);
+    } else {
+      FloatKeys(table, a.v, kv_head * a.v_dim, a.v_dim, c.blocks, first, n_keys, s.values, values);
+    }
     table.attention_tile(
-        {s.q, s.keys, s.values, s.seen, s.scores, s.m, s.l, s.o, n, a.k_dim, v_stride});
+        {s.q, keys, values, s.seen, s.scores, s.m, s.l, s.o, n, a.k_dim, a.v_dim, v_stride});
   }
 }
 
@@ -124,10 +141,9 @@ void CpuBackend::RunFlashTask(const FlashArgs& a, const SeqChunk& c, const Flash
                               float* space) const {
   const int64_t v_stride = RoundUp(a.v_dim, kPanel), n = task.vec1 - task.vec0;
   TaskSpace s(space, a.k_dim, v_stride);
-  for (int64_t i = 0; i < n; ++i) {
-    const float* q = a.q + VectorAt(a, c, task.kv_head, task.vec0 + i, a.k_dim);
-    for (int64_t d = 0; d < a.k_dim; ++d) s.q[i * a.k_dim + d] = q[d] * a.scale;
-  }
+  PackVectors(
+      n, a.k_dim, a.scale,
+      [&](int64_t i) { return a.q + VectorAt(a, c, task.kv_head, task.vec0 + i, a.k_dim); }, s.q);
   if (task.segment >= 0) {
     s.o = task.partial;
     s.m = task.partial + n * v_stride;

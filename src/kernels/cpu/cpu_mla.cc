@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/flash_index.h"
 #include "kernels/cpu/prompt_space.h"
 #include "kernels/cpu/softmax_state.h"
 
@@ -36,9 +37,9 @@ struct ExpandedKeys {
   int64_t v_stride() const { return RoundUp(a.v_dim, kPanel); }
   int64_t q_dim() const { return a.nope + a.rope; }
   bool bf16() const { return a.latent.dtype == DType::kBf16; }
-  // Working memory of Attend: queries, scores, packed keys and values, counts of visible keys.
+  // Working memory of Attend: queries, scores, whole keys, counts of visible keys.
   int64_t SpaceFloats() const {
-    return kTaskVectors * (q_dim() + kKeyTile + 1) + kKeyTile * (q_dim() + v_stride());
+    return kTaskVectors * (q_dim() + kKeyTile + 1) + kKeyTile * q_dim();
   }
   const std::byte* Latent(int64_t position, int64_t column) const {
     return static_cast<const std::byte*>(a.latent.data) +
@@ -75,12 +76,22 @@ struct ExpandedKeys {
     }
     return r;
   }
-  // Keys [tile, tile + n_keys) of one head, ready for attention_tile.
-  void Pack(int64_t head, int64_t tile, int n_keys, float* keys, float* values) const {
-    const KeyRows r = RowsOf(head, tile, n_keys);
-    table.pack_keys(r.nope, false, n_keys, a.nope, keys);
-    table.pack_keys(r.rope, bf16(), n_keys, a.rope, keys + a.nope * kKeyTile);
-    table.pack_values(r.value, false, n_keys, a.v_dim, v_stride(), values);
+  // Keys [tile, tile + n_keys) of one head: both parts side by side in `space`.
+  void WholeKeys(const KeyRows& r, int n_keys, float* space, const float** keys,
+                 const float** values) const {
+    for (int j = 0; j < kKeyTile; ++j) {
+      const int from = std::min(j, n_keys - 1);
+      keys[j] = space + from * q_dim();
+      values[j] = static_cast<const float*>(r.value[from]);
+      if (j >= n_keys) continue;
+      float* key = space + j * q_dim();
+      std::memcpy(key, r.nope[j], static_cast<size_t>(a.nope) * sizeof(float));
+      if (bf16()) {
+        table.from_bf16(static_cast<const uint16_t*>(r.rope[j]), a.rope, key + a.nope);
+      } else {
+        std::memcpy(key + a.nope, r.rope[j], static_cast<size_t>(a.rope) * sizeof(float));
+      }
+    }
   }
 
   // Rows [row0, row0 + n_q) of one head against these keys.
@@ -88,23 +99,26 @@ struct ExpandedKeys {
     float* q = space;
     float* scores = q + kTaskVectors * q_dim();
     float* keys = scores + kTaskVectors * kKeyTile;
-    float* values = keys + q_dim() * kKeyTile;
-    auto* seen = reinterpret_cast<int32_t*>(values + v_stride() * kKeyTile);
-    for (int64_t i = 0; i < n_q; ++i) {
-      const float* from = a.q.f32() + ((c.first_row + row0 + i) * a.n_heads + head) * q_dim();
-      for (int64_t d = 0; d < q_dim(); ++d) q[i * q_dim() + d] = from[d] * a.scale;
-      if (first == 0) ResetState(State(head, row0 + i), v_stride());
-    }
+    auto* seen = reinterpret_cast<int32_t*>(keys + q_dim() * kKeyTile);
+    PackVectors(
+        n_q, q_dim(), a.scale,
+        [&](int64_t i) {
+          return a.q.f32() + ((c.first_row + row0 + i) * a.n_heads + head) * q_dim();
+        },
+        q);
+    for (int64_t i = 0; first == 0 && i < n_q; ++i) ResetState(State(head, row0 + i), v_stride());
     const SoftmaxState state = State(head, row0);
     const int64_t visible = std::min(first + n, c.context + row0 + n_q);
     for (int64_t tile = first; tile < visible; tile += kKeyTile) {
-      Pack(head, tile, static_cast<int>(std::min<int64_t>(kKeyTile, visible - tile)), keys, values);
+      const auto n_keys = static_cast<int>(std::min<int64_t>(kKeyTile, visible - tile));
+      const float *key_rows[kKeyTile], *value_rows[kKeyTile];
+      WholeKeys(RowsOf(head, tile, n_keys), n_keys, keys, key_rows, value_rows);
       for (int64_t i = 0; i < n_q; ++i) {
         const int64_t sees = c.context + row0 + i + 1 - tile;
         seen[i] = static_cast<int32_t>(std::clamp<int64_t>(sees, 0, kKeyTile));
       }
-      table.attention_tile(
-          {q, keys, values, seen, scores, state.m, state.l, state.o, n_q, q_dim(), v_stride()});
+      table.attention_tile({q, key_rows, value_rows, seen, scores, state.m, state.l, state.o, n_q,
+                            q_dim(), a.v_dim, v_stride()});
     }
   }
 

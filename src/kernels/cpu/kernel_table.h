@@ -93,18 +93,19 @@ constexpr int64_t kPromptSpace = kPromptPanels * kPanel * (kPromptDepth * 2 + kP
 // Keys are processed in tiles of 64 aligned at absolute positions.
 constexpr int kKeyTile = 64;
 
-// One tile of keys against n_q query vectors with running softmax state (m, l, o).
+// One tile of keys against n_q query vectors with running softmax state (m, l, o). Rows of keys and
+// values are read where they lie. A score is one chain over the dimensions in order.
 struct AttentionTile {
-  const float* q;       // [n_q][k_dim], multiplied by the softmax scale
-  const float* keys;    // [k_dim][64], from pack_keys
-  const float* values;  // [64][v_stride], from pack_values
-  const int32_t* seen;  // [n_q] leading keys of the tile that a vector sees, 0..64
-  float* scores;        // [n_q][64] scratch
-  float* m;             // [n_q] running maximum, -inf at first
-  float* l;             // [n_q] running sum
-  float* o;             // [n_q][v_stride] running weighted sum of values
-  int64_t n_q, k_dim;
-  int64_t v_stride;  // value dimensions rounded up to 16
+  const float* q;            // [n_q / 16][k_dim][16], multiplied by the softmax scale
+  const float* const* keys;  // [64] rows of k_dim; those that nothing sees repeat one that is seen
+  const float* const* values;  // [64] rows of v_dim
+  const int32_t* seen;         // [n_q] leading keys of the tile that a vector sees, 0..64
+  float* scores;               // [n_q rounded up to 16][64] scratch
+  float* m;                    // [n_q] running maximum, -inf at first
+  float* l;                    // [n_q] running sum
+  float* o;                    // [n_q][v_stride] running weighted sum of values
+  int64_t n_q, k_dim, v_dim;
+  int64_t v_stride;  // v_dim rounded up to 16
 };
 
 // Attention of prompt rows on the same unit. Probabilities and values are rounded to bf16; a
@@ -166,11 +167,6 @@ struct KernelTable {
   void (*from_f16)(const uint16_t* x, int64_t n, float* out);
 
   // ---- attention
-  // keys[d][j] = rows[j][d] for d < dim, j < n_keys, zero for the other j. rows are float or bf16.
-  void (*pack_keys)(const void* const* rows, bool bf16, int n_keys, int64_t dim, float* keys);
-  // values[j][d] = rows[j][d], zero for dim <= d < stride; j < n_keys.
-  void (*pack_values)(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
-                      float* values);
   void (*attention_tile)(const AttentionTile& t);
   // Of prompts; null where there is no unit for them. Queries: at most 32 rows times the softmax
   // scale, [k_dim32 / 32][part][2][16][32] bf16, zero beyond.

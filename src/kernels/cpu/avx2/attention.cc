@@ -4,6 +4,8 @@
 namespace hadal::cpu {
 namespace {
 
+constexpr int kRows = 3;  // query vectors whose values are summed together
+
 // In place transpose of 8 rows of 8.
 HADAL_AVX2_INLINE void Transpose(__m256 (&r)[8]) {
   __m256 a[8], b[8];
@@ -26,52 +28,81 @@ HADAL_AVX2_INLINE void Transpose(__m256 (&r)[8]) {
   }
 }
 
-HADAL_AVX2_INLINE __m256 LoadRow(const void* row, bool bf16, int64_t d) {
-  if (!bf16) return _mm256_loadu_ps(static_cast<const float*>(row) + d);
-  return Bf16ToF32(
-      _mm_loadu_si128(reinterpret_cast<const __m128i*>(static_cast<const uint16_t*>(row) + d)));
-}
-HADAL_AVX2_INLINE float LoadOne(const void* row, bool bf16, int64_t d) {
-  if (!bf16) return static_cast<const float*>(row)[d];
-  const int bits = static_cast<const uint16_t*>(row)[d] << 16;
-  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
-}
-
-// c[R][8 C] (+)= a[R][k] b[k][8 C], each element one chain in the order of k.
-template <int R, int C, bool kAdd>
-HADAL_AVX2_INLINE void Product(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t n,
-                               float* c, int64_t ldc) {
-  __m256 acc[R][C];
-  HADAL_UNROLL
-  for (int r = 0; r < R; ++r) {
-    HADAL_UNROLL
-    for (int j = 0; j < C; ++j) {
-      acc[r][j] = kAdd ? _mm256_loadu_ps(c + r * ldc + j * 8) : _mm256_setzero_ps();
-    }
-  }
-  for (int64_t k = 0; k < n; ++k) {
-    __m256 x[R];
-    HADAL_UNROLL
-    for (int r = 0; r < R; ++r) x[r] = _mm256_broadcast_ss(a + r * lda + k);
-    HADAL_UNROLL
-    for (int j = 0; j < C; ++j) {
-      const __m256 v = _mm256_loadu_ps(b + k * ldb + j * 8);
-      HADAL_UNROLL
-      for (int r = 0; r < R; ++r) acc[r][j] = _mm256_fmadd_ps(x[r], v, acc[r][j]);
-    }
-  }
-  HADAL_UNROLL
-  for (int r = 0; r < R; ++r) {
-    HADAL_UNROLL
-    for (int j = 0; j < C; ++j) _mm256_storeu_ps(c + r * ldc + j * 8, acc[r][j]);
-  }
-}
-
+// Scores of 8 keys with R vectors, keys in the lanes: 8 by 8 values are transposed in registers.
 template <int R>
-void Scores(const AttentionTile& t, int64_t i) {
-  for (int64_t j = 0; j < kKeyTile; j += 32) {
-    Product<R, 4, false>(t.q + i * t.k_dim, t.k_dim, t.keys + j, kKeyTile, t.k_dim,
-                         t.scores + i * kKeyTile + j, kKeyTile);
+void FewScores(const float* q, const float* const* keys, int64_t k_dim, float* scores) {
+  __m256 acc[R];
+  HADAL_UNROLL
+  for (int r = 0; r < R; ++r) acc[r] = _mm256_setzero_ps();
+  int64_t d = 0;
+  for (; d + 8 <= k_dim; d += 8) {
+    __m256 k[8];
+    HADAL_UNROLL
+    for (int j = 0; j < 8; ++j) k[j] = _mm256_loadu_ps(keys[j] + d);
+    Transpose(k);
+    HADAL_UNROLL
+    for (int i = 0; i < 8; ++i) {
+      HADAL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        acc[r] = _mm256_fmadd_ps(_mm256_broadcast_ss(q + (d + i) * kPanel + r), k[i], acc[r]);
+      }
+    }
+  }
+  for (; d < k_dim; ++d) {
+    alignas(32) float k[8];
+    HADAL_UNROLL
+    for (int j = 0; j < 8; ++j) k[j] = keys[j][d];
+    HADAL_UNROLL
+    for (int r = 0; r < R; ++r) {
+      acc[r] = _mm256_fmadd_ps(_mm256_broadcast_ss(q + d * kPanel + r), _mm256_load_ps(k), acc[r]);
+    }
+  }
+  HADAL_UNROLL
+  for (int r = 0; r < R; ++r) _mm256_storeu_ps(scores + r * kKeyTile, acc[r]);
+}
+
+// The same of 8 vectors, these in the lanes: values of keys are broadcast as they lie.
+HADAL_AVX2_INLINE void AddScores(const float* q, const float* const* keys, int64_t d, int n,
+                                 __m256 (&acc)[8]) {
+  HADAL_UNROLL
+  for (int j = 0; j < 8; j += 4) {
+    const float *k0 = keys[j] + d, *k1 = keys[j + 1] + d, *k2 = keys[j + 2] + d,
+                *k3 = keys[j + 3] + d;
+    HADAL_UNROLL
+    for (int i = 0; i < n; ++i) {
+      const __m256 v = _mm256_loadu_ps(q + (d + i) * kPanel);
+      acc[j] = _mm256_fmadd_ps(v, _mm256_broadcast_ss(k0 + i), acc[j]);
+      acc[j + 1] = _mm256_fmadd_ps(v, _mm256_broadcast_ss(k1 + i), acc[j + 1]);
+      acc[j + 2] = _mm256_fmadd_ps(v, _mm256_broadcast_ss(k2 + i), acc[j + 2]);
+      acc[j + 3] = _mm256_fmadd_ps(v, _mm256_broadcast_ss(k3 + i), acc[j + 3]);
+    }
+  }
+}
+void ManyScores(const float* q, const float* const* keys, int64_t k_dim, float* scores) {
+  __m256 acc[8];
+  HADAL_UNROLL
+  for (int j = 0; j < 8; ++j) acc[j] = _mm256_setzero_ps();
+  int64_t d = 0;
+  for (; d + 4 <= k_dim; d += 4) AddScores(q, keys, d, 4, acc);
+  for (; d < k_dim; ++d) AddScores(q, keys, d, 1, acc);
+  Transpose(acc);
+  HADAL_UNROLL
+  for (int r = 0; r < 8; ++r) _mm256_storeu_ps(scores + r * kKeyTile, acc[r]);
+}
+
+using ScoresOf = void (*)(const float* q, const float* const* keys, int64_t k_dim, float* scores);
+constexpr ScoresOf kScoresOf[] = {FewScores<1>, FewScores<2>, FewScores<3>, FewScores<4>,
+                                  ManyScores};
+constexpr int64_t kFew = 4;
+
+void Scores(const AttentionTile& t, int most) {
+  for (int64_t i = 0; i < t.n_q; i += 8) {
+    const int64_t n = t.n_q - i;
+    const ScoresOf scores = kScoresOf[(n > kFew ? kFew + 1 : n) - 1];
+    const float* q = t.q + i / kPanel * t.k_dim * kPanel + i % kPanel;
+    for (int64_t j = 0; j < most; j += 8) {
+      scores(q, t.keys + j, t.k_dim, t.scores + i * kKeyTile + j);
+    }
   }
 }
 
@@ -95,7 +126,12 @@ void Softmax(const AttentionTile& t, int64_t i) {
     sum = _mm256_add_ps(sum, v[j]);
     _mm256_storeu_ps(s + j * 8, v[j]);
   }
-  const __m256 alpha = Exp(_mm256_set1_ps(t.m[i] - m));
+  const float before = t.m[i];
+  if (m == before) {
+    t.l[i] += Sum(sum);
+    return;
+  }
+  const __m256 alpha = Exp(_mm256_set1_ps(before - m));
   t.m[i] = m;
   t.l[i] = t.l[i] * _mm256_cvtss_f32(alpha) + Sum(sum);
   float* o = t.o + i * t.v_stride;
@@ -104,69 +140,66 @@ void Softmax(const AttentionTile& t, int64_t i) {
   }
 }
 
-template <int R>
-void Values(const AttentionTile& t, int64_t i) {
+// o[R][8 C] += p[R][n keys] by columns [d, d + 8 C) of the values, one chain in their order.
+template <int R, int C>
+void AddValues(const AttentionTile& t, int64_t i, int64_t d) {
   const float* p = t.scores + i * kKeyTile;
-  int64_t d = 0;
-  for (; d + 32 <= t.v_stride; d += 32) {
-    Product<R, 4, true>(p, kKeyTile, t.values + d, t.v_stride, t.seen[i], t.o + i * t.v_stride + d,
-                        t.v_stride);
+  float* o = t.o + i * t.v_stride + d;
+  const __m256i mask = TailMask(t.v_dim - d);
+  __m256 acc[R][C];
+  HADAL_UNROLL
+  for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
+    for (int c = 0; c < C; ++c) acc[r][c] = _mm256_loadu_ps(o + r * t.v_stride + c * 8);
   }
-  if (d < t.v_stride) {
-    Product<R, 2, true>(p, kKeyTile, t.values + d, t.v_stride, t.seen[i], t.o + i * t.v_stride + d,
-                        t.v_stride);
+  for (int64_t j = 0; j < t.seen[i]; ++j) {
+    const float* row = t.values[j] + d;
+    __m256 x[R];
+    HADAL_UNROLL
+    for (int r = 0; r < R; ++r) x[r] = _mm256_broadcast_ss(p + r * kKeyTile + j);
+    HADAL_UNROLL
+    for (int c = 0; c < C; ++c) {
+      const __m256 v = C == 1 ? _mm256_maskload_ps(row, mask) : _mm256_loadu_ps(row + c * 8);
+      HADAL_UNROLL
+      for (int r = 0; r < R; ++r) acc[r][c] = _mm256_fmadd_ps(x[r], v, acc[r][c]);
+    }
   }
+  HADAL_UNROLL
+  for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
+    for (int c = 0; c < C; ++c) _mm256_storeu_ps(o + r * t.v_stride + c * 8, acc[r][c]);
+  }
+}
+
+using ValuesOf = void (*)(const AttentionTile& t, int64_t i, int64_t d);
+template <int C>
+constexpr ValuesOf kValuesOf[kRows] = {AddValues<1, C>, AddValues<2, C>, AddValues<3, C>};
+
+// Columns of values outside, so that they are in the nearest cache for the vectors that follow.
+template <int C>
+int64_t Values(const AttentionTile& t, int64_t d) {
+  for (; C == 1 ? d < t.v_dim : d + 8 * C <= t.v_dim; d += 8 * C) {
+    for (int64_t i = 0, n; i < t.n_q; i += n) {
+      // Vectors that see the same number of keys.
+      for (n = 1; n < kRows && i + n < t.n_q && t.seen[i + n] == t.seen[i];) ++n;
+      if (t.seen[i] > 0) kValuesOf<C>[n - 1](t, i, d);
+    }
+  }
+  return d;
 }
 
 }  // namespace
 
 namespace avx2 {
 
-void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t dim, float* keys) {
-  for (int j0 = 0; j0 < kKeyTile; j0 += 8) {
-    const int n = n_keys - j0;
-    int64_t d = 0;
-    for (; d + 8 <= dim; d += 8) {
-      __m256 r[8];
-      HADAL_UNROLL
-      for (int j = 0; j < 8; ++j) {
-        r[j] = j < n ? LoadRow(rows[j0 + j], bf16, d) : _mm256_setzero_ps();
-      }
-      Transpose(r);
-      HADAL_UNROLL
-      for (int i = 0; i < 8; ++i) _mm256_storeu_ps(keys + (d + i) * kKeyTile + j0, r[i]);
-    }
-    for (; d < dim; ++d) {
-      HADAL_UNROLL
-      for (int j = 0; j < 8; ++j) {
-        keys[d * kKeyTile + j0 + j] = j < n ? LoadOne(rows[j0 + j], bf16, d) : 0.0f;
-      }
-    }
-  }
-}
-
-void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
-                float* values) {
-  for (int j = 0; j < n_keys; ++j) {
-    float* out = values + j * stride;
-    int64_t d = 0;
-    for (; d + 8 <= dim; d += 8) _mm256_storeu_ps(out + d, LoadRow(rows[j], bf16, d));
-    for (; d < stride; ++d) out[d] = d < dim ? LoadOne(rows[j], bf16, d) : 0.0f;
-  }
-}
-
 void Attend(const AttentionTile& t) {
-  for (int64_t i = 0; i < t.n_q;) {
-    // Vectors that see the same number of keys (heads of one row, or rows past the tile).
-    int64_t n = 1;
-    while (n < 3 && i + n < t.n_q && t.seen[i + n] == t.seen[i]) ++n;
-    if (t.seen[i] > 0) {
-      n == 3 ? Scores<3>(t, i) : n == 2 ? Scores<2>(t, i) : Scores<1>(t, i);
-      for (int64_t r = 0; r < n; ++r) Softmax(t, i + r);
-      n == 3 ? Values<3>(t, i) : n == 2 ? Values<2>(t, i) : Values<1>(t, i);
-    }
-    i += n;
+  int most = 0;
+  for (int64_t i = 0; i < t.n_q; ++i) most = t.seen[i] > most ? t.seen[i] : most;
+  Scores(t, most);
+  for (int64_t i = 0; i < t.n_q; ++i) {
+    if (t.seen[i] > 0) Softmax(t, i);
   }
+  Values<1>(t, Values<4>(t, 0));
 }
 
 }  // namespace avx2

@@ -147,8 +147,6 @@ void FillAvx2(KernelTable* table) {
   table->to_bf16 = ToBf16;
   table->from_bf16 = FromBf16;
   table->from_f16 = FromF16;
-  table->pack_keys = avx2::PackKeys;
-  table->pack_values = avx2::PackValues;
   table->attention_tile = avx2::Attend;
 }
 

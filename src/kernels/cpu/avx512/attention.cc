@@ -5,42 +5,89 @@
 namespace hadal::cpu {
 namespace {
 
-constexpr int kRows = 6;  // query vectors computed together
+constexpr int kRows = 6;  // query vectors whose values are summed together
 
-// Values [d, d + 16) of a row, zero from dim on.
-HADAL_AVX512_INLINE __m512 LoadRow(const void* row, bool bf16, int64_t d, int64_t dim) {
-  if (!bf16) return Load(static_cast<const float*>(row) + d, dim - d);
-  const auto* p = static_cast<const uint16_t*>(row) + d;
-  return Bf16ToF32(_mm256_maskz_loadu_epi16(TailMask(dim - d), p));
+// Scores of 16 keys with R vectors, keys in the lanes: 16 by 16 values are transposed in registers.
+template <int R>
+void FewScores(const AttentionTile& t, int64_t i0, int64_t j0) {
+  const float* q = t.q + i0 * t.k_dim;
+  const float* const* keys = t.keys + j0;
+  __m512 acc[R];
+  HADAL_UNROLL
+  for (int r = 0; r < R; ++r) acc[r] = _mm512_setzero_ps();
+  int64_t d = 0;
+  for (; d + 16 <= t.k_dim; d += 16) {
+    __m512 k[16];
+    HADAL_UNROLL
+    for (int j = 0; j < 16; ++j) k[j] = _mm512_loadu_ps(keys[j] + d);
+    Transpose(k);
+    HADAL_UNROLL
+    for (int i = 0; i < 16; ++i) {
+      HADAL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        acc[r] = _mm512_fmadd_ps(_mm512_set1_ps(q[(d + i) * kPanel + r]), k[i], acc[r]);
+      }
+    }
+  }
+  for (; d < t.k_dim; ++d) {
+    alignas(64) float k[16];
+    HADAL_UNROLL
+    for (int j = 0; j < 16; ++j) k[j] = keys[j][d];
+    HADAL_UNROLL
+    for (int r = 0; r < R; ++r) {
+      acc[r] = _mm512_fmadd_ps(_mm512_set1_ps(q[d * kPanel + r]), _mm512_load_ps(k), acc[r]);
+    }
+  }
+  HADAL_UNROLL
+  for (int r = 0; r < R; ++r) {
+    _mm512_storeu_ps(t.scores + (i0 + r) * kKeyTile + j0, acc[r]);
+  }
 }
 
-// c[R][16 C] (+)= a[R][k] b[k][16 C], each element one chain in the order of k.
-template <int R, int C, bool kAdd>
-HADAL_AVX512_INLINE void Product(const float* a, int64_t lda, const float* b, int64_t ldb,
-                                 int64_t n, float* c, int64_t ldc) {
-  __m512 acc[R][C];
+// The same of 16 vectors, these in the lanes: values of keys are broadcast as they lie.
+HADAL_AVX512_INLINE void AddScores(const float* q, const float* const* keys, int64_t d, int n,
+                                   __m512 (&acc)[16]) {
   HADAL_UNROLL
-  for (int r = 0; r < R; ++r) {
+  for (int j = 0; j < 16; j += 4) {
+    const float *k0 = keys[j] + d, *k1 = keys[j + 1] + d, *k2 = keys[j + 2] + d,
+                *k3 = keys[j + 3] + d;
     HADAL_UNROLL
-    for (int j = 0; j < C; ++j) {
-      acc[r][j] = kAdd ? _mm512_loadu_ps(c + r * ldc + j * 16) : _mm512_setzero_ps();
+    for (int i = 0; i < n; ++i) {
+      const __m512 v = _mm512_loadu_ps(q + (d + i) * kPanel);
+      acc[j] = _mm512_fmadd_ps(v, _mm512_set1_ps(k0[i]), acc[j]);
+      acc[j + 1] = _mm512_fmadd_ps(v, _mm512_set1_ps(k1[i]), acc[j + 1]);
+      acc[j + 2] = _mm512_fmadd_ps(v, _mm512_set1_ps(k2[i]), acc[j + 2]);
+      acc[j + 3] = _mm512_fmadd_ps(v, _mm512_set1_ps(k3[i]), acc[j + 3]);
     }
   }
-  for (int64_t k = 0; k < n; ++k) {
-    __m512 x[R];
-    HADAL_UNROLL
-    for (int r = 0; r < R; ++r) x[r] = _mm512_set1_ps(a[r * lda + k]);
-    HADAL_UNROLL
-    for (int j = 0; j < C; ++j) {
-      const __m512 v = _mm512_loadu_ps(b + k * ldb + j * 16);
-      HADAL_UNROLL
-      for (int r = 0; r < R; ++r) acc[r][j] = _mm512_fmadd_ps(x[r], v, acc[r][j]);
-    }
-  }
+}
+void ManyScores(const AttentionTile& t, int64_t i0, int64_t j0) {
+  const float* q = t.q + i0 * t.k_dim;
+  const float* const* keys = t.keys + j0;
+  __m512 acc[16];
   HADAL_UNROLL
-  for (int r = 0; r < R; ++r) {
-    HADAL_UNROLL
-    for (int j = 0; j < C; ++j) _mm512_storeu_ps(c + r * ldc + j * 16, acc[r][j]);
+  for (int j = 0; j < 16; ++j) acc[j] = _mm512_setzero_ps();
+  int64_t d = 0;
+  for (; d + 8 <= t.k_dim; d += 8) AddScores(q, keys, d, 8, acc);
+  for (; d < t.k_dim; ++d) AddScores(q, keys, d, 1, acc);
+  Transpose(acc);
+  HADAL_UNROLL
+  for (int r = 0; r < 16; ++r) {
+    _mm512_storeu_ps(t.scores + (i0 + r) * kKeyTile + j0, acc[r]);
+  }
+}
+
+using ScoresOf = void (*)(const AttentionTile& t, int64_t i0, int64_t j0);
+constexpr ScoresOf kScoresOf[] = {FewScores<1>, FewScores<2>, FewScores<3>,
+                                  FewScores<4>, FewScores<5>, FewScores<6>,
+                                  FewScores<7>, FewScores<8>, ManyScores};
+constexpr int64_t kFew = 8;  // transposing costs as much as about four more vectors
+
+void Scores(const AttentionTile& t, int most) {
+  for (int64_t i = 0; i < t.n_q; i += kPanel) {
+    const int64_t n = t.n_q - i;
+    const ScoresOf scores = kScoresOf[(n > kFew ? kFew + 1 : n) - 1];
+    for (int64_t j = 0; j < most; j += 16) scores(t, i, j);
   }
 }
 
@@ -63,7 +110,12 @@ void Softmax(const AttentionTile& t, int64_t i) {
     sum = _mm512_add_ps(sum, v[j]);
     _mm512_storeu_ps(s + j * 16, v[j]);
   }
-  const __m512 alpha = Exp(_mm512_set1_ps(t.m[i] - m));
+  const float before = t.m[i];
+  if (m == before) {
+    t.l[i] += _mm512_reduce_add_ps(sum);
+    return;
+  }
+  const __m512 alpha = Exp(_mm512_set1_ps(before - m));
   t.m[i] = m;
   t.l[i] = t.l[i] * _mm512_cvtss_f32(alpha) + _mm512_reduce_add_ps(sum);
   float* o = t.o + i * t.v_stride;
@@ -72,65 +124,67 @@ void Softmax(const AttentionTile& t, int64_t i) {
   }
 }
 
-// R vectors that see the same number of keys.
-template <int R>
-void Vectors(const AttentionTile& t, int64_t i) {
-  float* p = t.scores + i * kKeyTile;
-  Product<R, 4, false>(t.q + i * t.k_dim, t.k_dim, t.keys, kKeyTile, t.k_dim, p, kKeyTile);
+// o[R][16 C] += p[R][n keys] by columns [d, d + 16 C) of the values, one chain in their order.
+template <int R, int C>
+void AddValues(const AttentionTile& t, int64_t i, int64_t d) {
+  const float* p = t.scores + i * kKeyTile;
+  float* o = t.o + i * t.v_stride + d;
+  const __mmask16 mask = C == 1 ? TailMask(t.v_dim - d) : __mmask16{0xffff};
+  __m512 acc[R][C];
   HADAL_UNROLL
-  for (int r = 0; r < R; ++r) Softmax(t, i + r);
-  float* o = t.o + i * t.v_stride;
-  int64_t d = 0;
-  for (; d + 64 <= t.v_stride; d += 64) {
-    Product<R, 4, true>(p, kKeyTile, t.values + d, t.v_stride, t.seen[i], o + d, t.v_stride);
+  for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
+    for (int c = 0; c < C; ++c) acc[r][c] = _mm512_loadu_ps(o + r * t.v_stride + c * 16);
   }
-  for (; d < t.v_stride; d += 16) {
-    Product<R, 1, true>(p, kKeyTile, t.values + d, t.v_stride, t.seen[i], o + d, t.v_stride);
+  for (int64_t j = 0; j < t.seen[i]; ++j) {
+    const float* row = t.values[j] + d;
+    __m512 v[C];
+    HADAL_UNROLL
+    for (int c = 0; c < C; ++c) v[c] = _mm512_maskz_loadu_ps(mask, row + c * 16);
+    HADAL_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const __m512 x = _mm512_set1_ps(p[r * kKeyTile + j]);
+      HADAL_UNROLL
+      for (int c = 0; c < C; ++c) acc[r][c] = _mm512_fmadd_ps(x, v[c], acc[r][c]);
+    }
   }
+  HADAL_UNROLL
+  for (int r = 0; r < R; ++r) {
+    HADAL_UNROLL
+    for (int c = 0; c < C; ++c) _mm512_storeu_ps(o + r * t.v_stride + c * 16, acc[r][c]);
+  }
+}
+
+using ValuesOf = void (*)(const AttentionTile& t, int64_t i, int64_t d);
+template <int C>
+constexpr ValuesOf kValuesOf[kRows] = {AddValues<1, C>, AddValues<2, C>, AddValues<3, C>,
+                                       AddValues<4, C>, AddValues<5, C>, AddValues<6, C>};
+
+// Columns of values outside, so that they are in the nearest cache for the vectors that follow.
+template <int C>
+int64_t Values(const AttentionTile& t, int64_t d) {
+  for (; C == 1 ? d < t.v_dim : d + 16 * C <= t.v_dim; d += 16 * C) {
+    for (int64_t i = 0, n; i < t.n_q; i += n) {
+      // Vectors that see the same number of keys.
+      for (n = 1; n < kRows && i + n < t.n_q && t.seen[i + n] == t.seen[i];) ++n;
+      if (t.seen[i] > 0) kValuesOf<C>[n - 1](t, i, d);
+    }
+  }
+  return d;
 }
 
 }  // namespace
 
 namespace avx512 {
 
-void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t dim, float* keys) {
-  for (int j0 = 0; j0 < kKeyTile; j0 += 16) {
-    for (int64_t d = 0; d < dim; d += 16) {
-      __m512 r[16];
-      HADAL_UNROLL
-      for (int j = 0; j < 16; ++j) {
-        r[j] = j0 + j < n_keys ? LoadRow(rows[j0 + j], bf16, d, dim) : _mm512_setzero_ps();
-      }
-      Transpose(r);
-      const int64_t n = dim - d < 16 ? dim - d : 16;
-      for (int64_t i = 0; i < n; ++i) _mm512_storeu_ps(keys + (d + i) * kKeyTile + j0, r[i]);
-    }
-  }
-}
-
-void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
-                float* values) {
-  for (int j = 0; j < n_keys; ++j) {
-    for (int64_t d = 0; d < stride; d += 16) {
-      _mm512_storeu_ps(values + j * stride + d, LoadRow(rows[j], bf16, d, dim));
-    }
-  }
-}
-
 void Attend(const AttentionTile& t) {
-  for (int64_t i = 0; i < t.n_q;) {
-    int64_t n = 1;
-    while (n < kRows && i + n < t.n_q && t.seen[i + n] == t.seen[i]) ++n;
-    if (t.seen[i] > 0) {
-      if (n == 6) Vectors<6>(t, i);
-      if (n == 5) Vectors<5>(t, i);
-      if (n == 4) Vectors<4>(t, i);
-      if (n == 3) Vectors<3>(t, i);
-      if (n == 2) Vectors<2>(t, i);
-      if (n == 1) Vectors<1>(t, i);
-    }
-    i += n;
+  int most = 0;
+  for (int64_t i = 0; i < t.n_q; ++i) most = t.seen[i] > most ? t.seen[i] : most;
+  Scores(t, most);
+  for (int64_t i = 0; i < t.n_q; ++i) {
+    if (t.seen[i] > 0) Softmax(t, i);
   }
+  Values<1>(t, Values<4>(t, 0));
 }
 
 }  // namespace avx512

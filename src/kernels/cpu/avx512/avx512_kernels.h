@@ -13,9 +13,6 @@ void Quantise(const float* x, int64_t k, int8_t* q, float* scales);
 void FillBlocks(KernelTable* table);  // matmul_blocks
 void QuantiseGroups8(const float* x, int64_t k, ActivationGroup8* out);
 void QuantiseGroups16(const float* x, int64_t k, ActivationGroup16* out);
-void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t dim, float* keys);
-void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
-                float* values);
 void Attend(const AttentionTile& t);
 
 }  // namespace hadal::cpu::avx512

@@ -81,8 +81,6 @@ void FillAvx512(KernelTable* table) {
   table->swiglu = SwiGlu;
   table->to_bf16 = ToBf16;
   table->from_bf16 = FromBf16;
-  table->pack_keys = avx512::PackKeys;
-  table->pack_values = avx512::PackValues;
   table->attention_tile = avx512::Attend;
 }
 

@@ -78,8 +78,6 @@ void FillRef(KernelTable* table) {
   table->to_bf16 = ref::ToBf16;
   table->from_bf16 = ref::FromBf16;
   table->from_f16 = ref::FromF16;
-  table->pack_keys = ref::PackKeys;
-  table->pack_values = ref::PackValues;
   table->attention_tile = ref::Attend;
 }
 

@@ -21,9 +21,6 @@ void Rope(float* x, const float* cos, const float* sin, int64_t pairs, bool adja
 void ToBf16(const float* x, int64_t n, uint16_t* out);
 void FromBf16(const uint16_t* x, int64_t n, float* out);
 void FromF16(const uint16_t* x, int64_t n, float* out);
-void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t dim, float* keys);
-void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
-                float* values);
 void Attend(const AttentionTile& t);
 
 }  // namespace hadal::cpu::ref
