@@ -320,6 +320,7 @@ void CommandLine::BuildQuantize() {
       ->add_option("--answer-tokens", quantize_.answer_tokens,
                    T("longest answer to a task", "任务回答的最大 token 数"))
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  AnyOption(quantize);
   Shortcut(quantize, "--isa", "cpu.isa");
   Shortcut(quantize, "--threads", "cpu.threads");
   Shortcut(quantize, "--weights", "cpu.weights");

@@ -108,6 +108,25 @@ struct AttentionTile {
   int64_t v_stride;  // v_dim rounded up to 16
 };
 
+// Keys of a segment in a bf16 cache against n_q query vectors, from scratch, on a unit that
+// multiplies pairs of bf16: queries and probabilities come in two parts, as exact as floats but for
+// 2^-17. k_dim and v_dim are multiples of 32.
+struct CachedSegment {
+  const uint16_t* q;          // by 16 vectors, as pack_prompt_keys makes them of keys
+  const void* const* keys;    // [n_keys] rows of k_dim bf16
+  const void* const* values;  // [n_keys] rows of v_dim bf16
+  const int32_t* seen;        // [n_q] leading keys that a vector sees, 0..n_keys
+  void* space;                // CachedSegmentSpace bytes, 64-byte aligned
+  float* m;                   // [n_q] maximum
+  float* l;                   // [n_q] sum
+  float* o;                   // [n_q][v_stride] weighted sum of values
+  int64_t n_keys, n_q, k_dim, v_dim;
+  int64_t v_stride;
+};
+static inline int64_t CachedSegmentSpace(int64_t k_dim, int64_t v_dim) {
+  return 24 * 1024 + v_dim * kPanel * 4 + kKeyTile * k_dim * 2;
+}
+
 // Attention of prompt rows on the same unit. Probabilities and values are rounded to bf16; a
 // score's error is multiplied by exp, so queries and keys come in two parts, a bf16 and that of
 // what it leaves, of whose products all but the last are added. Keys are processed in tiles of 128
@@ -181,6 +200,7 @@ struct KernelTable {
   void (*pack_prompt_values)(const void* const* rows, bool bf16, int n_keys, int64_t dim,
                              int64_t stride, uint16_t* values);
   void (*prompt_attention)(const PromptAttentionTile& t);
+  void (*cached_attention)(const CachedSegment& t);
 };
 
 // Each fills what it does better over a table filled by the one before.

@@ -177,18 +177,6 @@ HADAL_AVX512_INLINE __m512 LoadRow(const void* row, bool bf16, int64_t d, int64_
   return Bf16ToF32(_mm256_maskz_loadu_epi16(TailMask(dim - d), p));
 }
 
-// A bf16 and that of what it leaves; nothing is left of an infinity, and inf - inf would be a NaN.
-struct Parts {
-  __m256i high, low;
-};
-HADAL_AVX512_INLINE Parts Split(__m512 v) {
-  constexpr int kInfinities = 0x18;
-  const __m256i high = ToBf16(v);
-  const __m512 rounded = Bf16ToF32(high);
-  const __mmask16 finite = _knot_mask16(_mm512_fpclass_ps_mask(rounded, kInfinities));
-  return {high, ToBf16(_mm512_maskz_sub_ps(finite, v, rounded))};
-}
-
 void PackQueries(const float* const* x, int64_t rows, int64_t k_dim, float scale, uint16_t* out) {
   for (int64_t r = 0; r < kPromptRows; ++r) {
     uint16_t* to = out + r / kTileRows * kTileElements + r % kTileRows * kBf16KStep;

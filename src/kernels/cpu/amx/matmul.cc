@@ -224,6 +224,7 @@ void FillAmx(KernelTable* table) {
   amx::HADAL_FILL_BLOCKS(table);
   amx::HADAL_FILL_PROMPT(table);
   amx::HADAL_FILL_PROMPT_ATTENTION(table);
+  amx::HADAL_FILL_CACHED_ATTENTION(table);
 }
 
 }  // namespace hadal::cpu
