@@ -13,11 +13,13 @@
 namespace hadal::cpu {
 namespace {
 
-constexpr int64_t kMostRows = 128;  // whose totals are kept at a time
-constexpr int kPanels = 4;          // unpacked at a time; 16 rows stay in the cache meanwhile
+constexpr int kPanels = 4;  // unpacked at a time; 16 rows stay in the cache meanwhile
 
-// Fewer rows are multiplied in registers: unpacking to memory and filling tiles costs more.
-constexpr int64_t LeastRows(const Kind& kind) { return 8 / kind.x_parts; }
+// Where tiles measured faster than registers (docs/PERFORMANCE.md): fewer rows do not pay for the
+// unpacking, more share their operands better in registers; two bytes of activations by two scales
+// a group are four products of which half is zeros.
+constexpr int64_t kLeastRows = 16, kMostRows = 48;
+constexpr bool TilesPay(const Kind& kind) { return kind.x_parts * kind.parts < 4; }
 // Groups between a product and the use of its sums: one of several products takes long enough.
 constexpr int Ahead(const Kind& kind) { return kind.x_parts * kind.parts == 1 ? 2 : 1; }
 
@@ -197,15 +199,15 @@ NextBytes After(const uint8_t* panel, int64_t group, int n, int64_t n_groups, in
   return {begin, begin, (kGroupBytes + row_blocks - 1) / row_blocks};
 }
 
-// Rows [row, row + rows), at most kMostRows, by panels [panel, panel + panels), at most kPanels.
+// All the rows by panels [panel, panel + panels), at most kPanels.
 template <int kFormat>
-void RowsByPanels(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel, int panels) {
+void RowsByPanels(const MatMulTile& t, int64_t panel, int panels) {
   constexpr BlockFormat kF = kBlockFormats[kFormat];
   constexpr Kind kKind = KindOf(kF);
   const int64_t panel_bytes = PanelBytesBlocks(kF, t.k), n_groups = t.k / kGroup;
-  const int64_t row_blocks = (rows + kTileRows - 1) / kTileRows;
+  const int64_t rows = t.m, row_blocks = (rows + kTileRows - 1) / kTileRows;
   const auto* w = static_cast<const uint8_t*>(t.w) + panel * panel_bytes;
-  const auto* x = static_cast<const Rows<kKind>*>(t.x) + row * t.ldx;
+  const auto* x = static_cast<const Rows<kKind>*>(t.x);
   TilePiece<kKind> pieces[kPanels];
   alignas(64) float totals[kMostRows * kTotalStride];
   for (TilePiece<kKind>& piece : pieces) ZeroGaps<kKind>(piece);
@@ -230,13 +232,13 @@ void RowsByPanels(const MatMulTile& t, int64_t row, int64_t rows, int64_t panel,
       const int64_t column = (panel + p) * kPanel, left = t.n - column;
       __m512 v = _mm512_load_ps(totals + r * kTotalStride + p * kPanel);
       if (t.bias) v = _mm512_add_ps(v, Load(t.bias + column, left));
-      Store(t.out + (row + r) * t.ldo + column, left, v);
+      Store(t.out + r * t.ldo + column, left, v);
     }
   }
 }
 
 template <int kFormat>
-void MultiplyFewer(const MatMulTile& t) {
+void MultiplyInRegisters(const MatMulTile& t) {
   KernelTable table;  // a few pointers: nothing beside a product
   avx512::FillBlocks(&table);
   table.matmul_blocks[kFormat](t);
@@ -244,15 +246,12 @@ void MultiplyFewer(const MatMulTile& t) {
 
 template <int kFormat>
 void MultiplyBlocks(const MatMulTile& t) {
-  if (t.m < LeastRows(KindOf(kBlockFormats[kFormat]))) return MultiplyFewer<kFormat>(t);
+  if (t.m < kLeastRows || t.m > kMostRows) return MultiplyInRegisters<kFormat>(t);
   const int64_t left = t.m % kTileRows;
   Configure(left == 0 ? kTileRows : left);
-  for (int64_t r = 0; r < t.m; r += kMostRows) {
-    const int64_t rows = t.m - r < kMostRows ? t.m - r : kMostRows;
-    for (int64_t p = t.panel0; p < t.panel1; p += kPanels) {
-      const int64_t panels = t.panel1 - p < kPanels ? t.panel1 - p : kPanels;
-      RowsByPanels<kFormat>(t, r, rows, p, static_cast<int>(panels));
-    }
+  for (int64_t p = t.panel0; p < t.panel1; p += kPanels) {
+    const int64_t panels = t.panel1 - p < kPanels ? t.panel1 - p : kPanels;
+    RowsByPanels<kFormat>(t, p, static_cast<int>(panels));
   }
   TileRelease();
 }
@@ -260,7 +259,9 @@ void MultiplyBlocks(const MatMulTile& t) {
 template <int kFormat>
 void FillFrom(KernelTable* table) {
   if constexpr (kFormat < kBlockFormatCount) {
-    table->matmul_blocks[kFormat] = MultiplyBlocks<kFormat>;
+    if constexpr (TilesPay(KindOf(kBlockFormats[kFormat]))) {
+      table->matmul_blocks[kFormat] = MultiplyBlocks<kFormat>;
+    }
     FillFrom<kFormat + 1>(table);
   }
 }
