@@ -5,11 +5,11 @@
 // A plan holds one row of every sequence that is decoding, then chunks of prompts, oldest first, up
 // to max_step_tokens rows; so long prompts never hold up those who are reading. While nothing is
 // being decoded a chunk may take the whole step, for models whose prompts gain from many rows.
-// Blocks are taken when a plan needs them. When none is left, the youngest running sequence gives its blocks back
-// and waits; it computes prompt and answer again later, and because draws depend on (seed, choice,
-// position) only, goes on with the tokens it would have had. The oldest sequence is never
-// preempted, and a request that could not run alone is never admitted (engine/admission.h), so
-// every request ends.
+// Blocks are taken when a plan needs them. When none is left, the youngest running sequence gives
+// its blocks back and waits; it computes prompt and answer again later, and because draws depend on
+// (seed, choice, position) only, goes on with the tokens it would have had. The oldest sequence is
+// never preempted, and a request that could not run alone is never admitted (engine/admission.h),
+// so every request ends.
 //
 // Guessed tokens (options.speculation) are rows of the sequence they may belong to, planned after
 // everything else, in what is left of rows, logit rows and blocks: they displace nothing. Only
