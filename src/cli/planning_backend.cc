@@ -40,8 +40,8 @@ class PlanningBackend : public Backend {
   Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override {
     return real_->BytesOf(sources, use);
   }
-  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) override {
-    return Plan(sources, keep_f32 ? WeightUse::kMultiplyF32 : WeightUse::kMultiply);
+  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override {
+    return Plan(sources, use);
   }
   Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse) override {
     return std::make_unique<PlannedWeight>(sources, 0);

@@ -62,7 +62,7 @@ int32_t CountAccepted(const BatchPlan::Part& part, std::span<const StepSample> s
 
 // Reused from step to step.
 struct StepScratch {
-  std::vector<float> sums;          // [plan.summed.size(), hidden]
+  std::vector<double> sums;         // [plan.summed.size(), hidden]
   std::vector<StepSample> samples;  // one per logit row
   std::vector<uint64_t> mask;
 };

@@ -100,7 +100,7 @@ class FakeRunner final : public Runner {
     }
     return guesses_;
   }
-  void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) override {
+  void WantSums(std::span<const int32_t> chunks, std::vector<double>* sums) override {
     summed_ = chunks;
     sums_ = sums;
   }
@@ -126,12 +126,12 @@ class FakeRunner final : public Runner {
   }
   // Hidden states are two numbers wide: one, and a few bits of the row's number.
   void SumChunks(const StepInput& step) {
-    sums_->assign(summed_.size() * 2, 0.0f);
+    sums_->assign(summed_.size() * 2, 0.0);
     for (size_t i = 0; i < summed_.size(); ++i) {
       const SeqChunk& chunk = step.chunks[static_cast<size_t>(summed_[i])];
       for (int32_t r = chunk.first_row; r < chunk.first_row + chunk.n_rows; ++r) {
         (*sums_)[2 * i] += 1;
-        (*sums_)[2 * i + 1] += static_cast<float>(values_[static_cast<size_t>(r)] >> 58);
+        (*sums_)[2 * i + 1] += static_cast<double>(values_[static_cast<size_t>(r)] >> 58);
       }
     }
     summed_ = {};
@@ -198,7 +198,7 @@ class FakeRunner final : public Runner {
   int64_t n_guesses_ = 0;
   int64_t step_ = 0;
   std::span<const int32_t> summed_;
-  std::vector<float>* sums_ = nullptr;
+  std::vector<double>* sums_ = nullptr;
   std::optional<std::string> violation_;
 };
 

@@ -38,7 +38,7 @@ class ModelRunner final : public Runner {
     return chain_.guesses();
   }
 
-  void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) override {
+  void WantSums(std::span<const int32_t> chunks, std::vector<double>* sums) override {
     summed_ = chunks;
     sums_ = sums;
   }
@@ -46,13 +46,13 @@ class ModelRunner final : public Runner {
  private:
   void TapSums(const StepInput& step) {
     const auto width = static_cast<size_t>(model_.info().hidden);
-    sums_->assign(summed_.size() * width, 0.0f);
+    sums_->assign(summed_.size() * width, 0.0);
     const auto last = static_cast<int>(model_.info().n_layers) - 1;
     model_.set_hidden_tap([this, &step, width, last](int layer, const float* hidden, int64_t) {
       if (layer != last) return;
       for (size_t i = 0; i < summed_.size(); ++i) {
         const SeqChunk& chunk = step.chunks[static_cast<size_t>(summed_[i])];
-        float* sum = sums_->data() + i * width;
+        double* sum = sums_->data() + i * width;
         for (int32_t r = chunk.first_row; r < chunk.first_row + chunk.n_rows; ++r) {
           const float* row = hidden + static_cast<size_t>(r) * width;
           for (size_t j = 0; j < width; ++j) sum[j] += row[j];
@@ -67,7 +67,7 @@ class ModelRunner final : public Runner {
   const RunnerInfo info_;
   DraftChain chain_;
   std::span<const int32_t> summed_;  // of the next Run
-  std::vector<float>* sums_ = nullptr;
+  std::vector<double>* sums_ = nullptr;
 };
 
 }  // namespace

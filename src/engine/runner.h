@@ -41,7 +41,7 @@ class Runner {
   virtual Result<std::span<const TokenId>> Draft(const DraftInput& input) = 0;
   // Of the next Run only: sums over the rows of each of these chunks of the residual stream after
   // the last layer are to stand in *sums, [chunks.size(), hidden]. Both stay valid until then.
-  virtual void WantSums(std::span<const int32_t> chunks, std::vector<float>* sums) = 0;
+  virtual void WantSums(std::span<const int32_t> chunks, std::vector<double>* sums) = 0;
 };
 
 }  // namespace hadal

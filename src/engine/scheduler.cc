@@ -274,7 +274,7 @@ void Scheduler::AddChunk(Sequence& s) {
 
 // ---- after the step
 
-void Scheduler::Commit(std::span<StepSample> samples, std::span<const float> sums,
+void Scheduler::Commit(std::span<StepSample> samples, std::span<const double> sums,
                        std::vector<EngineEvent>& events) {
   const size_t width = plan_.summed.empty() ? 0 : sums.size() / plan_.summed.size();
   size_t n_summed = 0;
@@ -303,16 +303,15 @@ void Scheduler::Commit(std::span<StepSample> samples, std::span<const float> sum
   DropEnded();
 }
 
-void Scheduler::AddSum(Sequence& s, std::span<const float> sum) const {
+void Scheduler::AddSum(Sequence& s, std::span<const double> sum) const {
   if (s.sum.empty()) s.sum.resize(sum.size());
   for (size_t i = 0; i < sum.size(); ++i) s.sum[i] += sum[i];
 }
 
 void Scheduler::Embed(Sequence& s, std::vector<EngineEvent>& events) {
   EngineEvent event = EventOf(*s.request, EngineEvent::Kind::kEmbedding, s.choice);
-  event.embedding = std::move(s.sum);
-  const auto n = static_cast<float>(s.tokens.size());
-  for (float& value : event.embedding) value /= n;
+  const auto n = static_cast<double>(s.tokens.size());
+  for (double sum : s.sum) event.embedding.push_back(static_cast<float>(sum / n));
   events.push_back(std::move(event));
   FinishChoice(s, api::FinishReason::kStop, events);
 }

@@ -63,7 +63,7 @@ class Scheduler {
   void TakeDrafts(std::span<const TokenId> guesses);
   // The plan was run; samples: one per logit row. The only place where sequences advance.
   // sums: [plan.summed.size(), hidden].
-  void Commit(std::span<StepSample> samples, std::span<const float> sums,
+  void Commit(std::span<StepSample> samples, std::span<const double> sums,
               std::vector<EngineEvent>& events);
   // The plan could not be run: its requests end with this error.
   void Fail(const Error& error, std::vector<EngineEvent>& events);
@@ -115,7 +115,7 @@ class Scheduler {
   void ExtendKeys(Sequence& s) const;
   void OfferBlocks(Sequence& s);
   void ReleaseBlocks(Sequence& s);
-  void AddSum(Sequence& s, std::span<const float> sum) const;
+  void AddSum(Sequence& s, std::span<const double> sum) const;
   void Embed(Sequence& s, std::vector<EngineEvent>& events);
   void Draw(const BatchPlan::Part& part, std::span<StepSample> samples, int32_t accepted,
             std::vector<EngineEvent>& events);

@@ -35,10 +35,11 @@ struct Sequence {
   std::vector<PrefixKey> keys;  // of the leading full blocks of tokens
   size_t offered = 0;           // leading blocks that are in the prefix tree or were refused by it
   int32_t planned = 0;          // rows in the step being planned
-  std::vector<float> sum;       // embed: of the hidden states of the computed tokens
-  int32_t drafted = 0;          // tokens at the end that are guesses, during a step only
-  int32_t states = 0;           // rows of the last step, from state_row on, that computed its last
-  int32_t state_row = 0;        // tokens: their hidden states are still there
+  std::vector<double> sum;  // embed: of the hidden states of the computed tokens; double, so that
+                            // how they were cut into chunks does not show
+  int32_t drafted = 0;      // tokens at the end that are guesses, during a step only
+  int32_t states = 0;       // rows of the last step, from state_row on, that computed its last
+  int32_t state_row = 0;    // tokens: their hidden states are still there
   DraftPace pace;
   NgramIndex ngrams;
 

@@ -82,8 +82,10 @@ class Weight {
 };
 using WeightPtr = std::unique_ptr<Weight>;
 
-// What a matrix is for. kMultiplyF32: never kept lower than float32 (router).
-enum class WeightUse { kMultiply, kMultiplyF32, kLookUp };
+// What a matrix is for. kMultiplyF32: never kept lower than float32 (router). kMultiplyAlike: one
+// of several that must give the same result by different ways (MLA's two forms), so never in
+// blocks, whose activations are integers, and never with rounded rows of prompts.
+enum class WeightUse { kMultiply, kMultiplyF32, kMultiplyAlike, kLookUp };
 
 // Memory of the backend, zeroed.
 class Memory {
@@ -206,10 +208,10 @@ class Backend {
   virtual DType kv_dtype() const = 0;
   // Asked after the weights are prepared: some kinds are rounded, others are not.
   virtual bool rounds_prompts() const { return false; }
-  // A stack of sources.size() matrices of one shape. keep_f32: never lower than float32 (router).
-  virtual Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) = 0;
-  Result<WeightPtr> PrepareOne(const WeightSource& source, bool keep_f32 = false) {
-    return Prepare({&source, 1}, keep_f32);
+  // A stack of sources.size() matrices of one shape, to multiply with.
+  virtual Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) = 0;
+  Result<WeightPtr> PrepareOne(const WeightSource& source, WeightUse use = WeightUse::kMultiply) {
+    return Prepare({&source, 1}, use);
   }
   // Vectors (norm weights, biases): host float32, held by the model, passed to the operations.
   virtual Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) = 0;

@@ -100,7 +100,7 @@ inline WeightPtr PrepareStack(Backend& backend, const std::vector<float>& values
                        static_cast<size_t>(n * cols) * sizeof(float));
          }});
   }
-  auto w = backend.Prepare(sources, false);
+  auto w = backend.Prepare(sources, WeightUse::kMultiply);
   CHECK(w.has_value());
   return std::move(*w);
 }

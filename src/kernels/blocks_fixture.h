@@ -99,7 +99,7 @@ inline WeightPtr PrepareBlockStack(Backend& backend, const BlockMatrix& m, int64
   std::vector<WeightSource> sources;
   const int64_t rows = m.rows / count;
   for (int64_t i = 0; i < count; ++i) sources.push_back(m.Source(i * rows, rows));
-  auto w = backend.Prepare(sources, false);
+  auto w = backend.Prepare(sources, WeightUse::kMultiply);
   CHECK(w.has_value());
   return std::move(*w);
 }

@@ -220,11 +220,11 @@ TEST_P(BlocksOnEveryBackend, BlocksAreDecodedWhenFloat32IsAskedForOrTheStackIsMi
   auto backend = Make(GetParam(), 1);
   const BlockMatrix a = RandomBlocks(QuantType::kQ4_K, 32, 256, random);
   const BlockMatrix b = RandomBlocks(QuantType::kQ6_K, 32, 256, random);
-  auto kept = backend->PrepareOne(a.Source(), true);
+  auto kept = backend->PrepareOne(a.Source(), WeightUse::kMultiplyF32);
   ASSERT_TRUE(kept.has_value());
   EXPECT_EQ((*kept)->bytes(), 32u * 256 * 4);
   const WeightSource mixed[] = {a.Source(), b.Source()};
-  auto stack = backend->Prepare(mixed, false);
+  auto stack = backend->Prepare(mixed, WeightUse::kMultiply);
   ASSERT_TRUE(stack.has_value());
   const double per_weight[] = {4, 2, 1.0625};
   EXPECT_EQ(static_cast<double>((*stack)->bytes()),
@@ -289,7 +289,7 @@ TEST_P(BlocksOnEveryBackend, RefusesStacksOfDifferentShapes) {
   const BlockMatrix a = RandomBlocks(QuantType::kQ8_0, 32, 256, random);
   const BlockMatrix b = RandomBlocks(QuantType::kQ8_0, 32, 288, random);
   const WeightSource sources[] = {a.Source(), b.Source()};
-  EXPECT_FALSE(backend->Prepare(sources, false).has_value());
+  EXPECT_FALSE(backend->Prepare(sources, WeightUse::kMultiply).has_value());
 }
 
 std::vector<Config> ConfigsOfBlocks() {

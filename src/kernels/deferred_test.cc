@@ -15,7 +15,7 @@ class DeferredTest : public OnEveryBackend {
   }
   // Prepared and deferred, at several numbers of rows of x.
   void ExpectSameProducts(const WeightSource& source, WeightUse use = WeightUse::kMultiply) {
-    const auto prepared = backend_->PrepareOne(source, use == WeightUse::kMultiplyF32);
+    const auto prepared = backend_->PrepareOne(source, use);
     const auto deferred = backend_->Defer({&source, 1}, use);
     ASSERT_TRUE(prepared && deferred);
     EXPECT_EQ(*backend_->BytesOf({&source, 1}, use), (*prepared)->bytes());

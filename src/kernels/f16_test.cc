@@ -144,7 +144,8 @@ TEST_P(F16OnEveryBackend, AValueIsResidentInTwoBytesUnlessFloat32IsAskedFor) {
   const size_t bytes = values.size() * (f32 ? 4 : 2);
   EXPECT_EQ((*backend->PrepareOne(F16Source(values, 256, 500)))->bytes(), bytes);
   EXPECT_EQ((*backend->PrepareEmbedding(F16Source(values, 256, 500)))->bytes(), bytes);
-  EXPECT_EQ((*backend->PrepareOne(F16Source(values, 256, 500), true))->bytes(), values.size() * 4);
+  EXPECT_EQ((*backend->PrepareOne(F16Source(values, 256, 500), WeightUse::kMultiplyF32))->bytes(),
+            values.size() * 4);
 }
 
 // A stack has one layout: where some sources hold values out of the range of F16, none is F16.
@@ -155,11 +156,11 @@ TEST_P(F16OnEveryBackend, AStackOfWhichSomeAreNotF16IsNot) {
   const std::vector<float> small(up_size, 0.5f), large(up_size, 1048576.0f);
   const WeightSource sources[] = {F16Source(small, 2 * ffn, hidden),
                                   Source(large, 2 * ffn, hidden)};
-  const auto up = backend->Prepare(sources, false);
+  const auto up = backend->Prepare(sources, WeightUse::kMultiply);
   const std::vector<float> down_values(static_cast<size_t>(hidden * ffn), 1.0f);
   const WeightSource downs[] = {F16Source(down_values, hidden, ffn),
                                 F16Source(down_values, hidden, ffn)};
-  const auto down = backend->Prepare(downs, false);
+  const auto down = backend->Prepare(downs, WeightUse::kMultiply);
   ASSERT_TRUE(up.has_value() && down.has_value());
   std::vector<float> x(hidden, 1.0f / 32), out(hidden, 0.0f);
   for (int32_t expert = 0; expert < experts; ++expert) {

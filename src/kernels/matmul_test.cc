@@ -74,7 +74,7 @@ TEST_P(OnEveryBackend, WeightsKeptInF32StayExact) {
   Random random(3);
   auto backend = Make(GetParam(), 2);
   Problem p(random, 5, 40, 300);
-  auto w = backend->PrepareOne(Source(p.w, p.n, p.k), true);
+  auto w = backend->PrepareOne(Source(p.w, p.n, p.k), WeightUse::kMultiplyF32);
   ASSERT_TRUE(w.has_value());
   EXPECT_LT(RelativeError(Multiply(*backend, p, **w, true), p.Expected(Config{}, true)), 1e-5);
 }
@@ -107,7 +107,7 @@ TEST_P(OnEveryBackend, SeveralProductsOfOneInputAreThoseOfEach) {
   Problem a(random, 9, 150, 256), b(random, 9, 40, 256), c(random, 9, 7, 256);
   a.x = b.x = c.x;
   auto wa = backend->PrepareOne(Source(a.w, a.n, a.k));
-  auto wb = backend->PrepareOne(Source(b.w, b.n, b.k), true);
+  auto wb = backend->PrepareOne(Source(b.w, b.n, b.k), WeightUse::kMultiplyF32);
   auto wc = backend->PrepareOne(Source(c.w, c.n, c.k));
   std::vector<float> oa(9 * 150), ob(9 * 40), oc(9 * 7);
   const Product products[] = {{wa->get(), a.bias.data(), View(oa, {9, 150})},
@@ -173,7 +173,7 @@ TEST(Backend, RefusesShapesThatDoNotFit) {
   auto backend = Make(Config{}, 1);
   const std::vector<float> values(12);
   const WeightSource sources[] = {Source(values, 3, 4), Source(values, 4, 3)};
-  auto w = backend->Prepare(sources, false);
+  auto w = backend->Prepare(sources, WeightUse::kMultiply);
   ASSERT_FALSE(w.has_value());
   EXPECT_EQ(w.error().code, ErrorCode::kInvalidArgument);
   EXPECT_FALSE(backend->PrepareOne(Source(values, 0, 4)).has_value());

@@ -165,7 +165,7 @@ TEST(PromptRows, WeightsThatMustStayFloatAreNotRounded) {
   for (Isa isa : RoundingIsas()) {
     auto backend = Make(isa, 2);
     const std::vector<float> w = random.Normals(20 * 100);
-    const auto prepared = backend->PrepareOne(Source(w, 20, 100), true);
+    const auto prepared = backend->PrepareOne(Source(w, 20, 100), WeightUse::kMultiplyF32);
     ASSERT_TRUE(prepared);
     Product p{random.Normals(9 * 100), random.Normals(20), 20, 100};
     EXPECT_EQ(p.Run(*backend, **prepared, 0, 9, 0), p.Run(*backend, **prepared, 0, 9, kAllRows));

@@ -31,8 +31,8 @@ class TimedBackend final : public Backend {
   }
   DType kv_dtype() const override { return inner_->kv_dtype(); }
   bool rounds_prompts() const override { return inner_->rounds_prompts(); }
-  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) override {
-    return inner_->Prepare(sources, keep_f32);
+  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override {
+    return inner_->Prepare(sources, use);
   }
   Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override {
     return inner_->Upload(values);

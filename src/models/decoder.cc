@@ -85,7 +85,7 @@ Status Decoder::Draft(const StepInput& step, std::span<const int32_t> after, boo
   Backend& b = backend_;
   const auto rows = static_cast<int64_t>(step.tokens.size());
   scratch_.Release(0);
-  Pass pass{b, step, kv, scratch_, rows};
+  Pass pass{b, step, kv, scratch_, rows, /*exact_rows=*/rows};
   const Tensor x = scratch_.Take({rows, info_.hidden});
   const Tensor h = scratch_.Take({rows, info_.hidden});
   void* states = (chained ? draft_states_ : states_)->data();

@@ -269,7 +269,7 @@ Result<WeightPtr> WeightLoader::PrepareAs(WeightUse use, std::span<const WeightS
                                           bool in_file) {
   if (in_file) return backend_.Defer(sources, use);
   if (use == WeightUse::kLookUp) return backend_.PrepareEmbedding(sources[0]);
-  return backend_.Prepare(sources, use == WeightUse::kMultiplyF32);
+  return backend_.Prepare(sources, use);
 }
 
 void WeightLoader::Prepared(size_t bytes, bool in_file, Share share) {
@@ -346,9 +346,9 @@ Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, con
 Status WeightLoader::PrepareLatentSources(LatentUp& out, const LatentSources& sources,
                                           int64_t elements) {
   Count(elements, {});
-  HADAL_TRY(out.whole, backend_.PrepareOne(sources.whole));
-  HADAL_TRY(out.uk, backend_.Prepare(sources.uk, false));
-  HADAL_TRY(out.uv, backend_.Prepare(sources.uv, false));
+  HADAL_TRY(out.whole, backend_.PrepareOne(sources.whole, WeightUse::kMultiplyAlike));
+  HADAL_TRY(out.uk, backend_.Prepare(sources.uk, WeightUse::kMultiplyAlike));
+  HADAL_TRY(out.uv, backend_.Prepare(sources.uv, WeightUse::kMultiplyAlike));
   totals_.resident_bytes += out.whole->bytes();
   Prepared(out.uk->bytes(), false, {});
   Prepared(out.uv->bytes(), false, {});

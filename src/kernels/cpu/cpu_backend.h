@@ -82,7 +82,9 @@ class CpuBackend final : public Backend {
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override;
   DType kv_dtype() const override { return kv_dtype_; }
   bool rounds_prompts() const override { return rounds_prompts_ || rounds_a_weight_; }
-  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, bool keep_f32) override;
+  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override {
+    return PrepareFor(sources, use);
+  }
   Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override;
   Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override;
   Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override;

@@ -122,8 +122,10 @@ struct ExpandedKeys {
     }
   }
 
-  // The same on the matrix unit; n_q is at most kPromptQueries, row0 begins a row block.
+  // The same on the matrix unit, as exactly, for the absorbed form is; n_q is at most
+  // kPromptQueries, row0 begins a row block.
   void AttendPrompt(int64_t head, int64_t row0, int64_t n_q, const PromptSpace& s) const {
+    constexpr int kParts = 2;
     s.TakeQueries(table, n_q, q_dim(), a.scale, [&](int64_t i) {
       return a.q.f32() + ((c.first_row + row0 + i) * a.n_heads + head) * q_dim();
     });
@@ -137,13 +139,13 @@ struct ExpandedKeys {
       const KeyRows r = RowsOf(head, tile, n_keys);
       table.pack_prompt_keys(r.nope, false, n_keys, 0, a.nope, q_dim(), s.keys);
       table.pack_prompt_keys(r.rope, bf16(), n_keys, a.nope, a.rope, q_dim(), s.keys);
-      table.pack_prompt_values(r.value, false, n_keys, a.v_dim, v_stride(), s.values);
+      table.pack_prompt_values(r.value, false, n_keys, a.v_dim, v_stride(), kParts, s.values);
       for (int64_t i = 0; i < n_q; ++i) {
         const int64_t sees = c.context + row0 + i + 1 - tile;
         s.seen[i] = static_cast<int32_t>(std::clamp<int64_t>(sees, 0, kPromptKeys));
       }
       table.prompt_attention({s.q, s.keys, s.values, s.seen, s.scratch, state.m, state.l, state.o,
-                              n_q, q_dim(), v_stride()});
+                              n_q, q_dim(), v_stride(), kParts});
     }
   }
 
@@ -249,7 +251,7 @@ void CpuBackend::MlaDecompressed(const MlaArgs& a, const SeqChunk& c) {
     e.n = std::min(kExpandKeys, keys - e.first);
     ForRows(e.n, a.kv_lora, [&](int64_t j) { e.CopyLatent(e.first + j, latents + j * a.kv_lora); });
     Multiply({latents, a.kv_lora, e.n, a.kv_lora}, Cast(a.kv_b), {e.expanded, expanded_cols},
-             c.prompt ? 0 : kAllRows);
+             kAllRows);
     pool_.ForEach(static_cast<int>(heads * tiles), [&](int task, int thread) {
       const int64_t head = task % heads, vec0 = task / heads * per_task;
       const int64_t n_q = std::min(per_task, vectors - vec0);

@@ -61,7 +61,8 @@ Result<Storage> CpuBackend::StorageOf(std::span<const WeightSource> sources, Wei
   if (use == WeightUse::kMultiplyF32 || format_ == WeightFormat::kF32) {
     return Storage{rows ? Layout::kRowsF32 : Layout::kPanelF32};
   }
-  if (auto blocks = BlocksOf(sources); blocks.size() == 1 || (!blocks.empty() && !rows)) {
+  if (auto blocks = BlocksOf(sources);
+      use != WeightUse::kMultiplyAlike && (blocks.size() == 1 || (!blocks.empty() && !rows))) {
     return Storage{rows ? Layout::kRowsBlocks : Layout::kPanelBlocks, std::move(blocks)};
   }
   if (HoldF16(sources) && (rows || format_ != WeightFormat::kInt8)) {
@@ -69,10 +70,6 @@ Result<Storage> CpuBackend::StorageOf(std::span<const WeightSource> sources, Wei
   }
   if (rows) return Storage{Layout::kRowsBf16};
   return Storage{format_ == WeightFormat::kInt8 ? Layout::kPanelInt8 : Layout::kPanelBf16};
-}
-
-Result<WeightPtr> CpuBackend::Prepare(std::span<const WeightSource> sources, bool keep_f32) {
-  return PrepareFor(sources, keep_f32 ? WeightUse::kMultiplyF32 : WeightUse::kMultiply);
 }
 
 Result<WeightPtr> CpuBackend::PrepareEmbedding(const WeightSource& source) {
@@ -104,7 +101,7 @@ Result<WeightPtr> CpuBackend::PrepareFor(std::span<const WeightSource> sources, 
     Fill(sources[m], weight->storage(), {0, sources[m].rows},
          weight->matrix(static_cast<int64_t>(m)));
   }
-  rounds_a_weight_ = rounds_a_weight_ || Rounds(*weight);
+  rounds_a_weight_ = rounds_a_weight_ || (use == WeightUse::kMultiply && Rounds(*weight));
   return weight;
 }
 

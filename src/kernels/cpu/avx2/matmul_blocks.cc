@@ -224,7 +224,6 @@ struct Avx2 {
   template <int kFormat>
   HADAL_AVX2_INLINE void Unpack(const uint8_t* block, int g, UnpackedGroup<kFormat>* out) {
     constexpr BlockFormat kF = kBlockFormats[kFormat];
-    HADAL_UNROLL
     for (int column = 0; column < kPanel; column += 8) {
       const PackedGroup<kFormat> from = {block, g, column};
       const auto store = [&](int row, __m256i codes) {
