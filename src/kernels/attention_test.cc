@@ -397,16 +397,17 @@ TEST_P(MlaOnEveryBackend, BothFormsAgreeWithDoubleOnMatricesInBlocks) {
   }
 }
 
-TEST_P(MlaOnEveryBackend, AutoTakesTheCheaperFormOfEachChunk) {
+TEST_P(MlaOnEveryBackend, AutoTakesTheFormByWhatARowIsNotByItsChunk) {
   Random random(6);
   auto backend = Make(GetParam(), 2);
-  // Crossing: 32 * (16 + 16) / (2 * 32 - 16 - 16) = 32 rows.
+  // The expanded form would be cheaper from 32 * (16 + 16) / (2 * 32 - 16 - 16) = 32 rows on.
   const MlaProblem p(random, 2, 16, 8, 32, 16);
   const PreparedMla w(*backend, p);
   const Sequences s = MakeSequences({10, 10, 10}, {32, 33, 1});
   PagedCache cache(GetParam().kv, 40, 8, s.lengths, random);
   const std::vector<float> q = random.Normals(s.total * 2 * 24);
-  const auto chunks = Chunks(s, cache);
+  auto chunks = Chunks(s, cache);
+  chunks.back().prompt = true;
   const auto absorbed = RunMla(*backend, p, w, q, cache, chunks, MlaForm::kAbsorbed);
   const auto expanded = RunMla(*backend, p, w, q, cache, chunks, MlaForm::kDecompressed);
   const auto chosen = RunMla(*backend, p, w, q, cache, chunks, MlaForm::kAuto);
@@ -414,10 +415,9 @@ TEST_P(MlaOnEveryBackend, AutoTakesTheCheaperFormOfEachChunk) {
     return std::equal(chosen.begin() + row0 * 32, chosen.begin() + (row0 + n) * 32,
                       other.begin() + row0 * 32);
   };
-  EXPECT_TRUE(same(absorbed, 0, 32));
-  EXPECT_TRUE(same(expanded, 32, 33));
-  EXPECT_TRUE(same(absorbed, 65, 1));
-  EXPECT_FALSE(same(absorbed, 32, 33));
+  EXPECT_TRUE(same(absorbed, 0, 65));
+  EXPECT_TRUE(same(expanded, 65, 1));
+  EXPECT_FALSE(same(absorbed, 65, 1));
   auto forced = Make(GetParam(), 1, MlaForm::kDecompressed);
   const PreparedMla w2(*forced, p);
   EXPECT_EQ(RunMla(*forced, p, w2, q, cache, chunks, MlaForm::kAuto), expanded);

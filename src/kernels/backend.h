@@ -82,10 +82,9 @@ class Weight {
 };
 using WeightPtr = std::unique_ptr<Weight>;
 
-// What a matrix is for. kMultiplyF32: never kept lower than float32 (router). kMultiplyAlike: one
-// of several that must give the same result by different ways (MLA's two forms), so never in
-// blocks, whose activations are integers, and never with rounded rows of prompts.
-enum class WeightUse { kMultiply, kMultiplyF32, kMultiplyAlike, kLookUp };
+// What a matrix is for. kMultiplyF32: never kept lower than float32 (router). kMultiplyExact: its
+// rows of prompts are not rounded.
+enum class WeightUse { kMultiply, kMultiplyF32, kMultiplyExact, kLookUp };
 
 // Memory of the backend, zeroed.
 class Memory {
@@ -169,7 +168,7 @@ struct MlaArgs {
   const Weight* kv_b = nullptr;  // [n_heads * (nope + v_dim), kv_lora], per head K rows then V rows
   int n_heads = 0, nope = 0, rope = 0, kv_lora = 0, v_dim = 0;
   float scale = 0;                // (nope + rope)^-1/2 times the YaRN factor squared
-  MlaForm form = MlaForm::kAuto;  // kAuto: decompressed for chunks longer than the crossing
+  MlaForm form = MlaForm::kAuto;  // kAuto: decompressed for prompts
   Tensor out;                     // [T, n_heads, v_dim]
 };
 

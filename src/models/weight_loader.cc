@@ -346,9 +346,9 @@ Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, con
 Status WeightLoader::PrepareLatentSources(LatentUp& out, const LatentSources& sources,
                                           int64_t elements) {
   Count(elements, {});
-  HADAL_TRY(out.whole, backend_.PrepareOne(sources.whole, WeightUse::kMultiplyAlike));
-  HADAL_TRY(out.uk, backend_.Prepare(sources.uk, WeightUse::kMultiplyAlike));
-  HADAL_TRY(out.uv, backend_.Prepare(sources.uv, WeightUse::kMultiplyAlike));
+  HADAL_TRY(out.whole, backend_.PrepareOne(sources.whole, WeightUse::kMultiplyExact));
+  HADAL_TRY(out.uk, backend_.Prepare(sources.uk, WeightUse::kMultiplyExact));
+  HADAL_TRY(out.uv, backend_.Prepare(sources.uv, WeightUse::kMultiplyExact));
   totals_.resident_bytes += out.whole->bytes();
   Prepared(out.uk->bytes(), false, {});
   Prepared(out.uv->bytes(), false, {});

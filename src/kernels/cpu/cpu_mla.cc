@@ -1,7 +1,8 @@
 // Multi-head latent attention in its two forms (DeepSeek-V2 paper, section 2.1).
 // Absorbed: q~ = W_UK q_nope meets the cached latents directly; every head shares one key.
 // Decompressed: a chunk's whole context is expanded to per-head keys and values, 256 keys at a
-// time, and attended as ordinary multi-head attention; cheaper for long chunks.
+// time, and attended as ordinary multi-head attention; cheaper for long chunks. Rows of prompts
+// take it where they are told from those of answers.
 #include <algorithm>
 #include <cstring>
 
@@ -122,10 +123,8 @@ struct ExpandedKeys {
     }
   }
 
-  // The same on the matrix unit, as exactly, for the absorbed form is; n_q is at most
-  // kPromptQueries, row0 begins a row block.
+  // The same on the matrix unit; n_q is at most kPromptQueries, row0 begins a row block.
   void AttendPrompt(int64_t head, int64_t row0, int64_t n_q, const PromptSpace& s) const {
-    constexpr int kParts = 2;
     s.TakeQueries(table, n_q, q_dim(), a.scale, [&](int64_t i) {
       return a.q.f32() + ((c.first_row + row0 + i) * a.n_heads + head) * q_dim();
     });
@@ -139,13 +138,13 @@ struct ExpandedKeys {
       const KeyRows r = RowsOf(head, tile, n_keys);
       table.pack_prompt_keys(r.nope, false, n_keys, 0, a.nope, q_dim(), s.keys);
       table.pack_prompt_keys(r.rope, bf16(), n_keys, a.nope, a.rope, q_dim(), s.keys);
-      table.pack_prompt_values(r.value, false, n_keys, a.v_dim, v_stride(), kParts, s.values);
+      table.pack_prompt_values(r.value, false, n_keys, a.v_dim, v_stride(), s.values);
       for (int64_t i = 0; i < n_q; ++i) {
         const int64_t sees = c.context + row0 + i + 1 - tile;
         s.seen[i] = static_cast<int32_t>(std::clamp<int64_t>(sees, 0, kPromptKeys));
       }
       table.prompt_attention({s.q, s.keys, s.values, s.seen, s.scratch, state.m, state.l, state.o,
-                              n_q, q_dim(), v_stride(), kParts});
+                              n_q, q_dim(), v_stride()});
     }
   }
 
@@ -163,11 +162,11 @@ struct ExpandedKeys {
 
 // Per query, key and head the absorbed form costs 2 kv_lora + rope multiply-adds, the other
 // nope + rope + v; expanding costs kv_lora (nope + v) per key and head, shared by the chunk's rows.
+// Their results differ by rounding, which quantised activations of the next product make visible,
+// so what a row is decides, never how many rows its chunk has.
 bool CpuBackend::Decompress(const MlaArgs& a, const SeqChunk& chunk) const {
   const MlaForm form = a.form == MlaForm::kAuto ? mla_form_ : a.form;
-  if (form != MlaForm::kAuto) return form == MlaForm::kDecompressed;
-  const int64_t saved = 2 * a.kv_lora - a.nope - a.v_dim;
-  return saved > 0 && chunk.n_rows * saved > int64_t{a.kv_lora} * (a.nope + a.v_dim);
+  return form == MlaForm::kAuto ? chunk.prompt : form == MlaForm::kDecompressed;
 }
 
 void CpuBackend::MlaAttention(const MlaArgs& args, std::span<const SeqChunk> chunks) {

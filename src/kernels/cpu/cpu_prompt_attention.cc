@@ -29,10 +29,10 @@ struct PromptTask {
     RowPointers(a.k, kv_head * a.k_dim, c.blocks, first, n_keys, rows);
     table.pack_prompt_keys(rows, a.k.dtype == DType::kBf16, n_keys, 0, a.k_dim, a.k_dim, s.keys);
     RowPointers(a.v, kv_head * a.v_dim, c.blocks, first, n_keys, rows);
-    table.pack_prompt_values(rows, a.v.dtype == DType::kBf16, n_keys, a.v_dim, v_stride(), 1,
+    table.pack_prompt_values(rows, a.v.dtype == DType::kBf16, n_keys, a.v_dim, v_stride(),
                              s.values);
     table.prompt_attention(
-        {s.q, s.keys, s.values, s.seen, s.scratch, s.m, s.l, s.o, n, a.k_dim, v_stride(), 1});
+        {s.q, s.keys, s.values, s.seen, s.scratch, s.m, s.l, s.o, n, a.k_dim, v_stride()});
   }
 
   void Run() const {

@@ -61,8 +61,7 @@ Result<Storage> CpuBackend::StorageOf(std::span<const WeightSource> sources, Wei
   if (use == WeightUse::kMultiplyF32 || format_ == WeightFormat::kF32) {
     return Storage{rows ? Layout::kRowsF32 : Layout::kPanelF32};
   }
-  if (auto blocks = BlocksOf(sources);
-      use != WeightUse::kMultiplyAlike && (blocks.size() == 1 || (!blocks.empty() && !rows))) {
+  if (auto blocks = BlocksOf(sources); blocks.size() == 1 || (!blocks.empty() && !rows)) {
     return Storage{rows ? Layout::kRowsBlocks : Layout::kPanelBlocks, std::move(blocks)};
   }
   if (HoldF16(sources) && (rows || format_ != WeightFormat::kInt8)) {

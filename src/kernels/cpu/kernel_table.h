@@ -127,10 +127,10 @@ static inline int64_t CachedSegmentSpace(int64_t k_dim, int64_t v_dim) {
   return 24 * 1024 + v_dim * kPanel * 4 + kKeyTile * k_dim * 2;
 }
 
-// Attention of prompt rows on the same unit. A score's error is multiplied by exp, so queries and
-// keys come in two parts, a bf16 and that of what it leaves, of whose products all but the last are
-// added. Probabilities and values come in `parts`: one, rounded to bf16, or two. Keys are processed
-// in tiles of 128 aligned at absolute positions, queries in row blocks.
+// Attention of prompt rows on the same unit. Probabilities and values are rounded to bf16; a
+// score's error is multiplied by exp, so queries and keys come in two parts, a bf16 and that of
+// what it leaves, of whose products all but the last are added. Keys are processed in tiles of 128
+// aligned at absolute positions, queries in row blocks.
 constexpr int64_t kPromptKeys = 128;
 struct PromptAttentionTile {
   const uint16_t* q;       // row blocks, from pack_prompt_queries
@@ -143,9 +143,8 @@ struct PromptAttentionTile {
   float* o;                // [n_q rounded up to 32][v_stride] running weighted sum of values
   int64_t n_q, k_dim;
   int64_t v_stride;  // value dimensions rounded up to 16
-  int parts;
 };
-constexpr int64_t kPromptAttentionSpace = kPromptRows * kPromptKeys * (4 + 2 * 2);
+constexpr int64_t kPromptAttentionSpace = kPromptRows * kPromptKeys * (4 + 2);
 static inline int64_t PromptKeyElements(int64_t k_dim) {
   return 2 * kPromptKeys * RoundUp(k_dim, kBf16KStep);
 }
@@ -199,7 +198,7 @@ struct KernelTable {
                            int64_t k_dim, uint16_t* keys);
   // [v_stride / 16][key / 2][16][2] bf16, zero beyond.
   void (*pack_prompt_values)(const void* const* rows, bool bf16, int n_keys, int64_t dim,
-                             int64_t stride, int parts, uint16_t* values);
+                             int64_t stride, uint16_t* values);
   void (*prompt_attention)(const PromptAttentionTile& t);
   void (*cached_attention)(const CachedSegment& t);
 };

@@ -20,7 +20,7 @@ struct PromptSpace {
   static int64_t Bytes(int64_t k_dim, int64_t v_stride) {
     return kPromptAttentionSpace + kPromptQueries * (v_stride + 3) * 4 +
            2 * (kPromptQueries / kPromptRows * 2 * PromptBlockElements(k_dim) +
-                PromptKeyElements(k_dim) + 2 * kPromptKeys * v_stride) +
+                PromptKeyElements(k_dim) + kPromptKeys * v_stride) +
            8 * 64;
   }
   PromptSpace(std::byte* base, int64_t k_dim, int64_t v_stride) {
@@ -34,7 +34,7 @@ struct PromptSpace {
     take(&o, kPromptQueries * v_stride);
     take(&q, kPromptQueries / kPromptRows * 2 * PromptBlockElements(k_dim));
     take(&keys, PromptKeyElements(k_dim));
-    take(&values, 2 * kPromptKeys * v_stride);
+    take(&values, kPromptKeys * v_stride);
     take(&seen, kPromptQueries);
   }
 

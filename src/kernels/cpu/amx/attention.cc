@@ -93,7 +93,6 @@ void Multiply(const Product& p) {
 }
 
 // Row i: scores to probabilities as operands, and the running sums to the new maximum.
-template <int kParts>
 void Softmax(const PromptAttentionTile& t, int64_t i, const float* scores, uint16_t* weights) {
   const __m512 none = _mm512_set1_ps(-__builtin_inff());
   const int seen = t.seen[i];
@@ -109,15 +108,11 @@ void Softmax(const PromptAttentionTile& t, int64_t i, const float* scores, uint1
   __m512 sum = _mm512_setzero_ps();
   HADAL_UNROLL
   for (int j = 0; j < kKeyVectors; ++j) {
-    const __m512 d = _mm512_sub_ps(v[j], base);
     const __m512 e =
-        _mm512_maskz_mov_ps(TailMask(seen - j * 16), kParts == 1 ? ShortExp(d) : Exp(d));
+        _mm512_maskz_mov_ps(TailMask(seen - j * 16), ShortExp(_mm512_sub_ps(v[j], base)));
     sum = _mm512_add_ps(sum, e);
-    uint16_t* to = weights + j / 2 * kParts * 2 * kTileElements + j % 2 * 16;
-    const Parts parts = Split(e);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(to), parts.high);
-    if constexpr (kParts == 1) continue;
-    _mm256_store_si256(reinterpret_cast<__m256i*>(to + 2 * kTileElements), parts.low);
+    uint16_t* to = weights + j / 2 * 2 * kTileElements + j % 2 * 16;
+    _mm256_store_si256(reinterpret_cast<__m256i*>(to), ToBf16(e));
   }
   if (seen == 0) return;
   const float total = _mm512_reduce_add_ps(sum);
@@ -134,7 +129,6 @@ void Softmax(const PromptAttentionTile& t, int64_t i, const float* scores, uint1
   }
 }
 
-template <int kParts>
 void RowBlock(const PromptAttentionTile& t, int64_t first) {
   const int64_t rows = t.n_q - first < kPromptRows ? t.n_q - first : kPromptRows;
   int most = 0;
@@ -151,29 +145,27 @@ void RowBlock(const PromptAttentionTile& t, int64_t first) {
   for (int64_t r = 0; r < kPromptRows; ++r) {
     uint16_t* to = weights + r / kTileRows * kTileElements + r % kTileRows * kBf16KStep;
     if (r < rows) {
-      Softmax<kParts>(t, first + r, scores + r * kPromptKeys, to);
+      Softmax(t, first + r, scores + r * kPromptKeys, to);
       continue;
     }
-    for (int64_t s = 0; s < kPromptKeys / kBf16KStep * kParts; ++s) {
+    for (int64_t s = 0; s < kPromptKeys / kBf16KStep; ++s) {
       _mm512_store_si512(to + s * 2 * kTileElements, _mm512_setzero_si512());
     }
   }
-  constexpr int64_t kValuePanel = kPromptKeys * kPanel * kParts;
+  constexpr int64_t kValuePanel = kPromptKeys * kPanel;
   for (int64_t d = 0; d < t.v_stride; d += 32) {
     const uint16_t* values = t.values + d / 16 * kValuePanel;
-    Multiply<kParts, true>({weights,
-                            {values, d + 16 < t.v_stride ? values + kValuePanel : nullptr},
-                            (most + kBf16KStep - 1) / kBf16KStep,
-                            t.o + first * t.v_stride + d,
-                            t.v_stride});
+    Multiply<1, true>({weights,
+                       {values, d + 16 < t.v_stride ? values + kValuePanel : nullptr},
+                       (most + kBf16KStep - 1) / kBf16KStep,
+                       t.o + first * t.v_stride + d,
+                       t.v_stride});
   }
 }
 
 void Attend(const PromptAttentionTile& t) {
   ConfigureAllRows();
-  for (int64_t first = 0; first < t.n_q; first += kPromptRows) {
-    t.parts == 1 ? RowBlock<1>(t, first) : RowBlock<2>(t, first);
-  }
+  for (int64_t first = 0; first < t.n_q; first += kPromptRows) RowBlock(t, first);
   TileRelease();
 }
 
@@ -228,26 +220,15 @@ void PackKeys(const void* const* rows, bool bf16, int n_keys, int64_t at, int64_
   }
 }
 
-// Neighbours in key side by side, per step of 32 keys one part or both.
-template <int kParts>
-void PackValueParts(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
-                    uint16_t* values) {
+void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
+                uint16_t* values) {
   for (int64_t j = 0; j < RoundUp(n_keys, kBf16KStep); j += 2) {
-    uint16_t* to = values + j / kBf16KStep * kParts * kTileElements + j % kBf16KStep * kPanel;
-    for (int64_t d = 0; d < stride; d += 16, to += kParts * kPromptKeys * kPanel) {
+    for (int64_t d = 0; d < stride; d += 16) {
       const __m512 even = j < n_keys ? LoadRow(rows[j], bf16, d, dim) : _mm512_setzero_ps();
       const __m512 odd = j + 1 < n_keys ? LoadRow(rows[j + 1], bf16, d, dim) : _mm512_setzero_ps();
-      _mm512_storeu_si512(to, Pairs(even, odd));
-      if constexpr (kParts == 1) continue;
-      _mm512_storeu_si512(to + kTileElements,
-                          Pairs(Bf16ToF32(Split(even).low), Bf16ToF32(Split(odd).low)));
+      _mm512_storeu_si512(values + d * kPromptKeys + j * kPanel, Pairs(even, odd));
     }
   }
-}
-void PackValues(const void* const* rows, bool bf16, int n_keys, int64_t dim, int64_t stride,
-                int parts, uint16_t* values) {
-  const auto pack = parts == 1 ? PackValueParts<1> : PackValueParts<2>;
-  pack(rows, bf16, n_keys, dim, stride, values);
 }
 
 }  // namespace
