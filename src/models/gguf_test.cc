@@ -253,7 +253,9 @@ class GgufDemoTest : public testing::Test {
   void SetUp() override {
     WriteGguf(fs::path(HADAL_SOURCE_DIR) / "models/demo", path_, QuantType::kQ8_0);
   }
-  std::vector<float> Logits(Isa isa) {
+  std::vector<float> Logits(Isa isa) { return Logits(isa, golden_.ids, 32); }
+  std::vector<float> Logits(Isa isa, const std::vector<TokenId>& ids, int32_t chunk,
+                            bool prompt = false) {
     const auto backend = NewBackend(isa, MlaForm::kAuto, DType::kF32);
     LoadOptions options;
     options.max_step_tokens = options.max_logit_rows = 128;
@@ -261,7 +263,7 @@ class GgufDemoTest : public testing::Test {
     EXPECT_TRUE(model.has_value()) << model.error().message;
     if (!model) return {};
     resident_ = (*model)->info().resident_bytes;
-    return AllLogits(**model, *backend, golden_.ids, 32);
+    return AllLogits(**model, *backend, ids, chunk, prompt);
   }
 
   ModelDirectory directory_;
@@ -285,6 +287,20 @@ TEST_F(GgufDemoTest, Q8BlocksLoseLittleOnEveryInstructionSet) {
     ASSERT_TRUE(files.has_value());
     // Decoded to bf16 it would be nearly twice the file.
     EXPECT_LT(resident_, files->checkpoint->total_bytes() * 3 / 2) << "blocks were not kept";
+  }
+}
+
+// The two forms of MLA are not the same numbers behind integer activations.
+TEST_F(GgufDemoTest, ChunksOfAnyLengthGiveTheSameBits) {
+  std::vector<TokenId> ids;
+  for (TokenId i = 0; i < 120; ++i) ids.push_back(10 + i * 29 % 4000);
+  for (const Isa isa : SupportedIsas()) {
+    for (const bool prompt : {false, true}) {
+      const auto whole = Logits(isa, ids, 120, prompt);
+      for (const int32_t chunk : {7, 64, 100}) {
+        EXPECT_EQ(Logits(isa, ids, chunk, prompt), whole) << NameOf(isa) << " " << chunk << prompt;
+      }
+    }
   }
 }
 
