@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "arguments.h"
 #include "base/clock.h"
 #include "cli/machine_limits.h"
 #include "core/dtype.h"
@@ -37,16 +38,6 @@ struct Options {
   int threads = UsableCpus();
   int64_t rounds = 7;
 };
-
-std::vector<std::string> Pieces(std::string_view list) {
-  std::vector<std::string> out;
-  while (!list.empty()) {
-    const size_t end = std::min(list.find(','), list.size());
-    out.emplace_back(list.substr(0, end));
-    list.remove_prefix(std::min(end + 1, list.size()));
-  }
-  return out;
-}
 
 // False: not understood.
 bool Parse(int argc, char** argv, Options& o) {
@@ -171,7 +162,7 @@ class Step {
                            std::copy_n(from + row * cols, n * cols, out);
                          }});
     }
-    auto weight = backend.Prepare(sources, true);
+    auto weight = backend.Prepare(sources, WeightUse::kMultiplyF32);
     if (!weight) std::exit(1);
     return std::move(*weight);
   }

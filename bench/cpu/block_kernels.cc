@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "arguments.h"
 #include "base/clock.h"
 #include "base/thread_pool.h"
 #include "cli/machine_limits.h"
@@ -38,16 +39,6 @@ struct Options {
   int threads = UsableCpus();
   int64_t cols = 2048, mib = 256, rounds = 15;
 };
-
-std::vector<std::string> Pieces(std::string_view list) {
-  std::vector<std::string> out;
-  while (!list.empty()) {
-    const size_t end = std::min(list.find(','), list.size());
-    out.emplace_back(list.substr(0, end));
-    list.remove_prefix(std::min(end + 1, list.size()));
-  }
-  return out;
-}
 
 // False: not understood.
 bool Parse(int argc, char** argv, Options& o) {

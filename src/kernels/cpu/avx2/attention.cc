@@ -1,3 +1,4 @@
+#include "kernels/cpu/attention_loops.h"
 #include "kernels/cpu/avx2/avx2_kernels.h"
 #include "kernels/cpu/avx2/vector.h"
 
@@ -171,36 +172,20 @@ void AddValues(const AttentionTile& t, int64_t i, int64_t d) {
   }
 }
 
-using ValuesOf = void (*)(const AttentionTile& t, int64_t i, int64_t d);
-template <int C>
-constexpr ValuesOf kValuesOf[kRows] = {AddValues<1, C>, AddValues<2, C>, AddValues<3, C>};
-
-// Columns of values outside, so that they are in the nearest cache for the vectors that follow.
-template <int C>
-int64_t Values(const AttentionTile& t, int64_t d) {
-  for (; C == 1 ? d < t.v_dim : d + 8 * C <= t.v_dim; d += 8 * C) {
-    for (int64_t i = 0, n; i < t.n_q; i += n) {
-      // Vectors that see the same number of keys.
-      for (n = 1; n < kRows && i + n < t.n_q && t.seen[i + n] == t.seen[i];) ++n;
-      if (t.seen[i] > 0) kValuesOf<C>[n - 1](t, i, d);
-    }
-  }
-  return d;
-}
+struct Avx2Attention {
+  static constexpr int64_t kLanes = 8, kRows = cpu::kRows;
+  static constexpr auto Scores = cpu::Scores;
+  static constexpr auto Softmax = cpu::Softmax;
+  template <int C>
+  static constexpr AddValuesOf kAddValues[kRows] = {AddValues<1, C>, AddValues<2, C>,
+                                                    AddValues<3, C>};
+};
 
 }  // namespace
 
 namespace avx2 {
 
-void Attend(const AttentionTile& t) {
-  int most = 0;
-  for (int64_t i = 0; i < t.n_q; ++i) most = t.seen[i] > most ? t.seen[i] : most;
-  Scores(t, most);
-  for (int64_t i = 0; i < t.n_q; ++i) {
-    if (t.seen[i] > 0) Softmax(t, i);
-  }
-  Values<1>(t, Values<4>(t, 0));
-}
+void Attend(const AttentionTile& t) { AttendTile<Avx2Attention>(t); }
 
 }  // namespace avx2
 }  // namespace hadal::cpu
