@@ -351,18 +351,18 @@ test('a server with keys: the page is public, its calls carry the key, kept only
   assert.equal(await page.evaluate(() => document.activeElement.id), 'key');
   await page.keyboard.type(key);
   await page.keyboard.press('Escape');
-  await page.waitForFunction(() => document.querySelector('select.model').value === 'hadal-demo');
+  await page.waitForFunction(() => document.querySelector('select.model')?.value === 'hadal-demo');
   await ask(page, 'who are you?');
   await answered(page, 1);
   await page.reload();
-  await page.waitForFunction(() => document.querySelector('select.model').value === '');
+  await page.waitForFunction(() => document.querySelector('select.model')?.value === '');
   assert.equal(await page.evaluate((k) => JSON.stringify(localStorage).includes(k), key), false);
   await page.keyboard.press('Control+Comma');
   await page.fill('#key', key);
   await page.click('text=Remember it');
   await page.keyboard.press('Escape');
   await page.reload();
-  await page.waitForFunction(() => document.querySelector('select.model').value === 'hadal-demo');
+  await page.waitForFunction(() => document.querySelector('select.model')?.value === 'hadal-demo');
 });
 
 test('keyboard only: from the first key to a deleted conversation', async () => {
@@ -393,7 +393,7 @@ test('keyboard only: from the first key to a deleted conversation', async () => 
   await page.waitForFunction(() => document.querySelectorAll('.branches').length === 2);
   await answered(page, 1);
   await press('Escape');
-  await page.waitForFunction(() => document.activeElement.id === 'input');
+  await page.waitForFunction(() => document.activeElement?.id === 'input');
 
   await press('Control+Slash');
   await page.waitForSelector('dialog[open] >> text=Keyboard shortcuts');
@@ -408,7 +408,7 @@ test('keyboard only: from the first key to a deleted conversation', async () => 
   assert.equal(await page.evaluate(() => document.activeElement.id), 'input');
 
   await press('Control+k');
-  await page.waitForFunction(() => document.activeElement.id === 'search');
+  await page.waitForFunction(() => document.activeElement?.id === 'search');
   await press('Tab', 'Tab', 'Enter');
   await page.waitForSelector('[role=menu]');
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Rename');

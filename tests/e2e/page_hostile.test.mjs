@@ -79,7 +79,7 @@ test('everything else that comes from outside stays text too', async () => {
   await page.route('**/v1/models', (route) => route.fulfill({
     json: { data: [{ id: evil, context_length: 9 }] } }));
   await page.reload();
-  await page.waitForFunction((text) => document.querySelector('select.model').value === text, evil);
+  await page.waitForFunction((text) => document.querySelector('select.model')?.value === text, evil);
   front.answer = async (body, send) => {
     send({ reasoning_content: evil });
     send({ tool_calls: [{ index: 0, id: evil, function: { name: evil, arguments: `{"x": ${JSON.stringify(evil)}}` } }] });
@@ -225,7 +225,7 @@ test('a reader who scrolled up is left alone, and can go back to the end', async
     }
   };
   await ask(page, 'go');
-  await page.waitForFunction(() => document.querySelector('.scroller').scrollTop > 600);
+  await page.waitForFunction(() => document.querySelector('.scroller')?.scrollTop > 600);
   await page.hover('.scroller');
   await page.mouse.wheel(0, -400);
   await page.waitForSelector('.to-latest');
@@ -236,7 +236,7 @@ test('a reader who scrolled up is left alone, and can go back to the end', async
   await page.click('.to-latest');
   await page.waitForSelector('.to-latest', { state: 'detached' });
   const followed = await top();
-  await page.waitForFunction((from) => document.querySelector('.scroller').scrollTop > from + 100, followed);
+  await page.waitForFunction((from) => document.querySelector('.scroller')?.scrollTop > from + 100, followed);
   more = false;
   await answered(page, 1);
   assert.deepEqual(page.sins, []);
