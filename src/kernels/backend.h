@@ -122,6 +122,12 @@ struct StepInput {
   std::span<const int32_t> logit_rows;  // rows whose logits are wanted
 };
 
+// The cache that a step reads and writes, for RunStep.
+struct StepCache {
+  uint64_t id = 0;  // of this cache among all that ever were; 0: compute must be called
+  int32_t block_tokens = 0;
+};
+
 // One stream of the paged cache: [n_blocks * block_tokens, width] of dtype F32 or BF16.
 struct KvView {
   void* data = nullptr;
@@ -222,6 +228,18 @@ class Backend {
   // every result is, bit by bit, the prepared one's.
   virtual Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) = 0;
 
+  // ---- a step: `compute` calls the operations below with the step's own spans and gives the
+  // logits, a tensor of this backend or an empty one, which go to `logits`. A backend may record
+  // what compute did and repeat it for a later step of the same shape and cache, with that step's
+  // tokens and slots, instead of calling it. Gives the first error of the step's operations.
+  virtual Status RunStep(const StepInput& step, const StepCache& cache, float* logits,
+                         const std::function<Tensor()>& compute) {
+    (void)step, (void)cache;
+    const Tensor scores = compute();
+    if (scores.data != nullptr) CopyToHost(scores, logits);
+    return {};
+  }
+
   // ---- operations (per step); out never aliases an input unless stated
   virtual void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) = 0;
   // out = x / sqrt(mean(x^2) + eps) * weight over the last dimension; out may be x.
@@ -253,6 +271,8 @@ class Backend {
   virtual void MixExperts(const MoeArgs& args) = 0;
   // out[i] = x[rows[i]].
   virtual void GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) = 0;
+  // Waits for the operations called so far.
+  virtual void Wait() {}
   // Waits for the work and copies to host memory.
   virtual void CopyToHost(Tensor x, float* out) = 0;
 };
@@ -266,5 +286,19 @@ struct CpuBackendOptions {
   bool exact_prompts = false;         // prompts are computed like answers, never rounded
 };
 Result<std::unique_ptr<Backend>> NewCpuBackend(const CpuBackendOptions& options);
+
+struct CudaBackendOptions {
+  int device = 0;
+  WeightFormat weights = WeightFormat::kBf16;  // f32 or bf16
+  DType kv_dtype = DType::kBf16;
+  bool exact_prompts = false;  // prompts are computed like answers, never rounded
+  MlaForm mla_form = MlaForm::kAuto;
+  bool graphs = true;  // steps of answers are recorded and repeated
+  int threads = 1;             // that pack weights at load
+};
+// kNoGpu: built without CUDA, no driver, no such card; the message says which.
+Result<std::unique_ptr<Backend>> NewCudaBackend(const CudaBackendOptions& options);
+// The same kernels on the CPU, thread by thread: for tests where there is no card.
+Result<std::unique_ptr<Backend>> NewEmulatedCudaBackend(const CudaBackendOptions& options);
 
 }  // namespace hadal

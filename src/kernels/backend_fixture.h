@@ -14,11 +14,21 @@
 
 #include "core/dtype.h"
 #include "kernels/backend.h"
+#include "kernels/timed_backend.h"
 
 namespace hadal::kernels_test {
 
+// Where the operations run. The tests of this folder are built once for the CPU's instruction sets
+// and once for each of the others (HADAL_TEST_DEVICE); kernels/cuda/testing_memory.cc makes the
+// tests' vectors readable by the card.
+enum class Processor { kCpu, kCuda, kCudaEmulated };
+#ifndef HADAL_TEST_DEVICE
+#define HADAL_TEST_DEVICE kCpu
+#endif
+constexpr Processor kProcessor = Processor::HADAL_TEST_DEVICE;
+
 struct Config {
-  Isa isa = Isa::kRef;
+  Isa isa = Isa::kRef;  // of the CPU
   WeightFormat format = WeightFormat::kF32;
   DType kv = DType::kF32;
 
@@ -34,6 +44,11 @@ struct Config {
 
 inline std::vector<Config> AllConfigs() {
   std::vector<Config> configs = {Config{}};
+  if (kProcessor != Processor::kCpu) {
+    configs.push_back({Isa::kRef, WeightFormat::kF32, DType::kBf16});
+    configs.push_back({Isa::kRef, WeightFormat::kBf16, DType::kBf16});
+    return configs;
+  }
   for (Isa isa : SupportedIsas()) {
     if (isa == Isa::kRef) continue;
     configs.push_back({isa, WeightFormat::kF32, DType::kF32});
@@ -46,10 +61,24 @@ inline std::vector<Config> AllConfigs() {
 
 inline std::string ConfigName(const testing::TestParamInfo<Config>& info) {
   const Config& c = info.param;
-  return fmt::format("{}_{}_kv{}", NameOf(c.isa), NameOf(c.format), NameOf(c.kv));
+  const std::string_view level = kProcessor == Processor::kCpu    ? NameOf(c.isa)
+                                 : kProcessor == Processor::kCuda ? "cuda"
+                                                                  : "cuda_emulated";
+  return fmt::format("{}_{}_kv{}", level, NameOf(c.format), NameOf(c.kv));
 }
 
 inline std::unique_ptr<Backend> Make(const Config& c, int threads, MlaForm form = MlaForm::kAuto) {
+  if constexpr (kProcessor != Processor::kCpu) {
+    const CudaBackendOptions options{
+        .weights = c.format, .kv_dtype = c.kv, .mla_form = form, .threads = threads};
+#ifdef HADAL_CUDA_EMULATED_TESTS
+    auto cuda = NewEmulatedCudaBackend(options);
+#else
+    auto cuda = NewCudaBackend(options);
+#endif
+    CHECK(cuda.has_value());
+    return std::make_unique<TimedBackend>(std::move(*cuda));  // waits for every operation
+  }
   auto backend = NewCpuBackend(
       {.isa = c.isa, .weights = c.format, .threads = threads, .kv_dtype = c.kv, .mla_form = form});
   CHECK(backend.has_value());

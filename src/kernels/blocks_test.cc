@@ -293,6 +293,7 @@ TEST_P(BlocksOnEveryBackend, RefusesStacksOfDifferentShapes) {
 }
 
 std::vector<Config> ConfigsOfBlocks() {
+  if (kProcessor != Processor::kCpu) return AllConfigs();
   std::vector<Config> configs = {Config{}};
   for (Isa isa : SupportedIsas()) {
     if (isa != Isa::kRef) configs.push_back({isa, WeightFormat::kBf16, DType::kBf16});

@@ -47,6 +47,11 @@ class TimedBackend final : public Backend {
     return inner_->Defer(sources, use);
   }
 
+  Status RunStep(const StepInput& step, const StepCache& cache, float* logits,
+                 const std::function<Tensor()>& compute) override {
+    return inner_->RunStep(step, {0, cache.block_tokens}, logits, compute);
+  }
+  void Wait() override { inner_->Wait(); }
   void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override {
     Time("embed", [&] { inner_->Embed(table, ids, out); });
   }
@@ -104,6 +109,7 @@ class TimedBackend final : public Backend {
   void Time(const std::string& name, F&& operation) {
     const TimePoint start = Now();
     operation();
+    inner_->Wait();
     Cost& cost = costs_[name];
     ++cost.calls;
     cost.seconds += Seconds(Now() - start);

@@ -30,11 +30,20 @@ Status Decoder::Check(const StepInput& step, const KvStorage& kv) {
 
 Status Decoder::Forward(const StepInput& input, KvStorage& kv, float* logits) {
   HADAL_OK(Check(input, kv));
-  Compute(info_.rounds_prompts ? input : WithoutPrompts(input), kv, logits);
+  HADAL_OK(Compute(info_.rounds_prompts ? input : WithoutPrompts(input), kv, logits));
   return in_use_ ? in_use_->Check() : Status{};
 }
 
-void Decoder::Compute(const StepInput& step, KvStorage& kv, float* logits) {
+Status Decoder::Compute(const StepInput& step, KvStorage& kv, float* logits) {
+  n_states_ = static_cast<int64_t>(step.tokens.size());
+  n_draft_states_ = 0;
+  const StepCache cache{tap_ ? 0 : kv.id(), kv.block_tokens()};
+  return backend_.RunStep(step, cache, logits, [&] { return Enqueue(step, kv); });
+}
+
+// The operations of a step; gives its logits on the backend. Called for shapes, not for values: a
+// backend may repeat them for another step.
+Tensor Decoder::Enqueue(const StepInput& step, KvStorage& kv) {
   Backend& b = backend_;
   const auto rows = static_cast<int64_t>(step.tokens.size());
   scratch_.Release(0);
@@ -57,23 +66,21 @@ void Decoder::Compute(const StepInput& step, KvStorage& kv, float* logits) {
   }
 
   if (draft_) {
-    n_states_ = rows;
-    n_draft_states_ = 0;
     b.RmsNorm(x, Values(final_norm_), eps_, {states_->data(), DType::kF32, {rows, info_.hidden}});
   }
-  if (step.logit_rows.empty()) return;
+  if (step.logit_rows.empty()) return {};
   const auto n_logits = static_cast<int64_t>(step.logit_rows.size());
   const Tensor last = scratch_.Take({n_logits, info_.hidden});
   b.GatherRows(x, step.logit_rows, last);
   b.RmsNorm(last, Values(final_norm_), eps_, last);
-  Score(last, logits);
+  return Score(last);
 }
 
 // Logits of normed hidden states.
-void Decoder::Score(Tensor last, float* logits) {
+Tensor Decoder::Score(Tensor last) {
   const Tensor scores = scratch_.Take({last.shape[0], info_.vocab});
   backend_.MatMul(last, *head_, nullptr, scores);
-  backend_.CopyToHost(scores, logits);
+  return scores;
 }
 
 Status Decoder::Draft(const StepInput& step, std::span<const int32_t> after, bool chained,
@@ -82,6 +89,14 @@ Status Decoder::Draft(const StepInput& step, std::span<const int32_t> after, boo
   HADAL_OK(Check(step, kv));
   const int64_t n_states = chained ? n_draft_states_ : n_states_;
   HADAL_OK(CheckStates(after, step.tokens.size(), n_states));
+  n_draft_states_ = static_cast<int64_t>(step.logit_rows.size());
+  const StepCache never_repeated{0, kv.block_tokens()};
+  return backend_.RunStep(step, never_repeated, logits,
+                          [&] { return EnqueueDraft(step, after, chained, n_states, kv); });
+}
+
+Tensor Decoder::EnqueueDraft(const StepInput& step, std::span<const int32_t> after, bool chained,
+                             int64_t n_states, KvStorage& kv) {
   Backend& b = backend_;
   const auto rows = static_cast<int64_t>(step.tokens.size());
   scratch_.Release(0);
@@ -92,14 +107,12 @@ Status Decoder::Draft(const StepInput& step, std::span<const int32_t> after, boo
   b.Embed(*embedding_, step.tokens, x);
   b.GatherRows({states, DType::kF32, {n_states, info_.hidden}}, after, h);
   draft_->Forward(pass, x, h);
-
-  n_draft_states_ = static_cast<int64_t>(step.logit_rows.size());
   if (step.logit_rows.empty()) return {};
-  const Tensor last{draft_states_->data(), DType::kF32, {n_draft_states_, info_.hidden}};
+  const auto n_logits = static_cast<int64_t>(step.logit_rows.size());
+  const Tensor last{draft_states_->data(), DType::kF32, {n_logits, info_.hidden}};
   b.GatherRows(x, step.logit_rows, last);
   b.RmsNorm(last, draft_->head_norm(), eps_, last);
-  Score(last, logits);
-  return {};
+  return Score(last);
 }
 
 int64_t Decoder::ExactRows(const StepInput& step) {

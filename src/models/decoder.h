@@ -41,9 +41,12 @@ class Decoder final : public Model {
   static int64_t ExactRows(const StepInput& step);
   const StepInput& WithoutPrompts(const StepInput& input);
   Status Check(const StepInput& step, const KvStorage& kv);
-  void Compute(const StepInput& step, KvStorage& kv, float* logits);
+  Status Compute(const StepInput& step, KvStorage& kv, float* logits);
+  Tensor Enqueue(const StepInput& step, KvStorage& kv);
+  Tensor EnqueueDraft(const StepInput& step, std::span<const int32_t> after, bool chained,
+                      int64_t n_states, KvStorage& kv);
   void Tap(int layer, const Tensor& x);
-  void Score(Tensor last, float* logits);
+  Tensor Score(Tensor last);
 
   Backend& backend_;
   ModelInfo info_;

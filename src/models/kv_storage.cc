@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "models/model.h"
 
 namespace hadal {
@@ -11,7 +13,9 @@ Result<std::unique_ptr<KvStorage>> KvStorage::Allocate(Backend& backend, const K
                 "2^31",
                 n_blocks, block_tokens);
   }
+  static std::atomic<uint64_t> last_id = 0;
   auto kv = std::make_unique<KvStorage>();
+  kv->id_ = ++last_id;
   kv->n_blocks_ = n_blocks;
   kv->block_tokens_ = block_tokens;
   const DType dtype = backend.kv_dtype();

@@ -43,6 +43,7 @@ class KvStorage {
                                                      int32_t n_blocks, int32_t block_tokens);
   KvView view(size_t stream) const { return views_[stream]; }
   size_t bytes() const { return bytes_; }
+  uint64_t id() const { return id_; }  // no other one of this process ever has it; never 0
   int32_t n_blocks() const { return n_blocks_; }
   int32_t block_tokens() const { return block_tokens_; }
 
@@ -51,6 +52,7 @@ class KvStorage {
   std::vector<KvView> views_;
   size_t bytes_ = 0;
   int32_t n_blocks_ = 0, block_tokens_ = 0;
+  uint64_t id_ = 0;
 };
 
 // A checkpoint's layer that predicts one token more (multi-token prediction).

@@ -76,6 +76,9 @@ void PackRows(Layout layout, const float* rows, int64_t row0, int64_t n, int64_t
 void PackPanelBlocks(QuantType type, const std::byte* rows, int64_t n, int64_t cols,
                      std::byte* panel);
 int64_t PanelBytesOf(QuantType type, int64_t cols);
+// One block of a row: its codes (zero points not taken off) and its scales, which go to the places
+// of that column in the scales of a packed block of block_format.h.
+void ReadBlock(QuantType type, const std::byte* block, int column, uint8_t* codes, uint8_t* scales);
 // A part begins with a panel of its own.
 inline int64_t BlockPanelsBytes(const BlockRows& part, int64_t cols) {
   return (part.rows + kPanel - 1) / kPanel * PanelBytesOf(part.type, cols);

@@ -252,6 +252,11 @@ void PackPanelBlocks(QuantType type, const std::byte* rows, int64_t n, int64_t c
   }
 }
 
+void ReadBlock(QuantType type, const std::byte* block, int column, uint8_t* codes,
+               uint8_t* scales) {
+  kReaders[static_cast<int>(type)](reinterpret_cast<const uint8_t*>(block), column, codes, scales);
+}
+
 int64_t PanelBytesOf(QuantType type, int64_t cols) {
   return PanelBytesBlocks(FormatOf(type), cols);
 }

@@ -1,0 +1,166 @@
+// CudaBackend: the operations of backend.h on one card. Its memory is the card's; what the host
+// knows of a step (tokens, slots, tables) goes to the card once per step. Rows of answers are
+// computed one by one in an order that only shapes fix; rows of prompts with bf16 or block weights
+// are rounded to bf16 and multiplied on the tensor cores.
+// Thread rule: one thread (the engine's).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/backend.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/kernels.h"
+
+namespace hadal::CUDA_NAMESPACE {
+
+class CudaMemory;
+
+// Rows of one form in a CudaWeight.
+struct WeightPart {
+  int64_t first_row = 0;
+  Matrix matrix;
+};
+
+class CudaWeight final : public Weight {
+ public:
+  CudaWeight(int64_t count, int64_t rows, int64_t cols, std::vector<WeightPart> parts,
+             std::unique_ptr<Memory> memory)
+      : Weight(count, rows, cols), parts_(std::move(parts)), memory_(std::move(memory)) {}
+  size_t bytes() const override { return memory_->size(); }
+  const std::vector<WeightPart>& parts() const { return parts_; }
+
+ private:
+  std::vector<WeightPart> parts_;
+  std::unique_ptr<Memory> memory_;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const CudaBackendOptions& options, std::unique_ptr<Device> device);
+  ~CudaBackend() override;
+
+  std::string description() const override;
+  Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override;
+  DType kv_dtype() const override { return options_.kv_dtype; }
+  bool rounds_prompts() const override { return rounds_a_weight_; }
+  Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override;
+  Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override;
+  Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override;
+  Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override;
+  Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) override;
+
+  Status RunStep(const StepInput& step, const StepCache& cache, float* logits,
+                 const std::function<Tensor()>& compute) override;
+  void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override;
+  void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override;
+  void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) override;
+  void Add(Tensor x, Tensor delta) override;
+  void MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) override;
+  void SwiGlu(Tensor gate_up, Tensor out) override;
+  void FeedForward(const FfnArgs& args) override;
+  void Rope(Tensor x, int offset, const RopeTable& table,
+            std::span<const int32_t> positions) override;
+  void StoreKv(Tensor src, int64_t from, int64_t n, std::span<const int32_t> slots, int64_t at,
+               KvView cache) override;
+  void Attention(const GqaArgs& args, std::span<const SeqChunk> chunks) override;
+  void MlaAttention(const MlaArgs& args, std::span<const SeqChunk> chunks) override;
+  void Route(const RouterArgs& args, int32_t* experts, float* weights) override;
+  void MixExperts(const MoeArgs& args) override;
+  void GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) override;
+  void Wait() override;
+  void CopyToHost(Tensor x, float* out) override;
+
+ private:
+  friend class CudaMemory;
+
+  // Memory that is kept between steps and only grows; two of one name are never alive at once.
+  enum Scratch {
+    kActivations,
+    kRounded,
+    kRoundedWeight,
+    kAttentionParts,
+    kMlaQuery,
+    kMlaLatent,
+    kExpertBoth,
+    kExpertMiddle,
+    kExpertOutput,
+    kScratchCount,
+  };
+  struct Block {
+    void* data = nullptr;
+    size_t size = 0;
+  };
+  // What the host tells of a step: copied as a whole, placed front to back.
+  struct Arena {
+    Block host, card;
+    size_t used = 0;
+  };
+
+  void* Reserve(Scratch area, size_t bytes);
+  float* ReserveFloats(Scratch area, int64_t n) {
+    return static_cast<float*>(Reserve(area, static_cast<size_t>(n) * sizeof(float)));
+  }
+  void ForgetGraphs() { graphs_.clear(); }
+  void Grow(Block& block, size_t bytes, bool host);
+
+  // ---- weights
+  struct Part {
+    int64_t rows;
+    Form form;
+  };
+  Result<std::vector<Part>> PartsOf(std::span<const WeightSource> sources, WeightUse use) const;
+  void FillMatrix(const WeightSource& source, std::span<const WeightPart> parts, uint8_t* to);
+
+  // ---- what the host knows of a step
+  const int32_t* Place(Arena& arena, std::span<const int32_t> values);
+  void Send(Arena& arena);
+  void Fit(Arena& arena, size_t bytes);
+  // The card's copy of a span: the step's own, or one made now.
+  const int32_t* OnCard(std::span<const int32_t> values);
+  RowIndex IndexOf(std::span<const SeqChunk> chunks, int32_t block_tokens);
+
+  // ---- products
+  Activations Convert(const float* x, int64_t ld, int64_t rows, const Matrix& w);
+  void Multiply(const float* x, int64_t ld, int64_t rows, const CudaWeight& w, const RowMap& map,
+                const Output& out);
+  void MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
+                      int64_t first);
+  bool Rounds(const CudaWeight& w) const;
+  void Attend(const AttentionShape& shape, const float* q, const Cache& k, const Cache& v,
+              const RowIndex& index, float* out);
+
+  const CudaBackendOptions options_;
+  const std::unique_ptr<Device> device_;
+  ThreadPool pool_;
+  Block scratch_[kScratchCount];
+  bool rounds_a_weight_ = false;
+  Status error_;  // the first of the step
+
+  Arena step_arena_, other_arena_;
+  const StepInput* step_ = nullptr;  // being run
+  struct StepOnCard {
+    const int32_t *tokens, *positions, *slots, *logit_rows;
+    RowIndex index;
+  } on_card_ = {};
+  // rows, logit rows, bucket of the longest context, the cache
+  using GraphKey = std::tuple<size_t, size_t, int32_t, uint64_t>;
+  struct Recorded {
+    std::unique_ptr<Graph> graph;  // null: seen once
+    size_t logit_bytes = 0;
+  };
+  // Computes, and copies the logits to logits_; gives their bytes.
+  size_t ComputeStep(const std::function<Tensor()>& compute);
+  Result<size_t> RunOrReplay(const StepInput& step, const StepCache& cache,
+                             const std::function<Tensor()>& compute);
+  std::map<GraphKey, Recorded> graphs_;
+  Block logits_;  // host memory
+  bool capturing_ = false;
+};
+
+}  // namespace hadal::CUDA_NAMESPACE

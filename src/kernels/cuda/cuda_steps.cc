@@ -1,0 +1,232 @@
+// A step on the card: what the host knows of it is placed and sent at once, its operations are
+// enqueued or a recording of them is repeated, its logits come back.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "kernels/cuda/cuda_backend.h"
+
+namespace hadal::CUDA_NAMESPACE {
+namespace {
+
+constexpr size_t kAlign = 256;
+constexpr size_t RoundUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+
+}  // namespace
+
+// ---- memory
+
+// Memory of the backend, on the card.
+class CudaMemory final : public Memory {
+ public:
+  CudaMemory(CudaBackend& backend, void* data, size_t size)
+      : backend_(backend), data_(data), size_(size) {}
+  ~CudaMemory() override {
+    backend_.ForgetGraphs();  // they may hold its address
+    backend_.device_->Free(data_);
+  }
+  void* data() override { return data_; }
+  size_t size() const override { return size_; }
+
+ private:
+  CudaBackend& backend_;
+  void* data_;
+  size_t size_;
+};
+
+CudaBackend::CudaBackend(const CudaBackendOptions& options, std::unique_ptr<Device> device)
+    : options_(options), device_(std::move(device)), pool_(std::max(1, options.threads)) {}
+
+CudaBackend::~CudaBackend() {
+  (void)device_->Synchronise();
+  graphs_.clear();
+  for (Block& b : scratch_) device_->Free(b.data);
+  for (Arena* arena : {&step_arena_, &other_arena_}) {
+    device_->FreeHost(arena->host.data);
+    device_->Free(arena->card.data);
+  }
+  device_->FreeHost(logits_.data);
+}
+
+std::string CudaBackend::description() const {
+  const DeviceInfo d = device_->info();
+  return fmt::format("{}, compute capability {}.{}, {} weights (blocks as stored)", d.name, d.major,
+                     d.minor, NameOf(options_.weights));
+}
+
+Result<std::unique_ptr<Memory>> CudaBackend::Allocate(size_t bytes) {
+  HADAL_TRY(void* data, device_->Allocate(std::max<size_t>(bytes, 1)));
+  return std::make_unique<CudaMemory>(*this, data, bytes);
+}
+
+// Grown memory has another address, so recordings are forgotten. Running out here is an error of
+// the step.
+void CudaBackend::Grow(Block& block, size_t bytes, bool host) {
+  if (block.size >= bytes) return;
+  CHECK(!capturing_);  // a shape is computed once before it is recorded
+  if (const Status s = device_->Synchronise(); !s && error_) error_ = s;
+  ForgetGraphs();
+  host ? device_->FreeHost(block.data) : device_->Free(block.data);
+  block = {};
+  auto data = host ? device_->AllocateHost(bytes) : device_->Allocate(bytes);
+  CHECK(data.has_value());  // planned at load
+  block = {*data, bytes};
+}
+
+void* CudaBackend::Reserve(Scratch area, size_t bytes) {
+  Grow(scratch_[area], bytes, false);
+  return scratch_[area].data;
+}
+
+// ---- what the host knows of a step
+
+void CudaBackend::Fit(Arena& arena, size_t bytes) {
+  if (arena.card.size >= bytes) return;
+  const size_t size = std::max(bytes, 2 * arena.card.size);
+  Grow(arena.host, size, true);
+  Grow(arena.card, size, false);
+}
+
+const int32_t* CudaBackend::Place(Arena& arena, std::span<const int32_t> values) {
+  CHECK(arena.used + values.size_bytes() <= arena.card.size);
+  auto* host = static_cast<std::byte*>(arena.host.data) + arena.used;
+  auto* card = static_cast<std::byte*>(arena.card.data) + arena.used;
+  if (!values.empty()) std::memcpy(host, values.data(), values.size_bytes());
+  arena.used += RoundUp(values.size_bytes());
+  return reinterpret_cast<const int32_t*>(card);
+}
+
+void CudaBackend::Send(Arena& arena) {
+  if (arena.used > 0) device_->ToDevice(arena.card.data, arena.host.data, arena.used);
+}
+
+const int32_t* CudaBackend::OnCard(std::span<const int32_t> values) {
+  if (step_ != nullptr) {
+    if (values.data() == step_->tokens.data()) return on_card_.tokens;
+    if (values.data() == step_->positions.data()) return on_card_.positions;
+    if (values.data() == step_->slots.data()) return on_card_.slots;
+    if (values.data() == step_->logit_rows.data()) return on_card_.logit_rows;
+  }
+  CHECK(!capturing_);
+  Fit(other_arena_, RoundUp(values.size_bytes()));
+  (void)device_->Synchronise();  // the arena may still be read
+  other_arena_.used = 0;
+  const int32_t* card = Place(other_arena_, values);
+  Send(other_arena_);
+  return card;
+}
+
+namespace {
+
+// Per row what it sees and where its table begins; then the tables.
+struct RowTables {
+  std::vector<int32_t> visible, table_at, tables;
+  int32_t most = 0;
+
+  RowTables(std::span<const SeqChunk> chunks, int32_t block_tokens) {
+    for (const SeqChunk& c : chunks) {
+      const auto rows = static_cast<size_t>(c.first_row + c.n_rows);
+      if (visible.size() < rows) {
+        visible.resize(rows);
+        table_at.resize(rows);
+      }
+      for (int32_t i = 0; i < c.n_rows; ++i) {
+        visible[static_cast<size_t>(c.first_row + i)] = c.context + i + 1;
+        table_at[static_cast<size_t>(c.first_row + i)] = static_cast<int32_t>(tables.size());
+      }
+      const int32_t keys = c.context + c.n_rows;
+      most = std::max(most, keys);
+      tables.insert(tables.end(), c.blocks, c.blocks + (keys + block_tokens - 1) / block_tokens);
+    }
+  }
+  size_t bytes() const {
+    return RoundUp(visible.size() * 4) * 2 + RoundUp(tables.size() * 4);
+  }
+};
+
+}  // namespace
+
+RowIndex CudaBackend::IndexOf(std::span<const SeqChunk> chunks, int32_t block_tokens) {
+  if (step_ != nullptr && chunks.data() == step_->chunks.data()) return on_card_.index;
+  CHECK(!capturing_);
+  const RowTables t(chunks, block_tokens);
+  Fit(other_arena_, t.bytes());
+  (void)device_->Synchronise();
+  other_arena_.used = 0;
+  RowIndex index{.block_tokens = block_tokens, .most = t.most};
+  index.visible = Place(other_arena_, t.visible);
+  index.table_at = Place(other_arena_, t.table_at);
+  index.tables = Place(other_arena_, t.tables);
+  Send(other_arena_);
+  return index;
+}
+
+// ---- the step
+
+Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, float* logits,
+                            const std::function<Tensor()>& compute) {
+  const RowTables t(step.chunks, cache.block_tokens);
+  Fit(step_arena_, 3 * RoundUp(step.tokens.size_bytes()) + RoundUp(step.logit_rows.size_bytes()) +
+                       t.bytes());
+  step_arena_.used = 0;
+  on_card_.tokens = Place(step_arena_, step.tokens);
+  on_card_.positions = Place(step_arena_, step.positions);
+  on_card_.slots = Place(step_arena_, step.slots);
+  on_card_.logit_rows = Place(step_arena_, step.logit_rows);
+  on_card_.index = {.block_tokens = cache.block_tokens, .most = t.most};
+  on_card_.index.visible = Place(step_arena_, t.visible);
+  on_card_.index.table_at = Place(step_arena_, t.table_at);
+  on_card_.index.tables = Place(step_arena_, t.tables);
+  Send(step_arena_);
+
+  step_ = &step;
+  const auto bytes = RunOrReplay(step, cache, compute);
+  step_ = nullptr;
+  const Status done = device_->Synchronise();
+  const Status first = std::exchange(error_, Status{});
+  HADAL_OK(first);
+  HADAL_OK(done);
+  if (!bytes) return tl::make_unexpected(bytes.error());
+  if (*bytes > 0) std::memcpy(logits, logits_.data, *bytes);
+  return {};
+}
+
+size_t CudaBackend::ComputeStep(const std::function<Tensor()>& compute) {
+  const Tensor scores = compute();
+  if (scores.data == nullptr) return 0;
+  Grow(logits_, scores.bytes(), true);
+  device_->ToHost(logits_.data, scores.data, scores.bytes());
+  return scores.bytes();
+}
+
+// Steps of answers alone are recorded when they come a second time; a recording serves all contexts
+// up to a power of two, by which its attention was launched.
+Result<size_t> CudaBackend::RunOrReplay(const StepInput& step, const StepCache& cache,
+                                        const std::function<Tensor()>& compute) {
+  const bool answers = std::ranges::all_of(
+      step.chunks, [](const SeqChunk& c) { return c.n_rows == 1 && !c.prompt; });
+  if (!options_.graphs || cache.id == 0 || !answers) return ComputeStep(compute);
+  on_card_.index.most =
+      static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(on_card_.index.most)));
+  const GraphKey key{step.tokens.size(), step.logit_rows.size(), on_card_.index.most, cache.id};
+  const auto [at, is_new] = graphs_.try_emplace(key);
+  if (is_new) {
+    const size_t bytes = ComputeStep(compute);
+    graphs_.try_emplace(key);  // growing forgot it
+    return bytes;
+  }
+  Recorded& recorded = at->second;
+  if (recorded.graph == nullptr) {
+    device_->BeginCapture();
+    capturing_ = true;
+    const size_t bytes = ComputeStep(compute);
+    capturing_ = false;
+    HADAL_TRY(recorded.graph, device_->EndCapture());
+    recorded.logit_bytes = bytes;
+  }
+  device_->Replay(*recorded.graph);
+  return recorded.logit_bytes;
+}
+
+}  // namespace hadal::CUDA_NAMESPACE

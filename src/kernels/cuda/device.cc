@@ -1,0 +1,140 @@
+// The card, through the CUDA runtime.
+#include "kernels/cuda/device.h"
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/cuda/stream.h"
+
+namespace hadal::cuda {
+namespace {
+
+std::string Version(int v) { return fmt::format("{}.{}", v / 1000, v % 1000 / 10); }
+
+Status Checked(cudaError_t error, std::string_view what) {
+  if (error == cudaSuccess) return {};
+  (void)cudaGetLastError();
+  return Fail(error == cudaErrorMemoryAllocation ? ErrorCode::kOutOfMemory : ErrorCode::kInternal,
+              "{}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+class CudaGraph final : public Graph {
+ public:
+  explicit CudaGraph(cudaGraphExec_t executable) : executable_(executable) {}
+  ~CudaGraph() override { (void)cudaGraphExecDestroy(executable_); }
+  cudaGraphExec_t get() const { return executable_; }
+
+ private:
+  cudaGraphExec_t executable_;
+};
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(const DeviceInfo& info, cudaStream_t stream) : info_(info) { stream_.handle = stream; }
+  ~CudaDevice() override { (void)cudaStreamDestroy(stream_.handle); }
+
+  DeviceInfo info() const override {
+    DeviceInfo now = info_;
+    size_t all = 0;
+    (void)cudaMemGetInfo(&now.free, &all);
+    return now;
+  }
+  Stream& stream() override { return stream_; }
+
+  Result<void*> Allocate(size_t bytes) override {
+    void* p = nullptr;
+    if (const Status s = Checked(cudaMalloc(&p, bytes), "memory of the card"); !s) {
+      return Fail(s.error().code, "{}: {} bytes were asked for, {} of {} are free",
+                  s.error().message, bytes, info().free, info_.memory);
+    }
+    HADAL_OK(Checked(cudaMemsetAsync(p, 0, bytes, stream_.handle), "zeroing memory of the card"));
+    return p;
+  }
+  void Free(void* p) override {
+    if (p != nullptr) stream_.Check(cudaFree(p));
+  }
+  Result<void*> AllocateHost(size_t bytes) override {
+    void* p = nullptr;
+    HADAL_OK(Checked(cudaMallocHost(&p, bytes), "page-locked host memory"));
+    return p;
+  }
+  void FreeHost(void* p) override {
+    if (p != nullptr) stream_.Check(cudaFreeHost(p));
+  }
+
+  void ToDevice(void* to, const void* from, size_t bytes) override {
+    stream_.Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.handle));
+  }
+  void ToHost(void* to, const void* from, size_t bytes) override {
+    stream_.Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.handle));
+  }
+  Status Synchronise() override {
+    stream_.Check(cudaStreamSynchronize(stream_.handle));
+    const cudaError_t error = stream_.error;
+    stream_.error = cudaSuccess;
+    return Checked(error, info_.name);
+  }
+
+  void BeginCapture() override {
+    stream_.Check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal));
+  }
+  Result<std::unique_ptr<Graph>> EndCapture() override {
+    cudaGraph_t graph = nullptr;
+    HADAL_OK(Checked(cudaStreamEndCapture(stream_.handle, &graph), "recording a step"));
+    cudaGraphExec_t executable = nullptr;
+    const Status made = Checked(cudaGraphInstantiate(&executable, graph, 0), "recording a step");
+    (void)cudaGraphDestroy(graph);
+    HADAL_OK(made);
+    return std::make_unique<CudaGraph>(executable);
+  }
+  void Replay(Graph& graph) override {
+    stream_.Check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).get(), stream_.handle));
+  }
+
+ private:
+  const DeviceInfo info_;
+  Stream stream_;
+};
+
+}  // namespace
+
+Result<int> CountDevices() {
+  int n = 0;
+  const cudaError_t error = cudaGetDeviceCount(&n);
+  if (error == cudaErrorNoDevice) return 0;
+  if (error == cudaErrorInsufficientDriver) {
+    return Fail(ErrorCode::kNoGpu,
+                "no NVIDIA driver, or one too old for CUDA {}: nvidia-smi shows what is installed",
+                Version(CUDART_VERSION));
+  }
+  HADAL_OK(Checked(error, "looking for cards"));
+  return n;
+}
+
+Result<std::unique_ptr<Device>> OpenDevice(int ordinal) {
+  HADAL_TRY(const int n, CountDevices());
+  if (ordinal < 0 || ordinal >= n) {
+    return Fail(ErrorCode::kNoGpu, "card {} was asked for; this machine shows {}", ordinal, n);
+  }
+  HADAL_OK(Checked(cudaSetDevice(ordinal), "opening the card"));
+  cudaDeviceProp p = {};
+  HADAL_OK(Checked(cudaGetDeviceProperties(&p, ordinal), "opening the card"));
+  if (p.major < 8) {
+    return Fail(ErrorCode::kNoGpu,
+                "{} has compute capability {}.{}; 8.0 (Ampere) or later is needed", p.name, p.major,
+                p.minor);
+  }
+  int driver = 0;
+  HADAL_OK(Checked(cudaDriverGetVersion(&driver), "opening the card"));
+  const DeviceInfo info{.name = p.name,
+                        .major = p.major,
+                        .minor = p.minor,
+                        .processors = p.multiProcessorCount,
+                        .memory = p.totalGlobalMem,
+                        .driver = Version(driver),
+                        .runtime = Version(CUDART_VERSION)};
+  cudaStream_t stream = nullptr;
+  HADAL_OK(Checked(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "opening the card"));
+  return std::make_unique<CudaDevice>(info, stream);
+}
+
+}  // namespace hadal::cuda

@@ -1,0 +1,60 @@
+// Owns: one card as the backend sees it: memory, copies, the stream and recorded graphs. The real
+// one is device.cc; emulated/device.cc stands in where the kernels run on the CPU.
+// Must not know weights or operations.
+// Thread rule: one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "kernels/cuda/kernels.h"
+
+namespace hadal::CUDA_NAMESPACE {
+
+struct DeviceInfo {
+  std::string name;  // "NVIDIA H200"
+  int major = 0, minor = 0;      // compute capability
+  int processors = 0;            // multiprocessors
+  size_t memory = 0, free = 0;   // bytes
+  std::string driver, runtime;   // CUDA versions, "13.0"
+};
+
+// A recorded sequence of launches and copies.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceInfo info() const = 0;
+  virtual Stream& stream() = 0;
+
+  virtual Result<void*> Allocate(size_t bytes) = 0;  // zeroed; kOutOfMemory names what is free
+  virtual void Free(void* p) = 0;
+  // Host memory that copies run from and to without waiting.
+  virtual Result<void*> AllocateHost(size_t bytes) = 0;
+  virtual void FreeHost(void* p) = 0;
+
+  // On the stream. Host memory that is not AllocateHost's is read before ToDevice returns.
+  virtual void ToDevice(void* to, const void* from, size_t bytes) = 0;
+  virtual void ToHost(void* to, const void* from, size_t bytes) = 0;
+  // Waits for the stream; the first error since the last call: the card's own, or a launch that
+  // failed.
+  virtual Status Synchronise() = 0;
+
+  // Between the two nothing runs: what is enqueued goes into the graph.
+  virtual void BeginCapture() = 0;
+  virtual Result<std::unique_ptr<Graph>> EndCapture() = 0;
+  virtual void Replay(Graph& graph) = 0;
+};
+
+// kNoGpu without a driver or a card of that number; the message says which it was.
+Result<std::unique_ptr<Device>> OpenDevice(int ordinal);
+Result<int> CountDevices();
+
+}  // namespace hadal::CUDA_NAMESPACE

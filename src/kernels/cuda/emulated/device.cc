@@ -1,0 +1,68 @@
+// The emulated card: host memory, and work that runs when it is enqueued or replayed.
+#include "kernels/cuda/device.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/check.h"
+#include "kernels/cuda/emulated/stream.h"
+
+namespace hadal::cuda_emulated {
+namespace {
+
+struct EmulatedGraph final : Graph {
+  std::vector<std::function<void()>> work;
+};
+
+class EmulatedDevice final : public Device {
+ public:
+  DeviceInfo info() const override {
+    return {"emulated card", 9, 0, 4, size_t{8} << 30, size_t{8} << 30, "none", "none"};
+  }
+  Stream& stream() override { return stream_; }
+
+  Result<void*> Allocate(size_t bytes) override {
+    void* p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (p == nullptr) return Fail(ErrorCode::kOutOfMemory, "{} bytes", bytes);
+    std::memset(p, 0, bytes);
+    return p;
+  }
+  void Free(void* p) override { std::free(p); }
+  Result<void*> AllocateHost(size_t bytes) override { return Allocate(bytes); }
+  void FreeHost(void* p) override { std::free(p); }
+
+  // As on the card, a recorded copy reads its source when it is replayed.
+  void ToDevice(void* to, const void* from, size_t bytes) override {
+    stream_.Do([=] { std::memcpy(to, from, bytes); });
+  }
+  void ToHost(void* to, const void* from, size_t bytes) override {
+    stream_.Do([=] { std::memcpy(to, from, bytes); });
+  }
+  Status Synchronise() override {
+    CHECK(stream_.recording == nullptr);
+    return {};
+  }
+
+  void BeginCapture() override {
+    recorded_ = std::make_unique<EmulatedGraph>();
+    stream_.recording = &recorded_->work;
+  }
+  Result<std::unique_ptr<Graph>> EndCapture() override {
+    stream_.recording = nullptr;
+    return std::unique_ptr<Graph>(std::move(recorded_));
+  }
+  void Replay(Graph& graph) override {
+    for (const auto& work : static_cast<EmulatedGraph&>(graph).work) work();
+  }
+
+ private:
+  Stream stream_;
+  std::unique_ptr<EmulatedGraph> recorded_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> OpenDevice(int) { return std::make_unique<EmulatedDevice>(); }
+Result<int> CountDevices() { return 1; }
+
+}  // namespace hadal::cuda_emulated

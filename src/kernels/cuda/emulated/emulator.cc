@@ -1,0 +1,243 @@
+#include "kernels/cuda/emulated/emulator.h"
+
+#include <algorithm>
+#include <boost/context/detail/fcontext.hpp>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "base/check.h"
+
+#if __has_feature(address_sanitizer)
+#include <sanitizer/common_interface_defs.h>
+#define HADAL_FIBER_ASAN 1
+#endif
+
+namespace hadal::cuda_emulated {
+
+dim3 gridDim, blockDim, blockIdx, threadIdx;
+
+namespace {
+
+namespace context = boost::context::detail;
+
+constexpr int kLanes = 32;
+constexpr size_t kStackBytes = 64 * 1024;
+
+struct Warp {
+  int arrived = 0;
+  uint64_t passed = 0;  // barriers
+  alignas(64) std::byte values[2][kLanes * kExchangeStride];
+};
+
+struct Copy {
+  void* to;
+  const void* from;
+  bool valid;
+  int group;
+};
+
+struct Fiber {
+  std::unique_ptr<std::byte[]> stack;
+  context::fcontext_t at = nullptr;
+  unsigned thread = 0;
+  bool done = false;
+  // What it waits for: a count of barriers that must have passed.
+  const uint64_t* waits_for = nullptr;
+  uint64_t until = 0;
+  std::vector<Copy> copies;
+  int groups = 0;  // committed
+  bool waits() const { return waits_for != nullptr && *waits_for < until; }
+};
+
+struct Block {
+  std::vector<Fiber> fibers;
+  std::vector<Warp> warps;
+  int threads = 0, arrived = 0;
+  uint64_t passed = 0;
+  std::unique_ptr<char[]> shared;
+  const std::function<void()>* kernel = nullptr;
+  Fiber* running = nullptr;
+  context::fcontext_t scheduler = nullptr;
+  std::mt19937 random{1};
+#ifdef HADAL_FIBER_ASAN
+  const void* scheduler_stack = nullptr;
+  size_t scheduler_stack_bytes = 0;
+#endif
+};
+
+Block& block() {
+  static Block b;
+  return b;
+}
+
+void ToScheduler(bool for_ever) {
+  Block& b = block();
+#ifdef HADAL_FIBER_ASAN
+  void* fake = nullptr;
+  __sanitizer_start_switch_fiber(for_ever ? nullptr : &fake, b.scheduler_stack,
+                                 b.scheduler_stack_bytes);
+#else
+  (void)for_ever;
+#endif
+  const context::transfer_t back = context::jump_fcontext(b.scheduler, nullptr);
+#ifdef HADAL_FIBER_ASAN
+  __sanitizer_finish_switch_fiber(fake, &b.scheduler_stack, &b.scheduler_stack_bytes);
+#endif
+  b.scheduler = back.fctx;
+}
+
+void Begin(context::transfer_t from) {
+  Block& b = block();
+#ifdef HADAL_FIBER_ASAN
+  __sanitizer_finish_switch_fiber(nullptr, &b.scheduler_stack, &b.scheduler_stack_bytes);
+#endif
+  b.scheduler = from.fctx;
+  (*b.kernel)();
+  b.running->done = true;
+  ToScheduler(true);
+}
+
+void Resume(Fiber& fiber) {
+  Block& b = block();
+  b.running = &fiber;
+  threadIdx = dim3(fiber.thread);
+#ifdef HADAL_FIBER_ASAN
+  void* fake = nullptr;
+  __sanitizer_start_switch_fiber(&fake, fiber.stack.get(), kStackBytes);
+#endif
+  fiber.at = context::jump_fcontext(fiber.at, nullptr).fctx;
+#ifdef HADAL_FIBER_ASAN
+  __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+#endif
+}
+
+void Wait(const uint64_t* passed, uint64_t until) {
+  Fiber& me = *block().running;
+  me.waits_for = passed;
+  me.until = until;
+  while (me.waits()) ToScheduler(false);
+}
+
+int LanesOf(size_t warp) {
+  return std::min(kLanes, block().threads - static_cast<int>(warp) * kLanes);
+}
+
+void RunBlock() {
+  Block& b = block();
+  b.arrived = 0;
+  for (Warp& warp : b.warps) warp.arrived = 0;
+  for (Fiber& f : b.fibers) {
+    f.done = false;
+    f.waits_for = nullptr;
+    f.copies.clear();
+    f.groups = 0;
+    f.at = context::make_fcontext(f.stack.get() + kStackBytes, kStackBytes, Begin);
+  }
+  std::vector<Fiber*> order;
+  for (Fiber& f : b.fibers) order.push_back(&f);
+  while (!order.empty()) {
+    std::shuffle(order.begin(), order.end(), b.random);
+    bool ran = false;
+    for (Fiber* f : order) {
+      if (f->waits()) continue;
+      Resume(*f);
+      ran = true;
+    }
+    CHECK(ran);  // a thread waits at a barrier that others do not reach
+    std::erase_if(order, [](const Fiber* f) { return f->done; });
+  }
+  CHECK(b.arrived == 0);
+}
+
+}  // namespace
+
+void RunGrid(const dim3& grid, int threads, size_t shared, const std::function<void()>& kernel) {
+  Block& b = block();
+  CHECK(threads >= 1 && threads <= 1024 && b.running == nullptr);
+  b.threads = threads;
+  b.kernel = &kernel;
+  while (b.fibers.size() < static_cast<size_t>(threads)) {
+    Fiber& f = b.fibers.emplace_back();
+    f.stack = std::make_unique<std::byte[]>(kStackBytes);
+  }
+  b.fibers.resize(static_cast<size_t>(threads));
+  for (size_t i = 0; i < b.fibers.size(); ++i) b.fibers[i].thread = static_cast<unsigned>(i);
+  b.warps.resize(static_cast<size_t>((threads + kLanes - 1) / kLanes));
+  gridDim = grid;
+  blockDim = dim3(static_cast<unsigned>(threads));
+  for (unsigned z = 0; z < grid.z; ++z) {
+    for (unsigned y = 0; y < grid.y; ++y) {
+      for (unsigned x = 0; x < grid.x; ++x) {
+        b.shared = std::make_unique<char[]>(shared);
+        std::memset(b.shared.get(), 0xff, shared);
+        blockIdx = dim3(x, y, z);
+        RunBlock();
+      }
+    }
+  }
+  b.running = nullptr;
+}
+
+char* SharedMemory() { return block().shared.get(); }
+
+void SyncBlock() {
+  Block& b = block();
+  const uint64_t next = b.passed + 1;
+  if (++b.arrived == b.threads) {
+    b.arrived = 0;
+    b.passed = next;
+  } else {
+    Wait(&b.passed, next);
+  }
+}
+
+void SyncWarp() {
+  Block& b = block();
+  const size_t w = b.running->thread / kLanes;
+  Warp& warp = b.warps[w];
+  const uint64_t next = warp.passed + 1;
+  if (++warp.arrived == LanesOf(w)) {
+    warp.arrived = 0;
+    warp.passed = next;
+  } else {
+    Wait(&warp.passed, next);
+  }
+}
+
+// Two sets of values take turns: whoever writes the next but one has seen all lanes read this one.
+const std::byte* Exchange(const void* value, size_t bytes) {
+  Block& b = block();
+  CHECK(bytes <= kExchangeStride);
+  const unsigned thread = b.running->thread;
+  Warp& warp = b.warps[thread / kLanes];
+  std::byte* values = warp.values[warp.passed % 2];
+  std::memcpy(values + thread % kLanes * kExchangeStride, value, bytes);
+  SyncWarp();
+  return values;
+}
+
+void CopyLater(void* to, const void* from, bool valid) {
+  CHECK(reinterpret_cast<uintptr_t>(to) % 16 == 0);
+  CHECK(!valid || reinterpret_cast<uintptr_t>(from) % 16 == 0);
+  Fiber& me = *block().running;
+  me.copies.push_back({to, from, valid, me.groups});
+}
+
+void CommitCopies() { ++block().running->groups; }
+
+void WaitForCopies(int pending_groups) {
+  Fiber& me = *block().running;
+  std::erase_if(me.copies, [&](const Copy& c) {
+    if (c.group >= me.groups - pending_groups) return false;
+    if (c.valid) {
+      std::memcpy(c.to, c.from, 16);
+    } else {
+      std::memset(c.to, 0, 16);
+    }
+    return true;
+  });
+}
+
+}  // namespace hadal::cuda_emulated

@@ -1,0 +1,35 @@
+// Owns: running one block of a kernel at a time, its threads as fibers of one CPU thread. Between
+// two barriers the threads run one after another in an order drawn anew each time, so that a
+// missing barrier shows. Waiting for threads that returned or wait elsewhere is a CHECK.
+// Thread rule: one thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace hadal::cuda_emulated {
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  dim3(unsigned x_in = 1, unsigned y_in = 1, unsigned z_in = 1) : x(x_in), y(y_in), z(z_in) {}
+};
+
+// Of the running thread.
+extern dim3 gridDim, blockDim, blockIdx, threadIdx;
+
+void RunGrid(const dim3& grid, int threads, size_t shared, const std::function<void()>& kernel);
+
+char* SharedMemory();  // as large as asked for, filled with 0xff before every block
+void SyncBlock();
+void SyncWarp();
+// A value of each lane of the warp for all lanes: gives the 32 values, valid until the next
+// exchange of the warp. `bytes` is at most 64.
+const std::byte* Exchange(const void* value, size_t bytes);
+constexpr size_t kExchangeStride = 64;
+// 16 bytes that arrive when their thread waits for the group they are committed with.
+void CopyLater(void* to, const void* from, bool valid);
+void CommitCopies();
+void WaitForCopies(int pending_groups);
+
+}  // namespace hadal::cuda_emulated

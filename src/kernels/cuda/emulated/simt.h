@@ -1,0 +1,184 @@
+// CUDA's built-ins for the host compiler, as far as the kernels use them; see emulator.h. Matrix
+// instructions compute what the PTX ISA says of their fragments, with sums in float or int32.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "base/check.h"
+#include "core/dtype.h"
+#include "kernels/cuda/emulated/emulator.h"
+#include "kernels/cuda/emulated/stream.h"
+
+#define __global__ static
+#define __device__
+#define __host__
+#define __launch_bounds__(...)
+
+namespace hadal::cuda_emulated {
+
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) uint2 {
+  uint32_t x, y;
+};
+struct alignas(16) uint4 {
+  uint32_t x, y, z, w;
+};
+struct alignas(16) int4 {
+  int32_t x, y, z, w;
+};
+
+template <class... P, class... A>
+void Launch(Stream& stream, const dim3& grid, int threads, size_t shared, void (*kernel)(P...),
+            const A&... args) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  stream.Do([=] { RunGrid(grid, threads, shared, [&] { kernel(P(args)...); }); });
+}
+
+inline void __syncthreads() { SyncBlock(); }
+inline void __syncwarp(unsigned = ~0u) { SyncWarp(); }
+template <class T>
+T __shfl_sync(unsigned, T v, int lane) {
+  const std::byte* all = Exchange(&v, sizeof v);
+  std::memcpy(&v, all + static_cast<size_t>(lane & 31) * kExchangeStride, sizeof v);
+  return v;
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T v, int bits) {
+  return __shfl_sync(mask, v, static_cast<int>(threadIdx.x % 32) ^ bits);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T v, int by) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  return __shfl_sync(mask, v, lane + by < 32 ? lane + by : lane);
+}
+inline unsigned __ballot_sync(unsigned, bool p) {
+  const std::byte* all = Exchange(&p, sizeof p);
+  unsigned bits = 0;
+  for (unsigned i = 0; i < 32; ++i) {
+    if (all[i * kExchangeStride] != std::byte{0}) bits |= 1u << i;
+  }
+  return bits;
+}
+template <class T>
+T __ldg(const T* p) {
+  return *p;
+}
+inline int atomicAdd(int* p, int v) {
+  const int old = *p;
+  *p += v;
+  return old;
+}
+inline unsigned atomicAdd(unsigned* p, unsigned v) {
+  const unsigned old = *p;
+  *p += v;
+  return old;
+}
+inline void __threadfence() {}
+inline float __uint_as_float(uint32_t v) { return std::bit_cast<float>(v); }
+inline uint32_t __float_as_uint(float v) { return std::bit_cast<uint32_t>(v); }
+inline float __expf(float v) { return std::exp(v); }
+inline float __frcp_rn(float v) { return 1.0f / v; }
+inline float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
+inline float exp2f(float v) { return std::exp2(v); }
+inline int __float2int_rn(float v) { return static_cast<int>(std::nearbyint(v)); }
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
+inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+inline uint32_t PackBf16(float low, float high) {
+  return hadal::FloatToBf16(low) | uint32_t{hadal::FloatToBf16(high)} << 16;
+}
+inline float HalfToFloat(uint16_t v) { return hadal::F16ToFloat(v); }
+inline int32_t Dot4(int32_t a, int32_t b, int32_t c) {
+  for (int i = 0; i < 4; ++i) {
+    c += static_cast<int8_t>(a >> 8 * i) * static_cast<int8_t>(b >> 8 * i);
+  }
+  return c;
+}
+inline uint4 LoadOnce16(const void* p) {
+  CHECK(reinterpret_cast<uintptr_t>(p) % 16 == 0);
+  uint4 v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void CopyAsync16(void* shared, const void* global, bool valid) {
+  CopyLater(shared, global, valid);
+}
+inline void CopyAsyncCommit() { CommitCopies(); }
+template <int kPending>
+void CopyAsyncWait() {
+  WaitForCopies(kPending);
+}
+
+// ---- matrix instructions. Lane l holds, with g = l / 4 and t = l % 4 (16-bit values, k in pairs):
+//   a[0] row g, k 2t; a[1] row g + 8, k 2t; a[2] row g, k 2t + 8; a[3] row g + 8, k 2t + 8
+//   b[0] k 2t, column g; b[1] k 2t + 8, column g
+//   c[0], c[1] row g, columns 2t, 2t + 1; c[2], c[3] row g + 8
+// and the same with four bytes in place of a pair.
+struct MmaOperands {
+  uint32_t a[4], b[2];
+};
+template <class Sum, class Product>
+void MmaEmulated(Sum (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                 const Product& product) {
+  MmaOperands mine;
+  std::memcpy(mine.a, a, sizeof mine.a);
+  std::memcpy(mine.b, b, sizeof mine.b);
+  const std::byte* all = Exchange(&mine, sizeof mine);
+  const auto of = [&](unsigned lane) {
+    MmaOperands o;
+    std::memcpy(&o, all + lane * kExchangeStride, sizeof o);
+    return o;
+  };
+  const unsigned lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned half = i / 2, column = 2 * t + i % 2;
+    Sum sum = 0;
+    for (unsigned k = 0; k < 8; ++k) {  // words of k
+      const uint32_t left = of(g * 4 + k % 4).a[half + 2 * (k / 4)];
+      const uint32_t right = of(column * 4 + k % 4).b[k / 4];
+      sum += product(left, right);
+    }
+    c[i] += sum;
+  }
+}
+inline void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  MmaEmulated(c, a, b, [](uint32_t x, uint32_t y) {
+    const auto low = [](uint32_t v) { return std::bit_cast<float>(v << 16); };
+    const auto high = [](uint32_t v) { return std::bit_cast<float>(v & 0xffff0000u); };
+    return low(x) * low(y) + high(x) * high(y);
+  });
+}
+inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  MmaEmulated(c, a, b, [](uint32_t x, uint32_t y) {
+    return Dot4(static_cast<int32_t>(x), static_cast<int32_t>(y), 0);
+  });
+}
+inline void LoadMatrices(uint32_t (&r)[4], const void* row, bool transposed) {
+  CHECK(reinterpret_cast<uintptr_t>(row) % 16 == 0);
+  const std::byte* all = Exchange(&row, sizeof row);
+  const unsigned lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const auto value = [&](unsigned matrix, unsigned i, unsigned j) {
+    const std::byte* from;
+    std::memcpy(&from, all + (matrix * 8 + i) * kExchangeStride, sizeof from);
+    uint16_t v;
+    std::memcpy(&v, from + 2 * j, sizeof v);
+    return uint32_t{v};
+  };
+  for (unsigned m = 0; m < 4; ++m) {
+    r[m] = transposed ? value(m, 2 * t, g) | value(m, 2 * t + 1, g) << 16
+                      : value(m, g, 2 * t) | value(m, g, 2 * t + 1) << 16;
+  }
+}
+inline void LoadMatrix4(uint32_t (&r)[4], const void* row) { LoadMatrices(r, row, false); }
+inline void LoadMatrix4Transposed(uint32_t (&r)[4], const void* row) { LoadMatrices(r, row, true); }
+
+}  // namespace hadal::cuda_emulated

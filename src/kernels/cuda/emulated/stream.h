@@ -1,0 +1,21 @@
+// The emulated card's stream: work runs when it is given, or is kept while a graph is captured.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+namespace hadal::cuda_emulated {
+
+struct Stream {
+  std::vector<std::function<void()>>* recording = nullptr;
+
+  void Do(std::function<void()> work) {
+    if (recording != nullptr) {
+      recording->push_back(std::move(work));
+    } else {
+      work();
+    }
+  }
+};
+
+}  // namespace hadal::cuda_emulated

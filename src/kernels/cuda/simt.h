@@ -1,0 +1,148 @@
+// Owns: the little that kernels use beyond C++: CUDA's built-ins and a launch. The same .cu files
+// compile twice: by nvcc for the card, into hadal::cuda, and by the host compiler against
+// emulated/simt.h, into hadal::cuda_emulated, where a block's threads take turns on one CPU thread.
+// Only .cu files include this.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/kernels.h"
+
+#ifdef HADAL_CUDA_EMULATED
+#include "kernels/cuda/emulated/simt.h"
+#else
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/stream.h"
+
+namespace hadal::cuda {
+
+// A kernel on the stream, with so many bytes of dynamic shared memory. Errors stay with the stream.
+template <class... P, class... A>
+void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel)(P...),
+            const A&... args) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (shared > 48 * 1024) {
+    stream.Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shared)));
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared;
+  config.stream = stream.handle;
+  stream.Check(cudaLaunchKernelEx(&config, kernel, P(args)...));
+}
+
+// Dynamic shared memory of the block, 16-byte aligned.
+__device__ inline char* SharedMemory() {
+  extern __shared__ __align__(128) char memory[];
+  return memory;
+}
+
+// c += a b of a warp: a [16, 16] and b [16, 8] bf16, c [16, 8] float, in the fragments of mma.sync
+// (PTX ISA, matrix fragments for mma.m16n8k16).
+__device__ inline void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+// c += a b: a [16, 32] and b [32, 8] of signed bytes, c [16, 8] int32 (mma.m16n8k32).
+__device__ inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+// Four 8 x 8 matrices of 16-bit values; lane l gives the address of row l % 8 of matrix l / 8.
+__device__ inline void LoadMatrix4(uint32_t (&r)[4], const void* row) {
+  const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at)
+               : "memory");
+}
+// The same, every matrix transposed.
+__device__ inline void LoadMatrix4Transposed(uint32_t (&r)[4], const void* row) {
+  const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at)
+               : "memory");
+}
+// 16 bytes from global to shared memory, asynchronously; zeros when `valid` is false.
+__device__ inline void CopyAsync16(void* shared, const void* global, bool valid) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  const int bytes = valid ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes)
+               : "memory");
+}
+__device__ inline void CopyAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kPending>
+__device__ inline void CopyAsyncWait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+// 16 bytes that are read once.
+__device__ inline uint4 LoadOnce16(const void* p) {
+  uint4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p));
+  return v;
+}
+// Two floats as bf16, rounded to nearest even: `low` in the low half.
+__device__ inline uint32_t PackBf16(float low, float high) {
+  uint32_t v;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
+  return v;
+}
+__device__ inline float HalfToFloat(uint16_t v) {
+  float f;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v));
+  return f;
+}
+// Signed bytes: c + a . b.
+__device__ inline int32_t Dot4(int32_t a, int32_t b, int32_t c) { return __dp4a(a, b, c); }
+
+}  // namespace hadal::cuda
+#endif
+
+namespace hadal::CUDA_NAMESPACE {
+
+constexpr int kWarp = 32;
+
+__device__ inline float Bf16ToFloat(uint16_t v) { return __uint_as_float(uint32_t{v} << 16); }
+__device__ inline uint16_t FloatToBf16(float v) {
+  return static_cast<uint16_t>(PackBf16(v, 0.0f) & 0xffff);
+}
+__device__ inline float Bf16Low(uint32_t two) { return __uint_as_float(two << 16); }
+__device__ inline float Bf16High(uint32_t two) { return __uint_as_float(two & 0xffff0000u); }
+
+__device__ inline float WarpSum(float v) {
+  for (int step = kWarp / 2; step > 0; step /= 2) v += __shfl_xor_sync(~0u, v, step);
+  return v;
+}
+__device__ inline float WarpMax(float v) {
+  for (int step = kWarp / 2; step > 0; step /= 2) v = fmaxf(v, __shfl_xor_sync(~0u, v, step));
+  return v;
+}
+// Over the block, the same in every thread; `shared` holds 32 floats and may be used again after.
+__device__ inline float BlockSum(float v, float* shared) {
+  const int warps = static_cast<int>(blockDim.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  v = WarpSum(v);
+  if (lane == 0) shared[threadIdx.x / kWarp] = v;
+  __syncthreads();
+  v = WarpSum(lane < warps ? shared[lane] : 0.0f);
+  __syncthreads();
+  return v;
+}
+
+template <class T>
+__device__ __host__ constexpr T CeilDiv(T a, T b) {
+  return (a + b - 1) / b;
+}
+
+}  // namespace hadal::CUDA_NAMESPACE

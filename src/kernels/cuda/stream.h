@@ -1,0 +1,17 @@
+// A stream of the card: what launches go to. The first error stays; Device::Synchronise reports it.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+namespace hadal::cuda {
+
+struct Stream {
+  cudaStream_t handle = nullptr;
+  cudaError_t error = cudaSuccess;
+
+  void Check(cudaError_t result) {
+    if (error == cudaSuccess) error = result;
+  }
+};
+
+}  // namespace hadal::cuda
