@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "base/file.h"
 #include "chat/chat_format.h"
 #include "cli/terminal.h"
@@ -98,7 +101,26 @@ Result<CpuBackendOptions> BackendOptionsOf(const Config& config) {
   return options;
 }
 
+Result<CudaBackendOptions> CudaOptionsOf(const Config& config) {
+  CudaBackendOptions options;
+  options.device = static_cast<int>(config.cuda.card);
+  HADAL_TRY(options.weights, ParseWeightFormat(config.cuda.weights));
+  options.kv_dtype = config.cuda.kv_dtype == "f32" ? DType::kF32 : DType::kBf16;
+  options.exact_prompts = config.cuda.exact_prompts;
+  options.graphs = config.cuda.graphs;
+  options.threads = ThreadsOf(config);
+  return options;
+}
+
 Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
+  const std::string& device = config.engine.device;
+  if (device != "cpu") {
+    HADAL_TRY(const CudaBackendOptions options, CudaOptionsOf(config));
+    if (device == "cuda_emulated") return NewEmulatedCudaBackend(options);
+    auto backend = NewCudaBackend(options);
+    const bool no_gpu = !backend && backend.error().code == ErrorCode::kNoGpu;
+    if (device == "cuda" || !no_gpu) return backend;
+  }
   HADAL_TRY(const CpuBackendOptions options, BackendOptionsOf(config));
   return NewCpuBackend(options);
 }
@@ -128,23 +150,53 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
     loaded.backend = std::move(wrapped);
   }
   LoadOptions all = options;
-  HADAL_TRY(all.weight_memory, WeightMemory(config));
+  if (!loaded.backend->FreeBytes()) {
+    HADAL_TRY(all.weight_memory, WeightMemory(config));
+  }
   if (show_progress) all.progress = ProgressBar("loading");
   HADAL_TRY(loaded.model, LoadModel(ModelDirectory(config), *loaded.backend, all));
   return loaded;
 }
 
-Status ComputeOneToken(const LoadedModel& loaded) {
-  constexpr int32_t kBlockTokens = 16;
+namespace {
+
+constexpr int32_t kBlockTokens = 16;
+
+// `sequences` chunks of n tokens each, all token 0 from position 0 on, as prompts or answers.
+Status ComputeTokens(const LoadedModel& loaded, int32_t sequences, int32_t n, bool prompt) {
   Model& model = *loaded.model;
-  HADAL_TRY(const auto kv,
-            KvStorage::Allocate(*loaded.backend, model.kv_layout(), 1, kBlockTokens));
-  std::vector<float> logits(static_cast<size_t>(model.info().vocab));
-  const TokenId token = 0;
-  const int32_t zero = 0;  // position, slot, block and row
-  const SeqChunk chunk{.first_row = 0, .n_rows = 1, .context = 0, .blocks = &zero};
-  return model.Forward({{&token, 1}, {&zero, 1}, {&zero, 1}, {&chunk, 1}, {&zero, 1}}, *kv,
-                       logits.data());
+  const int32_t blocks = (n + kBlockTokens - 1) / kBlockTokens;
+  HADAL_TRY(const auto kv, KvStorage::Allocate(*loaded.backend, model.kv_layout(),
+                                               blocks * sequences, kBlockTokens));
+  std::vector<int32_t> table(static_cast<size_t>(blocks * sequences));
+  std::iota(table.begin(), table.end(), 0);
+  std::vector<TokenId> tokens;
+  std::vector<int32_t> positions, slots, logit_rows;
+  std::vector<SeqChunk> chunks;
+  for (int32_t s = 0; s < sequences; ++s) {
+    const auto first = static_cast<int32_t>(tokens.size());
+    chunks.push_back({first, n, 0, table.data() + s * blocks, prompt});
+    for (int32_t i = 0; i < n; ++i) {
+      tokens.push_back(0);
+      positions.push_back(i);
+      slots.push_back(s * blocks * kBlockTokens + i);
+    }
+    logit_rows.push_back(first + n - 1);
+  }
+  std::vector<float> logits(static_cast<size_t>(sequences * model.info().vocab));
+  return model.Forward({tokens, positions, slots, chunks, logit_rows}, *kv, logits.data());
+}
+
+}  // namespace
+
+Status ComputeOneToken(const LoadedModel& loaded) { return ComputeTokens(loaded, 1, 1, false); }
+
+Status TakeWorkSpace(const Config& config, const LoadedModel& loaded) {
+  if (!loaded.backend->FreeBytes()) return {};
+  const int64_t context = loaded.model->info().context;
+  const auto rows = static_cast<int32_t>(std::min(config.engine.max_step_tokens, context));
+  for (const bool prompt : {true, false}) HADAL_OK(ComputeTokens(loaded, 1, rows, prompt));
+  return ComputeTokens(loaded, static_cast<int32_t>(config.engine.max_sequences), 1, false);
 }
 
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress) {
@@ -161,7 +213,8 @@ Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progr
   HADAL_TRY(assembly->loaded, LoadConfiguredModel(config, load, show_progress));
   Model& model = *assembly->loaded.model;
   Backend& backend = *assembly->loaded.backend;
-  HADAL_TRY(assembly->plan, PlanMemory(config, model, backend.kv_dtype()));
+  HADAL_OK(TakeWorkSpace(config, assembly->loaded));
+  HADAL_TRY(assembly->plan, PlanMemory(config, model, backend));
   const MemoryPlan& plan = assembly->plan;
 
   auto start_engine = [&](EventSink& sink) -> Result<std::unique_ptr<Engine>> {

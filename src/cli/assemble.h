@@ -27,6 +27,7 @@ std::string ModelName(const Config& config);  // model.name, "hadal-demo", or th
 Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved
 int ThreadsOf(const Config& config);      // cpu.threads, with 0 resolved
 Result<CpuBackendOptions> BackendOptionsOf(const Config& config);
+// Of engine.device. auto: a GPU where one can be used, else the CPU.
 Result<std::unique_ptr<Backend>> MakeBackend(const Config& config);
 
 // What speculation.kind asks of a load and of an engine; auto is the model's own layer where there
@@ -54,6 +55,9 @@ struct Assembly {
 };
 // Computes one token as a request would: whether the model works, and the weights are warm then.
 Status ComputeOneToken(const LoadedModel& loaded);
+// On a GPU: computes the largest steps the engine may ask for, so that all work space is taken
+// before the cache is planned and nothing is allocated later.
+Status TakeWorkSpace(const Config& config, const LoadedModel& loaded);
 Result<std::unique_ptr<Assembly>> Assemble(const Config& config, bool show_progress);
 
 }  // namespace hadal::cli

@@ -108,6 +108,7 @@ class CommandLine {
   void ModelOptions(CLI::App* sub) {
     AnyOption(sub);
     Shortcut(sub, "--model", "model.path");
+    Shortcut(sub, "--device", "engine.device");
     Shortcut(sub, "--isa", "cpu.isa");
     Shortcut(sub, "--threads", "cpu.threads");
     Shortcut(sub, "--weights", "cpu.weights");

@@ -62,14 +62,20 @@ Result<size_t> WeightMemory(const Config& config) {
   return available - std::min(available, reserved);
 }
 
-Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv_dtype) {
-  constexpr double kShare = 0.4;
-  const auto per_token = model.kv_layout().BytesPerToken(static_cast<int64_t>(SizeOf(kv_dtype)));
+Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, const Backend& backend) {
+  const auto element = static_cast<int64_t>(SizeOf(backend.kv_dtype()));
+  const auto per_token = model.kv_layout().BytesPerToken(element);
   const int64_t block_bytes = per_token * config.engine.block_tokens;
   MemoryPlan plan;
   plan.weight_bytes = model.info().resident_bytes;
   plan.file_bytes = model.info().file_bytes;
   plan.available_bytes = AvailableMemory();
+  if (const auto free = backend.FreeBytes()) {
+    HADAL_TRY(const int64_t reserve, ParseBytes(config.cuda.reserve));
+    plan.on_card = true;
+    plan.available_bytes = *free - std::min(*free, static_cast<size_t>(reserve));
+  }
+  const double share = plan.on_card ? 1 : 0.4;
   plan.context = model.info().context;
   if (config.engine.context > plan.context) {
     return FailField(ErrorCode::kBadConfig, "engine.context",
@@ -82,7 +88,7 @@ Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv
       (plan.context + config.engine.block_tokens - 1) / config.engine.block_tokens;
   int64_t bytes = 0;
   if (config.engine.kv_memory == "auto") {
-    const auto cap = static_cast<int64_t>(kShare * static_cast<double>(plan.available_bytes));
+    const auto cap = static_cast<int64_t>(share * static_cast<double>(plan.available_bytes));
     bytes = std::min(blocks_per_context * config.engine.max_sequences * block_bytes, cap);
   } else {
     HADAL_TRY(bytes, ParseBytes(config.engine.kv_memory));
@@ -110,9 +116,9 @@ Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv
 std::string Describe(const MemoryPlan& plan) {
   const auto gb = [](size_t b) { return static_cast<double>(b) / 1e9; };
   std::string text = fmt::format(
-      "weights {:.3f} GB, KV cache {:.3f} GB = {} tokens (context {}), {:.1f} GB available",
+      "weights {:.3f} GB, KV cache {:.3f} GB = {} tokens (context {}), {:.1f} GB available{}",
       gb(plan.weight_bytes), gb(plan.kv_bytes), plan.kv_tokens, plan.context,
-      gb(plan.available_bytes));
+      gb(plan.available_bytes), plan.on_card ? " on the GPU beside weights and work space" : "");
   if (plan.file_bytes == 0) return text;
   return text + fmt::format(
                     "\n{:.3f} GB of weights do not fit into cpu.weight_memory: they are read from "

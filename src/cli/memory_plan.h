@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "kernels/backend.h"
 #include "models/model.h"
 
 namespace hadal::cli {
@@ -16,7 +17,8 @@ struct MemoryPlan {
   int32_t kv_blocks = 0;
   int64_t kv_tokens = 0;       // tokens the cache can hold
   int64_t context = 0;         // longest prompt plus answer of one sequence
-  size_t available_bytes = 0;  // before the cache is allocated
+  size_t available_bytes = 0;  // before the cache is allocated; on a GPU less cuda.reserve
+  bool on_card = false;
 };
 
 // MemAvailable, cut by the cgroup's limit; pages of files that the cgroup can drop are available.
@@ -26,9 +28,10 @@ size_t AvailableMemory();
 // where its size is 'auto' too, and less the work space.
 Result<size_t> WeightMemory(const Config& config);
 
-// 'auto': enough for engine.max_sequences full contexts, but at most 40 % of the available memory.
+// 'auto': enough for engine.max_sequences full contexts, but at most 40 % of the available memory;
+// on a GPU, whose work space was taken before, all that is available.
 // kRequestTooLarge-like kOutOfMemory with the numbers when not even one context fits.
-Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, DType kv_dtype);
+Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, const Backend& backend);
 
 // "weights 13.1 MB, KV cache 0.3 GB = 262144 tokens (context 4096), 22.0 GB available", and a
 // second line when weights stay in the file.

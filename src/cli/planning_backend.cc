@@ -36,6 +36,7 @@ class PlanningBackend : public Backend {
     HADAL_TRY(Buffer buffer, Buffer::Allocate(bytes));
     return std::make_unique<HostMemory>(std::move(buffer));
   }
+  std::optional<size_t> FreeBytes() const override { return real_->FreeBytes(); }
   DType kv_dtype() const override { return real_->kv_dtype(); }
   Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override {
     return real_->BytesOf(sources, use);

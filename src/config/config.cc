@@ -271,6 +271,7 @@ Status Validate(Config& config) {
   const std::pair<const char*, const std::string&> amounts[] = {
       {"engine.kv_memory", config.engine.kv_memory},
       {"cpu.weight_memory", config.cpu.weight_memory},
+      {"cuda.reserve", config.cuda.reserve},
   };
   for (const auto& [key, value] : amounts) {
     if (value == "auto") continue;

@@ -49,6 +49,7 @@ struct Config {
     std::string access_log = "stderr";
   } server;
   struct EngineSection {
+    std::string device = "cpu";
     int64_t max_sequences = 64;
     int64_t max_queued = 256;
     int64_t max_step_tokens = 512;
@@ -70,6 +71,14 @@ struct Config {
     bool exact_prompts = false;
     std::string weight_memory = "auto";
   } cpu;
+  struct CudaSection {
+    int64_t card = 0;
+    std::string weights = "bf16";
+    std::string kv_dtype = "bf16";
+    bool exact_prompts = false;
+    bool graphs = true;
+    std::string reserve = "1GiB";
+  } cuda;
 };
 
 struct Option {

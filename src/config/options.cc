@@ -70,6 +70,12 @@ constexpr std::array kServing = {
 
 // How it is computed.
 constexpr std::array kComputing = {
+    Option{
+        "engine.device", REF(engine.device), 0, 0, "cpu|cuda|auto|cuda_emulated", false,
+        "where the model runs: cpu; cuda: an NVIDIA GPU; auto: a GPU when there is one; "
+        "cuda_emulated: the GPU's kernels on the CPU, for tests, very slow",
+        "模型运行的位置：cpu；cuda：NVIDIA GPU；auto：有 GPU 则使用；cuda_emulated：在 CPU 上模拟 "
+        "GPU 内核，仅供测试，非常慢"},
     Option{"engine.max_sequences", REF(engine.max_sequences), 1, 1024, "", false,
            "answers generated at the same time", "同时生成的回答数"},
     Option{"engine.max_queued", REF(engine.max_queued), 1, 100000, "", false,
@@ -120,6 +126,24 @@ constexpr std::array kComputing = {
         "memory for weights: 'auto' (what is available), or bytes such as 16GiB; matrices that "
         "do not fit are read from the file at every use, which is slow",
         "权重可用内存：'auto'（按可用内存）或如 16GiB；放不下的矩阵每次使用时从文件读取，速度较慢"},
+    Option{"cuda.card", REF(cuda.card), 0, 1023, "", false,
+           "number of the GPU, as nvidia-smi lists them", "GPU 编号（与 nvidia-smi 一致）"},
+    Option{
+        "cuda.weights", REF(cuda.weights), 0, 0, "f32|bf16", false,
+        "resident format of the weight matrices on the GPU; bf16 keeps F16 and quantised ones as "
+        "stored",
+        "权重矩阵在 GPU 上的格式；bf16 时 F16 与量化矩阵按原样保留"},
+    Option{"cuda.kv_dtype", REF(cuda.kv_dtype), 0, 0, "f32|bf16", false,
+           "element type of the KV cache on the GPU", "GPU 上 KV 缓存的元素类型"},
+    Option{"cuda.exact_prompts", REF(cuda.exact_prompts), 0, 0, "", false,
+           "compute prompts as exactly as answers on the GPU, slower",
+           "在 GPU 上按与回答相同的精度计算提示词（较慢）"},
+    Option{"cuda.graphs", REF(cuda.graphs), 0, 0, "", false,
+           "record the launches of a step of answers and repeat them",
+           "录制并重放回答步骤的内核启动"},
+    Option{"cuda.reserve", REF(cuda.reserve), 0, 0, "", false,
+           "GPU memory left free for others, in bytes such as 1GiB",
+           "为其他程序保留的 GPU 内存，如 1GiB"},
 };
 #undef REF
 

@@ -210,6 +210,8 @@ class Backend {
 
   // ---- memory and weights (at load)
   virtual Result<std::unique_ptr<Memory>> Allocate(size_t bytes) = 0;
+  // Bytes that Allocate has left, where its memory is not the host's.
+  virtual std::optional<size_t> FreeBytes() const { return std::nullopt; }
   virtual DType kv_dtype() const = 0;
   // Asked after the weights are prepared: some kinds are rounded, others are not.
   virtual bool rounds_prompts() const { return false; }
@@ -294,7 +296,7 @@ struct CudaBackendOptions {
   bool exact_prompts = false;  // prompts are computed like answers, never rounded
   MlaForm mla_form = MlaForm::kAuto;
   bool graphs = true;  // steps of answers are recorded and repeated
-  int threads = 1;             // that pack weights at load
+  int threads = 1;     // that pack weights at load
 };
 // kNoGpu: built without CUDA, no driver, no such card; the message says which.
 Result<std::unique_ptr<Backend>> NewCudaBackend(const CudaBackendOptions& options);

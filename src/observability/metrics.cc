@@ -124,8 +124,13 @@ void Metrics::CountStalledClient() { families_->stalled.Increment(); }
 std::string Metrics::Text(std::span<const Reading> readings) const {
   std::vector<MetricFamily> families = families_->registry.Collect();
   for (const Reading& r : readings) {
-    families.push_back(Single(r.name, r.help, r.is_counter, r.value));
-    if (!r.kind.empty()) families.back().metric[0].label = {{"kind", std::string(r.kind)}};
+    MetricFamily family = Single(r.name, r.help, r.is_counter, r.value);
+    if (!r.kind.empty()) family.metric[0].label = {{std::string(r.label), r.kind}};
+    if (!families.empty() && families.back().name == r.name) {  // of one name, told once
+      families.back().metric.push_back(std::move(family.metric[0]));
+    } else {
+      families.push_back(std::move(family));
+    }
   }
   families.push_back(Single("process_resident_memory_bytes", "Resident memory size in bytes.",
                             false, static_cast<double>(ResidentBytes())));

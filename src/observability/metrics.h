@@ -24,7 +24,8 @@ struct Reading {
   std::string_view help;
   bool is_counter = false;  // otherwise a gauge
   double value = 0;
-  std::string_view kind = {};  // value of the label "kind"; empty: no label
+  std::string kind = {};            // value of the label; empty: no label
+  std::string_view label = "kind";  // its name
 };
 
 class Metrics {

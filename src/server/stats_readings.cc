@@ -40,9 +40,9 @@ std::vector<Reading> ReadingsOf(const ServiceStats& s) {
   };
   if (s.speculation == "off") return readings;
   readings.push_back({"hadal_drafted_tokens_total", "Guessed tokens that a step checked.", true,
-                      static_cast<double>(s.drafted_tokens), s.speculation});
+                      static_cast<double>(s.drafted_tokens), std::string(s.speculation)});
   readings.push_back({"hadal_accepted_tokens_total", "Guessed tokens that were right.", true,
-                      static_cast<double>(s.accepted_tokens), s.speculation});
+                      static_cast<double>(s.accepted_tokens), std::string(s.speculation)});
   return readings;
 }
 

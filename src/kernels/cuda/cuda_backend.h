@@ -47,6 +47,7 @@ class CudaBackend final : public Backend {
 
   std::string description() const override;
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override;
+  std::optional<size_t> FreeBytes() const override { return device_->info().free; }
   DType kv_dtype() const override { return options_.kv_dtype; }
   bool rounds_prompts() const override { return rounds_a_weight_; }
   Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override;

@@ -8,6 +8,7 @@
 
 #include "access/sha256.h"
 #include "base/version.h"
+#include "observability/gpu_monitor.h"
 #include "server/http/completion_timer.h"
 #include "server/http/error_response.h"
 #include "server/http/openai_response.h"
@@ -127,6 +128,7 @@ class HttpFront::Impl {
   ChatService& service_;
   Metrics& metrics_;
   AccessLog* const access_log_;
+  const GpuMonitor gpus_;
   CompletionTimer timer_;
   const CompletionContext context_;
   RequestRules rules_;
@@ -250,6 +252,7 @@ std::string HttpFront::Impl::MetricsPage() const {
   readings.push_back({"hadal_access_log_lost_lines_total",
                       "Lines that the access log could not write.", true,
                       static_cast<double>(lost)});
+  for (Reading& reading : ReadingsOf(gpus_.Read())) readings.push_back(std::move(reading));
   return metrics_.Text(readings);
 }
 

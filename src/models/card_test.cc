@@ -1,0 +1,127 @@
+// Whole models on the card's backend against what transformers computed, and recorded steps against
+// computed ones. On the emulated card, unless HADAL_TEST_CARD names a real one.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "models/testing_golden.h"
+#include "models/testing_model.h"
+
+namespace hadal {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::unique_ptr<Backend> NewCard(CudaBackendOptions options) {
+  options.threads = 2;
+  const char* card = std::getenv("HADAL_TEST_CARD");
+  if (card != nullptr) options.device = std::atoi(card);
+  auto backend = card != nullptr ? NewCudaBackend(options) : NewEmulatedCudaBackend(options);
+  EXPECT_TRUE(backend.has_value()) << backend.error().message;
+  return backend ? std::move(*backend) : nullptr;
+}
+
+fs::path Goldens() { return fs::path(HADAL_SOURCE_DIR) / "tests/golden"; }
+
+std::unique_ptr<Model> Load(const fs::path& path, Backend& backend) {
+  LoadOptions options;
+  options.max_step_tokens = options.max_logit_rows = 128;
+  auto model = LoadModel(path, backend, options);
+  EXPECT_TRUE(model.has_value()) << model.error().message;
+  return model ? std::move(*model) : nullptr;
+}
+
+class GoldenOnTheCard : public testing::TestWithParam<const char*> {
+ protected:
+  const fs::path path_ = Goldens() / GetParam();
+  const Golden golden_ = ReadGolden(path_);
+};
+
+TEST_P(GoldenOnTheCard, LogitsAgreeInFloat32HoweverThePromptIsCut) {
+  const auto backend = NewCard({.weights = WeightFormat::kF32, .kv_dtype = DType::kF32});
+  ASSERT_NE(backend, nullptr);
+  const auto model = Load(path_, *backend);
+  ASSERT_NE(model, nullptr);
+  const auto whole = AllLogits(*model, *backend, golden_.ids, 128);
+  EXPECT_LE(MaxDifference(whole, golden_.logits), 2e-3f);
+  for (const int32_t chunk : {7, 1}) {
+    EXPECT_EQ(MaxDifference(AllLogits(*model, *backend, golden_.ids, chunk), whole), 0) << chunk;
+  }
+}
+
+TEST_P(GoldenOnTheCard, AnswersAgreeWithBf16Weights) {
+  const auto backend = NewCard({.kv_dtype = DType::kF32});
+  ASSERT_NE(backend, nullptr);
+  const auto model = Load(path_, *backend);
+  ASSERT_NE(model, nullptr);
+  const auto whole = AllLogits(*model, *backend, golden_.ids, 128);
+  EXPECT_LE(RelativeError(whole, golden_, 95), 2e-2);
+  EXPECT_EQ(MaxDifference(AllLogits(*model, *backend, golden_.ids, 1), whole), 0);
+}
+
+TEST_P(GoldenOnTheCard, RoundedPromptsAgree) {
+  const auto backend = NewCard({.kv_dtype = DType::kF32});
+  ASSERT_NE(backend, nullptr);
+  const auto model = Load(path_, *backend);
+  ASSERT_NE(model, nullptr);
+  if (!model->info().rounds_prompts) GTEST_SKIP() << "stays exact: experts, or ragged shapes";
+  const auto whole = AllLogits(*model, *backend, golden_.ids, 128, true);
+  EXPECT_LE(RelativeError(whole, golden_, 95), 2e-2);
+  for (const int32_t chunk : {16, 7}) {
+    EXPECT_EQ(MaxDifference(AllLogits(*model, *backend, golden_.ids, chunk, true), whole), 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, GoldenOnTheCard,
+                         testing::Values("deepseek-v2", "deepseek-v2-lite", "deepseek-v3",
+                                         "deepseek-v3-fp8", "llama-linear", "llama3", "qwen2",
+                                         "qwen2-tied", "qwen3"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+// Two sequences answer side by side, then one of them: logits of every step.
+std::vector<float> Decode(Model& model, Backend& backend, const std::vector<TokenId>& a,
+                          const std::vector<TokenId>& b) {
+  constexpr int32_t kBlockTokens = 4, kBlocks = 64;
+  auto kv = KvStorage::Allocate(backend, model.kv_layout(), kBlocks, kBlockTokens);
+  EXPECT_TRUE(kv.has_value());
+  const auto vocab = static_cast<size_t>(model.info().vocab);
+  TestSequence first(a, kBlockTokens, kBlocks - 1), second(b, kBlockTokens, kBlocks / 2);
+  std::vector<float> all;
+  while (first.done < static_cast<int32_t>(a.size())) {
+    TestStep step;
+    step.Add(first, 1, kBlockTokens);
+    if (second.done < static_cast<int32_t>(b.size())) step.Add(second, 1, kBlockTokens);
+    const size_t at = all.size();
+    all.resize(at + step.rows() * vocab);
+    const Status status = model.Forward(step.input(), **kv, all.data() + at);
+    EXPECT_TRUE(status.has_value()) << status.error().message;
+  }
+  return all;
+}
+
+TEST(RecordedSteps, GiveWhatComputedOnesGive) {
+  for (const char* name : {"qwen2", "deepseek-v2-lite"}) {
+    SCOPED_TRACE(name);
+    const Golden golden = ReadGolden(Goldens() / name);
+    const std::vector<TokenId> a(golden.ids.begin(), golden.ids.begin() + 20);
+    const std::vector<TokenId> b(golden.ids.rbegin(), golden.ids.rbegin() + 11);
+    std::vector<float> results[2];
+    for (const bool graphs : {false, true}) {
+      const auto backend = NewCard({.graphs = graphs});
+      const auto model = Load(Goldens() / name, *backend);
+      ASSERT_NE(model, nullptr);
+      results[graphs] = Decode(*model, *backend, a, b);
+      // Another cache, after a prompt that made the work space grow.
+      AllLogits(*model, *backend, golden.ids, 128, true);
+      EXPECT_EQ(MaxDifference(Decode(*model, *backend, a, b), results[graphs]), 0);
+    }
+    EXPECT_EQ(MaxDifference(results[0], results[1]), 0);
+  }
+}
+
+}  // namespace
+}  // namespace hadal
