@@ -233,21 +233,32 @@ Result<Loaded> LoadTimed(const Shared& shared, const BenchOptions& options, int6
 }
 
 // Numbers as a model writes them: pages that nothing was written to would all be one in memory.
-void FillCache(const KvLayout& layout, KvStorage& kv) {
+Status FillCache(Backend& backend, const KvLayout& layout, KvStorage& kv) {
   uint32_t state = 1;
+  std::vector<int32_t> slots(static_cast<size_t>(kv.block_tokens()));
   for (size_t stream = 0; stream < layout.streams.size(); ++stream) {
     const KvView view = kv.view(stream);
-    const int64_t n = int64_t{kv.n_blocks()} * kv.block_tokens() * view.width;
-    for (int64_t i = 0; i < n; ++i) {
-      state = state * 1664525u + 1013904223u;
-      const float value = static_cast<float>(state >> 8) * 0x1p-23f - 1;
-      if (view.dtype == DType::kBf16) {
-        static_cast<uint16_t*>(view.data)[i] = FloatToBf16(value);
-      } else {
-        static_cast<float*>(view.data)[i] = value;
+    std::vector<float> noise(slots.size() * static_cast<size_t>(view.width));
+    for (int32_t block = 0; block < kv.n_blocks(); ++block) {
+      for (float& value : noise) {
+        state = state * 1664525u + 1013904223u;
+        value = static_cast<float>(state >> 8) * 0x1p-23f - 1;
       }
+      std::iota(slots.begin(), slots.end(), block * kv.block_tokens());
+      HADAL_TRY(const auto rows, backend.Upload(noise));
+      backend.StoreKv({rows->data(), DType::kF32, {kv.block_tokens(), view.width}}, 0, view.width,
+                      slots, 0, view);
+      backend.Wait();
     }
   }
+  return {};
+}
+
+Result<MachineLimits> LimitsOf(const Config& config, Backend& backend) {
+  if (backend.FreeBytes()) return backend.MeasureLimits();
+  HADAL_TRY(const Isa isa, IsaOf(config));
+  HADAL_TRY(const WeightFormat format, ParseWeightFormat(config.cpu.weights));
+  return MeasureLimits(isa, isa == Isa::kRef ? WeightFormat::kF32 : format, ThreadsOf(config));
 }
 
 // Of the longest answers after the shortest prompts that are asked for.
@@ -298,7 +309,7 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
                 {},
                 {}};
   report.load.kv_bytes = kv->bytes();
-  if (options.depth > 0) FillCache(loaded.model->kv_layout(), *kv);
+  if (options.depth > 0) HADAL_OK(FillCache(*loaded.backend, loaded.model->kv_layout(), *kv));
   Measurement measurement(loaded, *kv, options, shared.config);
   for (int64_t prompt : options.prompts) {
     for (int64_t generate : options.generate) {
@@ -311,10 +322,7 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   HADAL_TRY(const ProcessMemory memory, MemoryOfThisProcess());
   report.peak_resident = memory.peak_resident;
   // Last, because it allocates far more than a small model.
-  HADAL_TRY(const Isa isa, IsaOf(shared.config));
-  HADAL_TRY(const WeightFormat format, ParseWeightFormat(shared.config.cpu.weights));
-  HADAL_TRY(report.limits, MeasureLimits(isa, isa == Isa::kRef ? WeightFormat::kF32 : format,
-                                         ThreadsOf(shared.config)));
+  HADAL_TRY(report.limits, LimitsOf(shared.config, *loaded.backend));
   return report;
 }
 

@@ -6,10 +6,8 @@
 
 namespace hadal::cli {
 
-struct MachineLimits {
-  double read_bytes_per_second = 0;  // all threads reading a buffer far larger than the caches
-  double flops_per_second = 0;       // multiply-adds counted as two, registers only, all threads
-};
+// All threads reading a buffer far larger than the caches; multiply-adds on registers only.
+using MachineLimits = BackendLimits;
 
 // Takes about a second. The arithmetic is that of the resident weight format on the given level.
 Result<MachineLimits> MeasureLimits(Isa isa, WeightFormat format, int threads);

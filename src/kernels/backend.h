@@ -202,6 +202,12 @@ struct MoeArgs {
   int64_t exact_rows = kAllRows;  // see MatMuls
 };
 
+// What the hardware can do at most, measured.
+struct BackendLimits {
+  double read_bytes_per_second = 0;  // of a buffer far larger than the caches
+  double flops_per_second = 0;       // multiply-adds counted as two, in the resident format
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -210,6 +216,10 @@ class Backend {
 
   // ---- memory and weights (at load)
   virtual Result<std::unique_ptr<Memory>> Allocate(size_t bytes) = 0;
+  // Of a card; takes a second or so and memory. (Of the CPU: cli/machine_limits.h.)
+  virtual Result<BackendLimits> MeasureLimits() {
+    return Fail(ErrorCode::kUnimplemented, "this backend does not measure its hardware");
+  }
   // Bytes that Allocate has left, where its memory is not the host's.
   virtual std::optional<size_t> FreeBytes() const { return std::nullopt; }
   virtual DType kv_dtype() const = 0;

@@ -29,6 +29,7 @@ class TimedBackend final : public Backend {
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override {
     return inner_->Allocate(bytes);
   }
+  Result<BackendLimits> MeasureLimits() override { return inner_->MeasureLimits(); }
   std::optional<size_t> FreeBytes() const override { return inner_->FreeBytes(); }
   DType kv_dtype() const override { return inner_->kv_dtype(); }
   bool rounds_prompts() const override { return inner_->rounds_prompts(); }

@@ -47,6 +47,7 @@ class CudaBackend final : public Backend {
 
   std::string description() const override;
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override;
+  Result<BackendLimits> MeasureLimits() override;
   std::optional<size_t> FreeBytes() const override { return device_->info().free; }
   DType kv_dtype() const override { return options_.kv_dtype; }
   bool rounds_prompts() const override { return rounds_a_weight_; }
@@ -109,6 +110,9 @@ class CudaBackend final : public Backend {
   }
   void ForgetGraphs() { graphs_.clear(); }
   void Grow(Block& block, size_t bytes, bool host);
+
+  Result<double> MeasureRead();     // bytes per second
+  Result<double> MeasureProduct();  // operations per second
 
   // ---- weights
   struct Part {

@@ -20,6 +20,7 @@ struct DeviceInfo {
   int processors = 0;            // multiprocessors
   size_t memory = 0, free = 0;   // bytes
   std::string driver, runtime;   // CUDA versions, "13.0"
+  bool emulated = false;
 };
 
 // A recorded sequence of launches and copies.

@@ -144,4 +144,9 @@ void Route(Stream& s, const RouterShape& shape, const float* logits, const float
 void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
                     int64_t n, float* out);
 
+// ---- measuring
+// Reads memory once; sums has ReadSums values.
+int64_t ReadSums(int processors);
+void ReadMemory(Stream& s, const void* from, int64_t bytes, int processors, uint32_t* sums);
+
 }  // namespace hadal::CUDA_NAMESPACE

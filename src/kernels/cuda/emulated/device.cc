@@ -17,7 +17,7 @@ struct EmulatedGraph final : Graph {
 class EmulatedDevice final : public Device {
  public:
   DeviceInfo info() const override {
-    return {"emulated card", 9, 0, 4, size_t{8} << 30, size_t{8} << 30, "none", "none"};
+    return {"emulated card", 9, 0, 4, size_t{8} << 30, size_t{8} << 30, "none", "none", true};
   }
   Stream& stream() override { return stream_; }
 
