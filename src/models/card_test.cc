@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "kernels/cuda/emulated/emulator.h"
 #include "models/testing_golden.h"
 #include "models/testing_model.h"
 
@@ -121,6 +122,36 @@ TEST(RecordedSteps, GiveWhatComputedOnesGive) {
     }
     EXPECT_EQ(MaxDifference(results[0], results[1]), 0);
   }
+}
+
+// A step that finds no room fails and names it; the next one that fits is computed.
+TEST(MemoryOfTheCard, RunningOutFailsTheStepAndNothingElse) {
+  if (std::getenv("HADAL_TEST_CARD") != nullptr)
+    GTEST_SKIP() << "the emulated card's memory is set";
+  const Golden golden = ReadGolden(Goldens() / "qwen2");
+  const auto backend = NewCard({});
+  const auto model = Load(Goldens() / "qwen2", *backend);
+  ASSERT_NE(model, nullptr);
+  const size_t all = *backend->FreeBytes();
+  auto kv = KvStorage::Allocate(*backend, model->kv_layout(), 16, 8);
+  ASSERT_TRUE(kv.has_value());
+  TestSequence sequence(golden.ids, 8, 15);
+  std::vector<float> logits(golden.ids.size() * static_cast<size_t>(model->info().vocab));
+  const auto run = [&] {
+    sequence.done = 0;
+    TestStep step;
+    step.Add(sequence, static_cast<int32_t>(golden.ids.size()), 8);
+    return model->Forward(step.input(), **kv, logits.data());
+  };
+  cuda_emulated::SetCardMemory(1);
+  const Status full = run();
+  cuda_emulated::SetCardMemory(all * 2);
+  ASSERT_FALSE(full.has_value());
+  EXPECT_EQ(full.error().code, ErrorCode::kOutOfMemory);
+  EXPECT_NE(full.error().message.find("bytes were asked for"), std::string::npos);
+  const Status again = run();
+  ASSERT_TRUE(again.has_value()) << again.error().message;
+  EXPECT_LE(RelativeError(logits, golden, 95), 2e-2);
 }
 
 }  // namespace

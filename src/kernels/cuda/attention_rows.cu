@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kHeads = 16;   // of a block, at most
-constexpr int kKeys = kWarp; // staged at a time
+constexpr int kHeads = 16;    // of a block, at most
+constexpr int kKeys = kWarp;  // staged at a time
 constexpr int64_t kMostSplits = 64, kLeastKeys = 64;
 
 __device__ __host__ int64_t SplitKeys(int64_t visible) {

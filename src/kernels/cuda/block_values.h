@@ -40,7 +40,8 @@ struct BlockReader {
 
   __device__ BlockReader(const Matrix& w, int64_t matrix) : groups(w.cols / planes::kGroup) {
     const uint8_t* base = w.data + matrix * w.stride;
-    constexpr cpu::BlockFormat format = planes::FormatOf(kType);  // members have no address on the card
+    constexpr cpu::BlockFormat format =
+        planes::FormatOf(kType);  // members have no address on the card
     const planes::Planes p = planes::PlanesOf(format, w.rows, w.cols);
     low = base + p.low;
     high = base + p.high;
@@ -82,8 +83,8 @@ struct BlockReader {
       }
       if constexpr (kFormat.scales == cpu::Scales::kHalfZero) s.zero = at[2];
     } else {
-      const uint32_t both = *reinterpret_cast<const uint32_t*>(
-          super + (row * (groups / 8) + group / 8) * 4);
+      const uint32_t both =
+          *reinterpret_cast<const uint32_t*>(super + (row * (groups / 8) + group / 8) * 4);
       const float d = HalfToFloat(static_cast<uint16_t>(both & 0xffff));
       const float m = HalfToFloat(static_cast<uint16_t>(both >> 16));
       const int a = first & 0xff, b = first >> 8;

@@ -110,6 +110,8 @@ class CudaBackend final : public Backend {
   }
   void ForgetGraphs() { graphs_.clear(); }
   void Grow(Block& block, size_t bytes, bool host);
+  void Remember(const Status& status);
+  Status Finish();
 
   Result<double> MeasureRead();     // bytes per second
   Result<double> MeasureProduct();  // operations per second
@@ -120,7 +122,9 @@ class CudaBackend final : public Backend {
     Form form;
   };
   Result<std::vector<Part>> PartsOf(std::span<const WeightSource> sources, WeightUse use) const;
-  void FillMatrix(const WeightSource& source, std::span<const WeightPart> parts, uint8_t* to);
+  Status UploadPart(const WeightSource& source, const WeightPart& part, size_t i);
+  void FillRows(const WeightSource& source, Form form, int64_t first, int64_t n, uint8_t* to);
+  void CopyRows(const Matrix& m, int64_t row, int64_t n, const uint8_t* slice, uint8_t* to);
 
   // ---- what the host knows of a step
   const int32_t* Place(Arena& arena, std::span<const int32_t> values);
@@ -164,7 +168,9 @@ class CudaBackend final : public Backend {
   Result<size_t> RunOrReplay(const StepInput& step, const StepCache& cache,
                              const std::function<Tensor()>& compute);
   std::map<GraphKey, Recorded> graphs_;
-  Block logits_;  // host memory
+  Block logits_;      // host memory
+  Block staging_[2];  // host memory: weights on their way
+  int next_staging_ = 0;
   bool capturing_ = false;
 };
 

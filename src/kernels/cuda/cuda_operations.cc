@@ -68,9 +68,7 @@ void CudaBackend::CopyToHost(Tensor x, float* out) {
   device_->ToHost(out, x.data, x.bytes());
   Wait();
 }
-void CudaBackend::Wait() {
-  if (const Status s = device_->Synchronise(); !s && error_) error_ = s;
-}
+void CudaBackend::Wait() { Remember(device_->Synchronise()); }
 
 // ---- products
 
@@ -79,8 +77,8 @@ Activations CudaBackend::Convert(const float* x, int64_t ld, int64_t rows, const
   const int parts = PartsOfActivations(w.form);
   const int64_t values = rows * w.cols;
   const int64_t info = values / block_planes::kGroup * 3 * static_cast<int64_t>(sizeof(float));
-  auto* memory = static_cast<char*>(
-      Reserve(kActivations, static_cast<size_t>(info + parts * values)));
+  auto* memory =
+      static_cast<char*>(Reserve(kActivations, static_cast<size_t>(info + parts * values)));
   Activations a{.high = reinterpret_cast<int8_t*>(memory + info),
                 .low = parts == 1 ? nullptr : reinterpret_cast<int8_t*>(memory + info + values),
                 .groups = reinterpret_cast<float*>(memory)};

@@ -46,7 +46,7 @@ CudaBackend::~CudaBackend() {
     device_->FreeHost(arena->host.data);
     device_->Free(arena->card.data);
   }
-  device_->FreeHost(logits_.data);
+  for (Block* b : {&logits_, &staging_[0], &staging_[1]}) device_->FreeHost(b->data);
 }
 
 std::string CudaBackend::description() const {
@@ -60,18 +60,34 @@ Result<std::unique_ptr<Memory>> CudaBackend::Allocate(size_t bytes) {
   return std::make_unique<CudaMemory>(*this, data, bytes);
 }
 
-// Grown memory has another address, so recordings are forgotten. Running out here is an error of
-// the step.
+// Grown memory has another address, so recordings are forgotten. When there is none the step fails,
+// and what it would still enqueue is dropped.
 void CudaBackend::Grow(Block& block, size_t bytes, bool host) {
-  if (block.size >= bytes) return;
+  if (block.size >= bytes || !error_) return;
   CHECK(!capturing_);  // a shape is computed once before it is recorded
-  if (const Status s = device_->Synchronise(); !s && error_) error_ = s;
+  Remember(device_->Synchronise());
   ForgetGraphs();
   host ? device_->FreeHost(block.data) : device_->Free(block.data);
   block = {};
   auto data = host ? device_->AllocateHost(bytes) : device_->Allocate(bytes);
-  CHECK(data.has_value());  // planned at load
-  block = {*data, bytes};
+  if (data) {
+    block = {*data, bytes};
+  } else {
+    Remember(tl::make_unexpected(data.error().In("work space")));
+    device_->set_dropping(true);
+  }
+}
+
+// Keeps the first error of a step.
+void CudaBackend::Remember(const Status& status) {
+  if (!status && error_) error_ = status;
+}
+
+// The first error since the last call, after all work is done.
+Status CudaBackend::Finish() {
+  Remember(device_->Synchronise());
+  device_->set_dropping(false);
+  return std::exchange(error_, Status{});
 }
 
 void* CudaBackend::Reserve(Scratch area, size_t bytes) {
@@ -89,6 +105,7 @@ void CudaBackend::Fit(Arena& arena, size_t bytes) {
 }
 
 const int32_t* CudaBackend::Place(Arena& arena, std::span<const int32_t> values) {
+  if (!error_) return nullptr;  // the arena did not fit
   CHECK(arena.used + values.size_bytes() <= arena.card.size);
   auto* host = static_cast<std::byte*>(arena.host.data) + arena.used;
   auto* card = static_cast<std::byte*>(arena.card.data) + arena.used;
@@ -98,7 +115,7 @@ const int32_t* CudaBackend::Place(Arena& arena, std::span<const int32_t> values)
 }
 
 void CudaBackend::Send(Arena& arena) {
-  if (arena.used > 0) device_->ToDevice(arena.card.data, arena.host.data, arena.used);
+  if (arena.used > 0 && error_) device_->ToDevice(arena.card.data, arena.host.data, arena.used);
 }
 
 const int32_t* CudaBackend::OnCard(std::span<const int32_t> values) {
@@ -140,9 +157,7 @@ struct RowTables {
       tables.insert(tables.end(), c.blocks, c.blocks + (keys + block_tokens - 1) / block_tokens);
     }
   }
-  size_t bytes() const {
-    return RoundUp(visible.size() * 4) * 2 + RoundUp(tables.size() * 4);
-  }
+  size_t bytes() const { return RoundUp(visible.size() * 4) * 2 + RoundUp(tables.size() * 4); }
 };
 
 }  // namespace
@@ -167,8 +182,8 @@ RowIndex CudaBackend::IndexOf(std::span<const SeqChunk> chunks, int32_t block_to
 Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, float* logits,
                             const std::function<Tensor()>& compute) {
   const RowTables t(step.chunks, cache.block_tokens);
-  Fit(step_arena_, 3 * RoundUp(step.tokens.size_bytes()) + RoundUp(step.logit_rows.size_bytes()) +
-                       t.bytes());
+  Fit(step_arena_,
+      3 * RoundUp(step.tokens.size_bytes()) + RoundUp(step.logit_rows.size_bytes()) + t.bytes());
   step_arena_.used = 0;
   on_card_.tokens = Place(step_arena_, step.tokens);
   on_card_.positions = Place(step_arena_, step.positions);
@@ -183,10 +198,7 @@ Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, float
   step_ = &step;
   const auto bytes = RunOrReplay(step, cache, compute);
   step_ = nullptr;
-  const Status done = device_->Synchronise();
-  const Status first = std::exchange(error_, Status{});
-  HADAL_OK(first);
-  HADAL_OK(done);
+  HADAL_OK(Finish());
   if (!bytes) return tl::make_unexpected(bytes.error());
   if (*bytes > 0) std::memcpy(logits, logits_.data, *bytes);
   return {};
@@ -196,6 +208,7 @@ size_t CudaBackend::ComputeStep(const std::function<Tensor()>& compute) {
   const Tensor scores = compute();
   if (scores.data == nullptr) return 0;
   Grow(logits_, scores.bytes(), true);
+  if (!error_) return 0;
   device_->ToHost(logits_.data, scores.data, scores.bytes());
   return scores.bytes();
 }

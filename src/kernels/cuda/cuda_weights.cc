@@ -15,7 +15,8 @@ int64_t RowBytesOf(Form form, int64_t cols) { return cols * (form == Form::kF32 
 
 int64_t PartBytes(Form form, int64_t rows, int64_t cols) {
   if (!IsBlocks(form)) return block_planes::Whole(rows * RowBytesOf(form, cols));
-  const auto type = static_cast<QuantType>(static_cast<int>(form) - static_cast<int>(Form::kBlocks));
+  const auto type =
+      static_cast<QuantType>(static_cast<int>(form) - static_cast<int>(Form::kBlocks));
   return block_planes::MatrixBytes(type, rows, cols);
 }
 
@@ -68,8 +69,8 @@ Result<std::vector<CudaBackend::Part>> CudaBackend::PartsOf(std::span<const Weig
     }
     return parts;
   }
-  const bool f16 = std::ranges::all_of(
-      sources, [](const WeightSource& s) { return s.stored == DType::kF16; });
+  const bool f16 =
+      std::ranges::all_of(sources, [](const WeightSource& s) { return s.stored == DType::kF16; });
   return std::vector<Part>{{rows, f16 ? Form::kF16 : Form::kBf16}};
 }
 
@@ -105,49 +106,79 @@ Result<WeightPtr> CudaBackend::Prepare(std::span<const WeightSource> sources, We
     row += p.rows;
     at += PartBytes(p.form, p.rows, cols);
   }
-  HADAL_TRY(const Buffer staging, Buffer::Allocate(stride));
   for (size_t i = 0; i < sources.size(); ++i) {
-    FillMatrix(sources[i], placed, static_cast<uint8_t*>(staging.data()));
-    device_->ToDevice(static_cast<uint8_t*>((*memory)->data()) + i * stride, staging.data(),
-                      stride);
-    HADAL_OK(device_->Synchronise());
+    for (const WeightPart& part : placed) HADAL_OK(UploadPart(sources[i], part, i));
   }
+  HADAL_OK(device_->Synchronise());
   auto weight = std::make_unique<CudaWeight>(static_cast<int64_t>(sources.size()), sources[0].rows,
                                              cols, std::move(placed), std::move(*memory));
   rounds_a_weight_ = rounds_a_weight_ || (use == WeightUse::kMultiply && Rounds(*weight));
   return weight;
 }
 
-// Slices of about a MiB for every thread.
-void CudaBackend::FillMatrix(const WeightSource& source, std::span<const WeightPart> parts,
-                             uint8_t* to) {
-  const int64_t cols = source.cols;
-  for (const WeightPart& part : parts) {
-    const Matrix& m = part.matrix;
-    uint8_t* base = to + (m.data - parts[0].matrix.data);
-    const int64_t row_bytes = IsBlocks(m.form) ? RowBytes(TypeOf(m.form), cols) : cols * 4;
-    const int64_t slice = std::clamp<int64_t>((1 << 20) / row_bytes, 1, m.rows);
-    const auto slices = static_cast<int>((m.rows + slice - 1) / slice);
-    pool_.ForEach(slices, [&](int task, int) {
-      const int64_t row0 = task * slice, n = std::min(slice, m.rows - row0);
-      if (IsBlocks(m.form)) {
-        std::vector<std::byte> rows(static_cast<size_t>(n * row_bytes));
-        source.read_blocks(part.first_row + row0, n, rows.data());
-        block_planes::PackRows(TypeOf(m.form), rows.data(), row0, n, m.rows, cols, base);
-        return;
-      }
-      std::vector<float> values(static_cast<size_t>(n * cols));
-      source.decode(part.first_row + row0, n, values.data());
-      if (m.form == Form::kF32) {
-        std::memcpy(base + row0 * cols * 4, values.data(), values.size() * 4);
-        return;
-      }
-      auto* half = reinterpret_cast<uint16_t*>(base) + row0 * cols;
-      for (size_t i = 0; i < values.size(); ++i) {
-        half[i] = m.form == Form::kF16 ? FloatToF16(values[i]) : FloatToBf16(values[i]);
-      }
-    });
+// A part of matrix i, a slice of rows at a time: one is made on the host while the one before it is
+// copied.
+Status CudaBackend::UploadPart(const WeightSource& source, const WeightPart& part, size_t i) {
+  constexpr int64_t kSliceBytes = int64_t{32} << 20;
+  const Matrix& m = part.matrix;
+  uint8_t* to = const_cast<uint8_t*>(m.data) + static_cast<int64_t>(i) * m.stride;
+  const int64_t most = std::clamp<int64_t>(kSliceBytes / PartBytes(m.form, 1, m.cols), 1, m.rows);
+  for (int64_t row = 0; row < m.rows; row += most) {
+    const int64_t n = std::min(most, m.rows - row);
+    Block& slice = staging_[next_staging_];
+    next_staging_ ^= 1;
+    Grow(slice, static_cast<size_t>(PartBytes(m.form, n, m.cols)), true);
+    if (!error_) return Finish();
+    FillRows(source, m.form, part.first_row + row, n, static_cast<uint8_t*>(slice.data));
+    HADAL_OK(device_->Synchronise());
+    CopyRows(m, row, n, static_cast<const uint8_t*>(slice.data), to);
   }
+  return {};
+}
+
+// A slice, which is laid out as a matrix of n rows, to its place in the matrix at `to`.
+void CudaBackend::CopyRows(const Matrix& m, int64_t row, int64_t n, const uint8_t* slice,
+                           uint8_t* to) {
+  const auto copy = [&](int64_t from, int64_t at, int64_t row_bytes) {
+    if (row_bytes == 0) return;
+    device_->ToDevice(to + at + row * row_bytes, slice + from, static_cast<size_t>(n * row_bytes));
+  };
+  if (!IsBlocks(m.form)) return copy(0, 0, RowBytesOf(m.form, m.cols));
+  const auto& f = block_planes::FormatOf(static_cast<int>(TypeOf(m.form)));
+  const auto from = block_planes::PlanesOf(f, n, m.cols);
+  const auto at = block_planes::PlanesOf(f, m.rows, m.cols);
+  const int64_t groups = m.cols / block_planes::kGroup;
+  copy(from.low, at.low, groups * f.low_bits * 4);
+  copy(from.high, at.high, groups * f.high_bits * 4);
+  copy(from.scales, at.scales, groups * block_planes::GroupScaleBytes(f));
+  copy(from.super, at.super, block_planes::HasSuper(f) ? m.cols / 256 * 4 : 0);
+}
+
+// Rows of the source as a matrix of n rows, by all threads, about a MiB of decoded rows at a time.
+void CudaBackend::FillRows(const WeightSource& source, Form form, int64_t first, int64_t n,
+                           uint8_t* to) {
+  const int64_t cols = source.cols;
+  const int64_t row_bytes = IsBlocks(form) ? RowBytes(TypeOf(form), cols) : cols * 4;
+  const int64_t step = std::clamp<int64_t>((1 << 20) / row_bytes, 1, n);
+  pool_.ForEach(static_cast<int>((n + step - 1) / step), [&](int task, int) {
+    const int64_t row = task * step, count = std::min(step, n - row);
+    if (IsBlocks(form)) {
+      std::vector<std::byte> rows(static_cast<size_t>(count * row_bytes));
+      source.read_blocks(first + row, count, rows.data());
+      block_planes::PackRows(TypeOf(form), rows.data(), row, count, n, cols, to);
+      return;
+    }
+    if (form == Form::kF32) {
+      source.decode(first + row, count, reinterpret_cast<float*>(to) + row * cols);
+      return;
+    }
+    std::vector<float> values(static_cast<size_t>(count * cols));
+    source.decode(first + row, count, values.data());
+    auto* half = reinterpret_cast<uint16_t*>(to) + row * cols;
+    for (size_t i = 0; i < values.size(); ++i) {
+      half[i] = form == Form::kF16 ? FloatToF16(values[i]) : FloatToBf16(values[i]);
+    }
+  });
 }
 
 Result<std::unique_ptr<Memory>> CudaBackend::Upload(std::span<const float> values) {

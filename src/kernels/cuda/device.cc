@@ -62,9 +62,11 @@ class CudaDevice final : public Device {
   }
 
   void ToDevice(void* to, const void* from, size_t bytes) override {
+    if (stream_.dropping) return;
     stream_.Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.handle));
   }
   void ToHost(void* to, const void* from, size_t bytes) override {
+    if (stream_.dropping) return;
     stream_.Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.handle));
   }
   Status Synchronise() override {
@@ -73,6 +75,8 @@ class CudaDevice final : public Device {
     stream_.error = cudaSuccess;
     return Checked(error, info_.name);
   }
+
+  void set_dropping(bool dropping) override { stream_.dropping = dropping; }
 
   void BeginCapture() override {
     stream_.Check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal));

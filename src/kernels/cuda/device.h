@@ -15,11 +15,11 @@
 namespace hadal::CUDA_NAMESPACE {
 
 struct DeviceInfo {
-  std::string name;  // "NVIDIA H200"
-  int major = 0, minor = 0;      // compute capability
-  int processors = 0;            // multiprocessors
-  size_t memory = 0, free = 0;   // bytes
-  std::string driver, runtime;   // CUDA versions, "13.0"
+  std::string name;             // "NVIDIA H200"
+  int major = 0, minor = 0;     // compute capability
+  int processors = 0;           // multiprocessors
+  size_t memory = 0, free = 0;  // bytes
+  std::string driver, runtime;  // CUDA versions, "13.0"
   bool emulated = false;
 };
 
@@ -47,6 +47,9 @@ class Device {
   // Waits for the stream; the first error since the last call: the card's own, or a launch that
   // failed.
   virtual Status Synchronise() = 0;
+
+  // While set, launches and copies are dropped: what they would touch is not there.
+  virtual void set_dropping(bool dropping) = 0;
 
   // Between the two nothing runs: what is enqueued goes into the graph.
   virtual void BeginCapture() = 0;

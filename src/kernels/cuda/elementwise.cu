@@ -117,7 +117,8 @@ void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, fl
          eps, n, out);
 }
 void Add(Stream& s, float* x, const float* delta, int64_t n) {
-  Launch(s, dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads))), kThreads, 0, AddKernel, x, delta, n);
+  Launch(s, dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads))), kThreads, 0, AddKernel, x,
+         delta, n);
 }
 void SwiGlu(Stream& s, const float* both, int64_t rows, int64_t n, float* out) {
   Launch(s, Grid(n, rows), kThreads, 0, SwiGluKernel, both, n, out);
@@ -137,7 +138,8 @@ void StoreKv(Stream& s, const float* src, int64_t ld, int64_t from, int64_t n, i
 }
 void CopyColumns(Stream& s, const float* from, int64_t from_ld, int64_t first, int64_t n,
                  int64_t rows, float* to, int64_t to_ld, int64_t at) {
-  Launch(s, Grid(n, rows), kThreads, 0, CopyColumnsKernel, from + first, from_ld, n, to + at, to_ld);
+  Launch(s, Grid(n, rows), kThreads, 0, CopyColumnsKernel, from + first, from_ld, n, to + at,
+         to_ld);
 }
 void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
                     int64_t n, float* out) {

@@ -226,7 +226,9 @@ __global__ void EmbedBlocksKernel(Matrix table, const int32_t* ids, float* out) 
 dim3 Grid(int64_t n, int64_t per_block, int64_t rows) {
   return dim3(static_cast<unsigned>(rows), static_cast<unsigned>(CeilDiv(n, per_block)));
 }
-dim3 FlatGrid(int64_t n) { return dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kWarps * kWarp))); }
+dim3 FlatGrid(int64_t n) {
+  return dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kWarps * kWarp)));
+}
 constexpr int kThreads = kWarps * kWarp;
 
 // Calls fn.template operator()<form>() for a form that is not blocks.
@@ -265,13 +267,12 @@ void MultiplyRows(Stream& s, const Matrix& w, const Activations& x, int64_t rows
 void RoundMatrix(Stream& s, const Matrix& w, int64_t matrix, uint16_t* out) {
   if (IsBlocks(w.form)) {
     ForBlockType(w.form, [&]<int kType>() {
-      Launch(s, FlatGrid(w.rows * w.cols / 32), kThreads, 0, RoundBlocksKernel<kType>, w,
-             matrix, out);
+      Launch(s, FlatGrid(w.rows * w.cols / 32), kThreads, 0, RoundBlocksKernel<kType>, w, matrix,
+             out);
     });
   } else {
     ForPlainForm(w.form, [&]<Form kForm>() {
-      Launch(s, FlatGrid(w.rows * w.cols), kThreads, 0, RoundPlainKernel<kForm>, w, matrix,
-             out);
+      Launch(s, FlatGrid(w.rows * w.cols), kThreads, 0, RoundPlainKernel<kForm>, w, matrix, out);
     });
   }
 }

@@ -7,9 +7,9 @@ namespace hadal::CUDA_NAMESPACE {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kTile = 128;           // rows, and columns
-constexpr int kStep = 32;            // values of k in a stage
-constexpr int kChunks = kStep / 8;   // of 16 bytes, in a row of a stage
+constexpr int kTile = 128;          // rows, and columns
+constexpr int kStep = 32;           // values of k in a stage
+constexpr int kChunks = kStep / 8;  // of 16 bytes, in a row of a stage
 constexpr int kStages = 4;
 constexpr int kWarpRows = 64, kWarpCols = 32;
 constexpr int kStageBytes = kTile * kStep * 2;  // of one operand

@@ -15,8 +15,7 @@ void WritePlane(const uint8_t* codes, int bits, int from, uint8_t* plane) {
   const int per_word = 8 / bits;
   for (int i = 0; i < kGroup; ++i) {
     const int quad = i / 4, field = codes[i] >> from & ((1 << bits) - 1);
-    plane[quad / per_word * 4 + i % 4] |=
-        static_cast<uint8_t>(field << (quad % per_word * bits));
+    plane[quad / per_word * 4 + i % 4] |= static_cast<uint8_t>(field << (quad % per_word * bits));
   }
 }
 

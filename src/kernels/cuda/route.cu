@@ -109,8 +109,8 @@ void Route(Stream& s, const RouterShape& shape, const float* logits, const float
            int32_t* experts, float* weights) {
   const auto n = static_cast<size_t>(shape.experts), groups = static_cast<size_t>(shape.n_groups);
   const size_t shared = (2 * n + groups) * sizeof(float) + n + groups;
-  Launch(s, dim3(static_cast<unsigned>(shape.rows)), kWarp, shared, RouteKernel, shape, logits, bias,
-         experts, weights);
+  Launch(s, dim3(static_cast<unsigned>(shape.rows)), kWarp, shared, RouteKernel, shape, logits,
+         bias, experts, weights);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

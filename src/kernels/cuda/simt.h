@@ -21,7 +21,7 @@ namespace hadal::cuda {
 template <class... P, class... A>
 void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel)(P...),
             const A&... args) {
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (stream.dropping || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   if (shared > 48 * 1024) {
     stream.Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(shared)));
@@ -131,7 +131,8 @@ __device__ inline float WarpMax(float v) {
 }
 // Over the block, the same in every thread; `shared` holds 32 floats and may be used again after.
 __device__ inline float BlockSum(float v, float* shared) {
-  const int warps = static_cast<int>(blockDim.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp,
+            lane = static_cast<int>(threadIdx.x) % kWarp;
   v = WarpSum(v);
   if (lane == 0) shared[threadIdx.x / kWarp] = v;
   __syncthreads();

@@ -8,6 +8,7 @@ namespace hadal::cuda {
 struct Stream {
   cudaStream_t handle = nullptr;
   cudaError_t error = cudaSuccess;
+  bool dropping = false;  // what is enqueued is dropped: the step failed on the host
 
   void Check(cudaError_t result) {
     if (error == cudaSuccess) error = result;

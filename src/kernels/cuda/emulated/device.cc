@@ -1,10 +1,13 @@
 // The emulated card: host memory, and work that runs when it is enqueued or replayed.
 #include "kernels/cuda/device.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 #include "base/check.h"
+#include "kernels/cuda/emulated/emulator.h"
 #include "kernels/cuda/emulated/stream.h"
 
 namespace hadal::cuda_emulated {
@@ -14,21 +17,38 @@ struct EmulatedGraph final : Graph {
   std::vector<std::function<void()>> work;
 };
 
+size_t g_memory = size_t{8} << 30;
+
 class EmulatedDevice final : public Device {
  public:
   DeviceInfo info() const override {
-    return {"emulated card", 9, 0, 4, size_t{8} << 30, size_t{8} << 30, "none", "none", true};
+    return {"emulated card", 9,      0,   4, g_memory, g_memory - std::min(g_memory, used_),
+            "none",          "none", true};
   }
   Stream& stream() override { return stream_; }
 
   Result<void*> Allocate(size_t bytes) override {
+    if (used_ + bytes > g_memory) {
+      return Fail(ErrorCode::kOutOfMemory,
+                  "memory of the card: {} bytes were asked for, {} of {} are free", bytes,
+                  g_memory - std::min(g_memory, used_), g_memory);
+    }
+    HADAL_TRY(void* p, AllocateHost(bytes));
+    used_ += bytes;
+    sizes_[p] = bytes;
+    return p;
+  }
+  void Free(void* p) override {
+    if (p == nullptr) return;
+    used_ -= sizes_.extract(p).mapped();
+    std::free(p);
+  }
+  Result<void*> AllocateHost(size_t bytes) override {
     void* p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
     if (p == nullptr) return Fail(ErrorCode::kOutOfMemory, "{} bytes", bytes);
     std::memset(p, 0, bytes);
     return p;
   }
-  void Free(void* p) override { std::free(p); }
-  Result<void*> AllocateHost(size_t bytes) override { return Allocate(bytes); }
   void FreeHost(void* p) override { std::free(p); }
 
   // As on the card, a recorded copy reads its source when it is replayed.
@@ -43,6 +63,8 @@ class EmulatedDevice final : public Device {
     return {};
   }
 
+  void set_dropping(bool dropping) override { stream_.dropping = dropping; }
+
   void BeginCapture() override {
     recorded_ = std::make_unique<EmulatedGraph>();
     stream_.recording = &recorded_->work;
@@ -56,11 +78,15 @@ class EmulatedDevice final : public Device {
   }
 
  private:
+  size_t used_ = 0;
+  std::map<void*, size_t> sizes_;
   Stream stream_;
   std::unique_ptr<EmulatedGraph> recorded_;
 };
 
 }  // namespace
+
+void SetCardMemory(size_t bytes) { g_memory = bytes; }
 
 Result<std::unique_ptr<Device>> OpenDevice(int) { return std::make_unique<EmulatedDevice>(); }
 Result<int> CountDevices() { return 1; }

@@ -20,6 +20,9 @@ extern dim3 gridDim, blockDim, blockIdx, threadIdx;
 
 void RunGrid(const dim3& grid, int threads, size_t shared, const std::function<void()>& kernel);
 
+// What the card has, for tests: allocations beyond it fail.
+void SetCardMemory(size_t bytes);
+
 char* SharedMemory();  // as large as asked for, filled with 0xff before every block
 void SyncBlock();
 void SyncWarp();

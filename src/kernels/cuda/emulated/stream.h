@@ -9,7 +9,10 @@ namespace hadal::cuda_emulated {
 struct Stream {
   std::vector<std::function<void()>>* recording = nullptr;
 
+  bool dropping = false;
+
   void Do(std::function<void()> work) {
+    if (dropping) return;
     if (recording != nullptr) {
       recording->push_back(std::move(work));
     } else {
