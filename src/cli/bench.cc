@@ -59,6 +59,8 @@ class Sequences {
     std::iota(blocks_.begin(), blocks_.end(), 0);
     blocks_per_sequence_ = per;
     logits_.resize(static_cast<size_t>(batch * loaded.model->info().vocab));
+    summaries_.resize(static_cast<size_t>(batch));
+    temperatures_.resize(static_cast<size_t>(batch));
   }
 
   // One step: n_rows tokens of each of batch sequences that hold context tokens.
@@ -79,8 +81,13 @@ class Sequences {
       }
       rows_.push_back(first + static_cast<int32_t>(n_rows) - 1);
     }
-    return loaded_.model->Forward({tokens_, positions_, slots_, chunks_, rows_}, kv_,
-                                  logits_.data());
+    StepResult result(logits_.data());
+    if (loaded_.backend->keeps_logits()) {  // as when serving
+      result.logits = nullptr;
+      result.summaries = summaries_.data();
+      result.temperatures = temperatures_;
+    }
+    return loaded_.model->Forward({tokens_, positions_, slots_, chunks_, rows_}, kv_, result);
   }
 
  private:
@@ -91,7 +98,8 @@ class Sequences {
   std::vector<int32_t> blocks_, positions_, slots_, rows_;
   std::vector<TokenId> tokens_;
   std::vector<SeqChunk> chunks_;
-  std::vector<float> logits_;
+  std::vector<float> logits_, temperatures_;
+  std::vector<RowSummary> summaries_;
 };
 
 class Measurement {

@@ -65,12 +65,15 @@ struct StepScratch {
   std::vector<double> sums;         // [plan.summed.size(), hidden]
   std::vector<StepSample> samples;  // one per logit row
   std::vector<uint64_t> mask;
+  std::vector<float> temperatures;  // one per logit row
 };
 
-// logits: [plan.logit_rows.size(), vocab], overwritten. Of a part with guesses, rows are drawn one
-// after another as without them, up to the first token that was not guessed; those after it are not
-// drawn, and its guide sees only what was.
-void SampleStep(const BatchPlan& plan, std::span<float> logits, Sampler& sampler,
+void FillTemperatures(const BatchPlan& plan, std::vector<float>& temperatures);
+
+// logits: of the runner's last Run, overwritten where they are rows. Of a part with guesses, rows
+// are drawn one after another as without them, up to the first token that was not guessed; those
+// after it are not drawn, and its guide sees only what was.
+void SampleStep(const BatchPlan& plan, const StepLogits& logits, Runner& runner, Sampler& sampler,
                 StepScratch& scratch);
 
 }  // namespace hadal

@@ -209,13 +209,13 @@ void EngineLoop::RunPlan(const BatchPlan& plan) {
     scheduler_.TakeDrafts(*guesses);
   }
   if (!plan.summed.empty()) runner_->WantSums(plan.summed, &scratch_.sums);
-  const Result<std::span<float>> logits = runner_->Run(plan.input());
+  FillTemperatures(plan, scratch_.temperatures);
+  const Result<StepLogits> logits = runner_->Run(plan.input(), scratch_.temperatures);
   if (!logits) {
     scheduler_.Fail(logits.error(), events_);
     return;
   }
-  CHECK(logits->size() == plan.logit_rows.size() * static_cast<size_t>(info_.vocab));
-  SampleStep(plan, *logits, sampler_, scratch_);
+  SampleStep(plan, *logits, *runner_, sampler_, scratch_);
   scheduler_.Commit(scratch_.samples, scratch_.sums, events_);
 }
 

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/testing_row_summary.h"
 #include "engine/admission.h"
 #include "engine/runner.h"
 #include "sampling/sampler.h"
@@ -59,7 +60,10 @@ class FakeRunner final : public Runner {
   }
   RunnerInfo info() const override { return info_; }
 
-  Result<std::span<float>> Run(const StepInput& step) override {
+  bool keeps_logits = false;  // as a card does: summaries, and rows when they are asked for
+
+  Result<StepLogits> Run(const StepInput& step, std::span<const float> temperatures) override {
+    if (temperatures.size() != step.logit_rows.size()) Violate("temperatures");
     held.wait(true);
     if (delay_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(delay_us));
     ++step_;
@@ -78,7 +82,17 @@ class FakeRunner final : public Runner {
                         std::span(logits_).subspan(i * vocab, vocab));
     }
     if (!summed_.empty()) SumChunks(step);
-    return std::span(logits_).first(step.logit_rows.size() * vocab);
+    const std::span<float> rows = std::span(logits_).first(step.logit_rows.size() * vocab);
+    if (!keeps_logits) return StepLogits{rows};
+    summaries_.clear();
+    for (size_t i = 0; i < step.logit_rows.size(); ++i) {
+      summaries_.push_back(SummaryOf(rows.subspan(i * vocab, vocab), temperatures[i]));
+    }
+    return StepLogits{{}, summaries_};
+  }
+  Result<std::span<float>> Row(size_t row) override {
+    const auto vocab = static_cast<size_t>(info_.vocab);
+    return std::span(logits_).subspan(row * vocab, vocab);
   }
   // Knows what the model would most likely go on with, but errs now and then. Its own "cache" holds
   // the numbers of the tokens whose hidden states it saw.
@@ -191,6 +205,7 @@ class FakeRunner final : public Runner {
   const RunnerInfo info_;
   std::vector<Slot> slots_;
   std::vector<float> logits_;
+  std::vector<RowSummary> summaries_;
   std::vector<uint64_t> values_;   // of the rows of the step
   std::vector<State> states_;      // after them
   std::vector<uint64_t> drafted_;  // by slot: the number whose hidden state the draft layer saw

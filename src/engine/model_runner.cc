@@ -12,20 +12,39 @@ namespace {
 
 class ModelRunner final : public Runner {
  public:
-  ModelRunner(Model& model, std::unique_ptr<KvStorage> kv, Buffer logits, RunnerInfo info)
-      : model_(model), kv_(std::move(kv)), logits_(std::move(logits)), info_(info) {}
+  ModelRunner(Model& model, Backend& backend, std::unique_ptr<KvStorage> kv, Buffer logits,
+              RunnerInfo info)
+      : model_(model),
+        backend_(backend),
+        kv_(std::move(kv)),
+        logits_(std::move(logits)),
+        summaries_(backend.keeps_logits() ? static_cast<size_t>(info.max_logit_rows) : 0),
+        info_(info) {}
 
   RunnerInfo info() const override { return info_; }
 
-  Result<std::span<float>> Run(const StepInput& step) override {
-    CHECK(step.logit_rows.size() <= static_cast<size_t>(info_.max_logit_rows));
-    float* logits = static_cast<float*>(logits_.data());  // [max_logit_rows, vocab]
+  Result<StepLogits> Run(const StepInput& step, std::span<const float> temperatures) override {
+    const size_t rows = step.logit_rows.size();
+    CHECK(rows <= static_cast<size_t>(info_.max_logit_rows) && temperatures.size() == rows);
+    const bool stay = !summaries_.empty();
+    StepResult result;
+    result.logits =
+        stay ? nullptr : static_cast<float*>(logits_.data());  // [max_logit_rows, vocab]
+    result.summaries = stay ? summaries_.data() : nullptr;
+    result.temperatures = temperatures;
     if (!summed_.empty()) TapSums(step);
-    const Status status = model_.Forward(step, *kv_, logits);
+    const Status status = model_.Forward(step, *kv_, result);
     if (!summed_.empty()) model_.set_hidden_tap({});
     summed_ = {};
     HADAL_OK(status);
-    return std::span(logits, step.logit_rows.size() * static_cast<size_t>(info_.vocab));
+    if (stay) return StepLogits{{}, std::span(summaries_).first(rows)};
+    return StepLogits{std::span(result.logits, rows * static_cast<size_t>(info_.vocab))};
+  }
+
+  Result<std::span<float>> Row(size_t row) override {
+    float* out = static_cast<float*>(logits_.data());
+    HADAL_OK(backend_.ReadLogits(static_cast<int64_t>(row), out));
+    return std::span(out, static_cast<size_t>(info_.vocab));
   }
 
   Result<std::span<const TokenId>> Draft(const DraftInput& input) override {
@@ -62,8 +81,10 @@ class ModelRunner final : public Runner {
   }
 
   Model& model_;
+  Backend& backend_;
   const std::unique_ptr<KvStorage> kv_;
   const Buffer logits_;
+  std::vector<RowSummary> summaries_;  // of a backend that keeps logits
   const RunnerInfo info_;
   DraftChain chain_;
   std::span<const int32_t> summed_;  // of the next Run
@@ -86,7 +107,7 @@ Result<std::unique_ptr<Runner>> NewModelRunner(Model& model, Backend& backend, i
   HADAL_TRY(auto kv, KvStorage::Allocate(backend, model.kv_layout(), n_blocks, block_tokens));
   HADAL_TRY(auto logits, Buffer::Allocate(static_cast<size_t>(max_logit_rows) *
                                           static_cast<size_t>(info.vocab) * sizeof(float)));
-  return std::make_unique<ModelRunner>(model, std::move(kv), std::move(logits), info);
+  return std::make_unique<ModelRunner>(model, backend, std::move(kv), std::move(logits), info);
 }
 
 }  // namespace hadal

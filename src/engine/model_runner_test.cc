@@ -186,7 +186,8 @@ TEST_P(ModelRunnerTest, ADraftGoesOnFromItsOwnGuesses) {
   TestStep run, draft;
   const auto run_sequence = feed(run, 15, 0), draft_sequence = feed(draft, 15, 1);
   const StepInput all = run.input();
-  ASSERT_TRUE((*runner)->Run(all).has_value());
+  const std::vector<float> temperatures(all.logit_rows.size());
+  ASSERT_TRUE((*runner)->Run(all, temperatures).has_value());
   std::vector<int32_t> after(8), lengths = {3}, last = {7};
   std::iota(after.begin(), after.end(), 0);
   StepInput step = draft.input();

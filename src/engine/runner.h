@@ -31,12 +31,22 @@ struct DraftInput {
   std::span<const int32_t> lengths;  // [step.logit_rows.size()], each at least 1
 };
 
+// Of the logit rows of a step, owned by the runner and valid until its next call.
+struct StepLogits {
+  std::span<float> rows;                       // [n, vocab]; empty: they stayed on the card,
+  std::span<const RowSummary> summaries = {};  // which told this of each; Row gives one
+};
+
 class Runner {
  public:
   virtual ~Runner() = default;
   virtual RunnerInfo info() const = 0;
-  // logits: [step.logit_rows.size(), vocab], owned by the runner, valid until the next call.
-  virtual Result<std::span<float>> Run(const StepInput& step) = 0;
+  // temperatures: of each logit row, at which it will be drawn.
+  virtual Result<StepLogits> Run(const StepInput& step, std::span<const float> temperatures) = 0;
+  // A row of the last Run whose rows stayed on the card.
+  virtual Result<std::span<float>> Row(size_t row) {
+    return Fail(ErrorCode::kInternal, "row {} of a step whose logits are here", row);
+  }
   // The guesses, those after the first logit row first; valid until the next call.
   virtual Result<std::span<const TokenId>> Draft(const DraftInput& input) = 0;
   // Of the next Run only: sums over the rows of each of these chunks of the residual stream after

@@ -38,6 +38,7 @@ class World {
     for (auto& tokens : prefixes_) tokens = RandomTokens(Between(1, 20));
     rig_.emplace(options_, info_);
     rig_->runner.whole_drafts = !options_.prefix_cache;
+    rig_->runner.keeps_logits = seed % 3 == 0;
   }
 
   void Run(Reached& reached) {

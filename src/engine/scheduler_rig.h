@@ -66,9 +66,10 @@ class SchedulerRig {
     if (worked) {
       if (!plan.summed.empty()) runner.WantSums(plan.summed, &scratch_.sums);
       Guess();
-      const auto logits = runner.Run(plan.input());
+      FillTemperatures(plan, scratch_.temperatures);
+      const auto logits = runner.Run(plan.input(), scratch_.temperatures);
       if (logits) {
-        SampleStep(plan, *logits, sampler_, scratch_);
+        SampleStep(plan, *logits, runner, sampler_, scratch_);
         scheduler.Commit(scratch_.samples, scratch_.sums, events);
       } else {
         scheduler.Fail(logits.error(), events);

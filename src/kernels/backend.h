@@ -27,6 +27,7 @@
 #include "base/cpu_info.h"
 #include "base/error.h"
 #include "core/ids.h"
+#include "core/row_summary.h"
 #include "core/tensor.h"
 #include "quant/quant_type.h"
 
@@ -120,6 +121,18 @@ struct StepInput {
   std::span<const SeqChunk> chunks;     // rows of a chunk are consecutive; chunks cover all rows,
                                         // those of prompts come last
   std::span<const int32_t> logit_rows;  // rows whose logits are wanted
+};
+
+// Where what a step gives of its logit rows goes.
+struct StepResult {
+  float* logits = nullptr;  // [rows, vocab] of the host; null: they stay with the backend, which
+                            // must keep logits; ReadLogits gives them until the next step
+  // Summaries of the rows that stay, [rows], and the temperature each will be drawn at.
+  RowSummary* summaries = nullptr;
+  std::span<const float> temperatures = {};
+
+  StepResult() = default;
+  StepResult(float* rows) : logits(rows) {}
 };
 
 // The cache that a step reads and writes, for RunStep.
@@ -241,15 +254,22 @@ class Backend {
   virtual Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) = 0;
 
   // ---- a step: `compute` calls the operations below with the step's own spans and gives the
-  // logits, a tensor of this backend or an empty one, which go to `logits`. A backend may record
-  // what compute did and repeat it for a later step of the same shape and cache, with that step's
-  // tokens and slots, instead of calling it. Gives the first error of the step's operations.
-  virtual Status RunStep(const StepInput& step, const StepCache& cache, float* logits,
+  // logits, a tensor of this backend or an empty one, which go where `result` says. A backend may
+  // record what compute did and repeat it for a later step of the same shape and cache, with that
+  // step's tokens and slots, instead of calling it. Gives the first error of the step's operations.
+  virtual Status RunStep(const StepInput& step, const StepCache& cache, const StepResult& result,
                          const std::function<Tensor()>& compute) {
     (void)step, (void)cache;
     const Tensor scores = compute();
-    if (scores.data != nullptr) CopyToHost(scores, logits);
+    if (scores.data != nullptr) CopyToHost(scores, result.logits);
     return {};
+  }
+  // Whether logits may stay with the backend: StepResult::logits may be null.
+  virtual bool keeps_logits() const { return false; }
+  // Of a row of the last step whose logits stayed.
+  virtual Status ReadLogits(int64_t row, float* out) {
+    (void)row, (void)out;
+    return Fail(ErrorCode::kInternal, "this backend keeps no logits");
   }
 
   // ---- operations (per step); out never aliases an input unless stated

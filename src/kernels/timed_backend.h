@@ -49,10 +49,12 @@ class TimedBackend final : public Backend {
     return inner_->Defer(sources, use);
   }
 
-  Status RunStep(const StepInput& step, const StepCache& cache, float* logits,
+  Status RunStep(const StepInput& step, const StepCache& cache, const StepResult& result,
                  const std::function<Tensor()>& compute) override {
-    return inner_->RunStep(step, {0, cache.block_tokens}, logits, compute);
+    return inner_->RunStep(step, {0, cache.block_tokens}, result, compute);
   }
+  bool keeps_logits() const override { return inner_->keeps_logits(); }
+  Status ReadLogits(int64_t row, float* out) override { return inner_->ReadLogits(row, out); }
   void Wait() override { inner_->Wait(); }
   void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override {
     Time("embed", [&] { inner_->Embed(table, ids, out); });

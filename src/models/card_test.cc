@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "core/testing_row_summary.h"
 #include "kernels/cuda/emulated/emulator.h"
 #include "models/testing_golden.h"
 #include "models/testing_model.h"
@@ -121,6 +122,43 @@ TEST(RecordedSteps, GiveWhatComputedOnesGive) {
       EXPECT_EQ(MaxDifference(Decode(*model, *backend, a, b), results[graphs]), 0);
     }
     EXPECT_EQ(MaxDifference(results[0], results[1]), 0);
+  }
+}
+
+// Summaries and rows of logits that stay on the card are those of the logits that come here.
+TEST(KeptLogits, AreToldAsTheyAre) {
+  const Golden golden = ReadGolden(Goldens() / "qwen2");
+  const auto backend = NewCard({});
+  ASSERT_TRUE(backend->keeps_logits());
+  const auto model = Load(Goldens() / "qwen2", *backend);
+  ASSERT_NE(model, nullptr);
+  const auto vocab = static_cast<size_t>(model->info().vocab);
+  const auto n = static_cast<int32_t>(std::min<size_t>(golden.ids.size(), 12));
+  const std::vector<TokenId> ids(golden.ids.begin(), golden.ids.begin() + n);
+  const auto logits = AllLogits(*model, *backend, ids, 1);
+  auto kv = KvStorage::Allocate(*backend, model->kv_layout(), 16, 8);
+  ASSERT_TRUE(kv.has_value());
+  TestSequence sequence(ids, 8, 15);
+  const std::vector<float> temperatures = {0.0f, 0.6f, 1.0f, 1.7f};
+  for (int32_t i = 0; i < n; ++i) {
+    TestStep step;
+    step.Add(sequence, 1, 8);
+    StepResult result;
+    RowSummary got;
+    result.summaries = &got;
+    result.temperatures = std::span(temperatures).subspan(static_cast<size_t>(i) % 4, 1);
+    ASSERT_TRUE(model->Forward(step.input(), **kv, result).has_value());
+    const auto row = std::span(logits).subspan(static_cast<size_t>(i) * vocab, vocab);
+    const RowSummary want = SummaryOf(row, result.temperatures[0]);
+    ASSERT_EQ(got.n, want.n);
+    for (int32_t j = 0; j < want.n; ++j) {
+      EXPECT_EQ(got.ids[j], want.ids[j]) << i << " " << j;
+      EXPECT_EQ(got.values[j], want.values[j]);
+    }
+    EXPECT_NEAR(got.mass, want.mass, 1e-5f * want.mass);
+    std::vector<float> kept(vocab);
+    ASSERT_TRUE(backend->ReadLogits(0, kept.data()).has_value());
+    EXPECT_EQ(MaxDifference(kept, row), 0);
   }
 }
 

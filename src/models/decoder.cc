@@ -28,17 +28,17 @@ Status Decoder::Check(const StepInput& step, const KvStorage& kv) {
   return rope_->Reserve(int64_t{*std::ranges::max_element(step.positions)} + 1);
 }
 
-Status Decoder::Forward(const StepInput& input, KvStorage& kv, float* logits) {
+Status Decoder::Forward(const StepInput& input, KvStorage& kv, const StepResult& result) {
   HADAL_OK(Check(input, kv));
-  HADAL_OK(Compute(info_.rounds_prompts ? input : WithoutPrompts(input), kv, logits));
+  HADAL_OK(Compute(info_.rounds_prompts ? input : WithoutPrompts(input), kv, result));
   return in_use_ ? in_use_->Check() : Status{};
 }
 
-Status Decoder::Compute(const StepInput& step, KvStorage& kv, float* logits) {
+Status Decoder::Compute(const StepInput& step, KvStorage& kv, const StepResult& result) {
   n_states_ = static_cast<int64_t>(step.tokens.size());
   n_draft_states_ = 0;
   const StepCache cache{tap_ ? 0 : kv.id(), kv.block_tokens()};
-  return backend_.RunStep(step, cache, logits, [&] { return Enqueue(step, kv); });
+  return backend_.RunStep(step, cache, result, [&] { return Enqueue(step, kv); });
 }
 
 // The operations of a step; gives its logits on the backend. Called for shapes, not for values: a

@@ -30,7 +30,7 @@ class Decoder final : public Model {
  public:
   const ModelInfo& info() const override { return info_; }
   const KvLayout& kv_layout() const override { return kv_layout_; }
-  Status Forward(const StepInput& step, KvStorage& kv, float* logits) override;
+  Status Forward(const StepInput& step, KvStorage& kv, const StepResult& result) override;
   Status Draft(const StepInput& step, std::span<const int32_t> after, bool chained, KvStorage& kv,
                float* logits) override;
   void set_hidden_tap(HiddenTap tap) override { tap_ = std::move(tap); }
@@ -41,7 +41,7 @@ class Decoder final : public Model {
   static int64_t ExactRows(const StepInput& step);
   const StepInput& WithoutPrompts(const StepInput& input);
   Status Check(const StepInput& step, const KvStorage& kv);
-  Status Compute(const StepInput& step, KvStorage& kv, float* logits);
+  Status Compute(const StepInput& step, KvStorage& kv, const StepResult& result);
   Tensor Enqueue(const StepInput& step, KvStorage& kv);
   Tensor EnqueueDraft(const StepInput& step, std::span<const int32_t> after, bool chained,
                       int64_t n_states, KvStorage& kv);

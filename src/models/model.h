@@ -74,11 +74,12 @@ class Model {
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
   virtual const KvLayout& kv_layout() const = 0;
-  // Computes logits of step.logit_rows into host memory [logit_rows.size(), vocab] float32 and
-  // writes the step's keys to the cache. kInvalidArgument, before anything is computed, when the
-  // step is larger than LoadOptions said or holds a token, position, slot, block or row out of
-  // range. kBadFile, after: weights that stayed in the file could not be read as they were.
-  virtual Status Forward(const StepInput& step, KvStorage& kv, float* logits) = 0;
+  // Computes logits of step.logit_rows, to host memory [logit_rows.size(), vocab] float32 or to
+  // stay with the backend (see StepResult), and writes the step's keys to the cache.
+  // kInvalidArgument, before anything is computed, when the step is larger than LoadOptions said or
+  // holds a token, position, slot, block or row out of range. kBadFile, after: weights that stayed
+  // in the file could not be read as they were.
+  virtual Status Forward(const StepInput& step, KvStorage& kv, const StepResult& result) = 0;
   // Logits of the tokens after the next ones, from the layer that info().drafts tells of; its keys
   // go to its own stream. Row r of the step has the position and slot of a token whose hidden state
   // is row after[r] of the last Forward, and the token that follows it as its token. When chained,

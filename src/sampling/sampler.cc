@@ -146,10 +146,10 @@ TokenId Sampler::Draw(std::span<const float> logits, const SampleParams& params)
   if (s.temperature < kGreedyBelow) return static_cast<TokenId>(likeliest);
 
   double mass = ExpAndSum(logits, max, static_cast<float>(1.0 / s.temperature), weights_.data());
-  const double u =
-      UniformDraw(params.seed, params.choice, static_cast<int64_t>(params.tokens.size()));
   const bool by_top_k = s.top_k > 0 && static_cast<size_t>(s.top_k) < logits.size();
   if (!by_top_k && s.top_p >= 1 && s.min_p <= 0) {
+    const double u =
+        UniformDraw(params.seed, params.choice, static_cast<int64_t>(params.tokens.size()));
     double left = u * mass;
     auto last = static_cast<TokenId>(likeliest);
     for (size_t i = 0; i < weights_.size(); ++i) {
@@ -161,14 +161,22 @@ TokenId Sampler::Draw(std::span<const float> logits, const SampleParams& params)
     return last;
   }
 
-  const auto weight = [&](const Candidate& c) { return weights_[static_cast<size_t>(c.id)]; };
   if (by_top_k) {
     CollectTopK(logits, static_cast<size_t>(s.top_k));
     mass = 0;
-    for (const Candidate& c : candidates_) mass += weight(c);
+    for (const Candidate& c : candidates_) mass += weights_[static_cast<size_t>(c.id)];
   } else {
     CollectHeavy(logits, s, mass);
   }
+  return DrawCandidates(params, mass, static_cast<TokenId>(likeliest));
+}
+
+// One of candidates_, which are by id and hold all that top_p of `mass` and min_p can keep.
+TokenId Sampler::DrawCandidates(const SampleParams& params, double mass, TokenId likeliest) {
+  const api::Sampling& s = *params.sampling;
+  const auto weight = [&](const Candidate& c) { return weights_[static_cast<size_t>(c.id)]; };
+  const double u =
+      UniformDraw(params.seed, params.choice, static_cast<int64_t>(params.tokens.size()));
   if (s.top_p < 1) KeepTopP(s.top_p, mass);
   if (s.min_p > 0) {
     const auto least = static_cast<float>(s.min_p);
@@ -181,7 +189,67 @@ TokenId Sampler::Draw(std::span<const float> logits, const SampleParams& params)
     left -= weight(c);
     if (left < 0) return c.id;
   }
-  return static_cast<TokenId>(likeliest);  // rounding left nothing of the mass
+  return likeliest;  // rounding left nothing of the mass
+}
+
+Result<bool> Sampler::SampleSummary(const RowSummary& row, const SampleParams& params,
+                                    SampledToken& out) {
+  const api::Sampling& s = *params.sampling;
+  if (row.n == 0) {
+    return Fail(ErrorCode::kInternal,
+                "no logit of {} at position {} is finite; the weights or the kernels are damaged",
+                weights_.size(), params.tokens.size());
+  }
+  if (s.logprobs || !s.logit_bias.empty() || s.repetition_penalty != 1.0 ||
+      s.presence_penalty != 0 || s.frequency_penalty != 0) {
+    return false;
+  }
+  out.top.clear();
+  out.logprob = 0;
+  if (s.temperature < kGreedyBelow) {
+    for (int32_t i = 0; i < row.n; ++i) {
+      const auto id = static_cast<size_t>(row.ids[i]);
+      if (!params.mask.empty() && (params.mask[id / 64] >> id % 64 & 1) == 0) continue;
+      out.id = row.ids[i];
+      return true;
+    }
+    return false;
+  }
+  double mass = 0;
+  if (!params.mask.empty() || !CollectSummary(row, s, &mass)) return false;
+  out.id = DrawCandidates(params, mass, row.ids[0]);
+  return true;
+}
+
+// candidates_, by id, their weights and the mass that shares are of; false when tokens that are not
+// in the summary may be kept.
+bool Sampler::CollectSummary(const RowSummary& row, const api::Sampling& s, double* mass) {
+  const auto n = static_cast<size_t>(row.n);
+  const bool all = row.n < RowSummary::kCandidates;
+  const bool by_top_k = s.top_k > 0 && static_cast<size_t>(s.top_k) < weights_.size();
+  float weights[RowSummary::kCandidates];
+  const double listed = ExpAndSum(std::span(row.values, n), row.values[0],
+                                  static_cast<float>(1.0 / s.temperature), weights);
+  size_t kept = n;
+  *mass = all ? listed : double{row.mass};
+  if (by_top_k) {
+    if (!all && static_cast<size_t>(s.top_k) > n) return false;
+    kept = std::min(n, static_cast<size_t>(s.top_k));
+    *mass = 0;
+    for (size_t i = 0; i < kept; ++i) *mass += weights[i];
+  } else if (!all) {
+    const bool top_p_ends = s.top_p < 1 && listed >= s.top_p * *mass * (1 + 1e-6);
+    const bool min_p_ends = s.min_p > 0 && weights[n - 1] < static_cast<float>(s.min_p);
+    if (!top_p_ends && !min_p_ends) return false;
+    if (s.top_p < 1 && !top_p_ends) return false;
+  }
+  candidates_.clear();
+  for (size_t i = 0; i < kept; ++i) {
+    candidates_.push_back({row.values[i], row.ids[i]});
+    weights_[static_cast<size_t>(row.ids[i])] = weights[i];
+  }
+  std::sort(candidates_.begin(), candidates_.end(), ById);
+  return true;
 }
 
 // candidates_ = the k most likely tokens, by id.

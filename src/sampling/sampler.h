@@ -20,6 +20,7 @@
 #include "api/types.h"
 #include "base/error.h"
 #include "core/ids.h"
+#include "core/row_summary.h"
 
 namespace hadal {
 
@@ -59,6 +60,10 @@ class Sampler {
   // logits: [vocab]; overwritten. kInternal when no logit is finite. `out` is reused by callers to
   // keep its memory.
   Status Sample(std::span<float> logits, const SampleParams& params, SampledToken& out);
+  // The same from a row's summary, made at the temperature of params; false, and nothing drawn,
+  // where that does not say enough: penalties, biases, logprobs, masks of a drawn token, and shares
+  // of the mass that reach further than its candidates.
+  Result<bool> SampleSummary(const RowSummary& row, const SampleParams& params, SampledToken& out);
 
  private:
   void RecordDistribution(std::span<const float> logits, const api::Sampling& sampling,
@@ -66,6 +71,8 @@ class Sampler {
   void ApplyMask(std::span<float> logits, std::span<const uint64_t> mask);
   void Adjust(std::span<float> logits, const SampleParams& params);
   TokenId Draw(std::span<const float> logits, const SampleParams& params);
+  TokenId DrawCandidates(const SampleParams& params, double mass, TokenId likeliest);
+  bool CollectSummary(const RowSummary& row, const api::Sampling& sampling, double* mass);
   void CollectTopK(std::span<const float> logits, size_t k);
   void CollectHeavy(std::span<const float> logits, const api::Sampling& sampling, double mass);
   void KeepTopP(double top_p, double mass);

@@ -10,6 +10,7 @@
 #include <map>
 #include <random>
 
+#include "core/testing_row_summary.h"
 #include "sampling/random.h"
 
 namespace hadal {
@@ -403,6 +404,99 @@ TEST(Sampler, ScratchOfOneRowDoesNotLeakIntoTheNext) {
       EXPECT_EQ(out.top, alone.top);
     }
   }
+}
+
+// ---- summaries
+
+// The draw of a summary is that of its row, wherever it says that it is enough.
+TEST(Summary, DrawsWhatTheRowDraws) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  int drawn = 0, refused = 0;
+  for (int round = 0; round < 4000; ++round) {
+    Row row;
+    row.logits.resize(round % 3 == 0 ? 40 : 500);
+    const float spread = round % 2 == 0 ? 1.0f : 4.0f;
+    for (float& v : row.logits) v = std::round(normal(random) * spread * 8) / 8;  // with ties
+    if (round % 5 == 0) row.logits[7] = kNan;
+    if (round % 7 == 0) row.logits[9] = kInf;
+    row.sampling.temperature = round % 4 == 0 ? 0 : 0.2 * (1 + round % 6);
+    row.sampling.top_p = round % 3 == 1 ? 0.9 : 1.0;
+    row.sampling.min_p = round % 5 == 2 ? 0.05 : 0.0;
+    row.sampling.top_k = round % 6 == 3 ? 20 : 0;
+    row.sampling.seed = static_cast<uint64_t>(round);
+    const RowSummary summary = SummaryOf(row.logits, static_cast<float>(row.sampling.temperature));
+    Sampler sampler(static_cast<int64_t>(row.logits.size()));
+    SampledToken out;
+    const auto enough =
+        sampler.SampleSummary(summary, {&row.sampling, *row.sampling.seed, 0, {}, 0}, out);
+    ASSERT_TRUE(enough.has_value());
+    if (!*enough) {
+      ++refused;
+      continue;
+    }
+    ++drawn;
+    ASSERT_EQ(out.id, row.Sample().id) << round;
+  }
+  EXPECT_GT(drawn, 2500);
+  EXPECT_GT(refused, 300);
+}
+
+TEST(Summary, RefusesWhatItCannotKnow) {
+  std::vector<float> flat(1000, 1.0f);
+  const RowSummary summary = SummaryOf(flat, 1.0f);
+  Sampler sampler(1000);
+  SampledToken out;
+  const auto draws = [&](const std::function<void(api::Sampling&)>& change) {
+    api::Sampling s;
+    change(s);
+    const auto enough = sampler.SampleSummary(summary, {&s, 1, 0, {}, 0}, out);
+    return enough.has_value() && *enough;
+  };
+  EXPECT_FALSE(draws([](api::Sampling&) {}));
+  EXPECT_FALSE(draws([](api::Sampling& s) { s.top_p = 0.5; }));
+  EXPECT_FALSE(draws([](api::Sampling& s) { s.min_p = 0.5; }));
+  EXPECT_FALSE(draws([](api::Sampling& s) { s.top_k = 65; }));
+  EXPECT_TRUE(draws([](api::Sampling& s) { s.top_k = 64; }));
+  EXPECT_TRUE(draws([](api::Sampling& s) { s.top_p = 0.06; }));
+  EXPECT_TRUE(draws([](api::Sampling& s) { s.temperature = 0; }));
+  const std::function<void(api::Sampling&)> needs_row[] = {
+      [](api::Sampling& s) { s.logprobs = true; },
+      [](api::Sampling& s) { s.logit_bias = {{1, 2.0}}; },
+      [](api::Sampling& s) { s.repetition_penalty = 1.1; },
+      [](api::Sampling& s) { s.presence_penalty = 0.5; },
+      [](api::Sampling& s) { s.frequency_penalty = 0.5; }};
+  for (const auto& change : needs_row) {
+    EXPECT_FALSE(draws([&](api::Sampling& s) {
+      s.temperature = 0;
+      change(s);
+    }));
+  }
+}
+
+TEST(Summary, AMaskIsKeptWhenNothingIsDrawn) {
+  Row row;
+  for (int i = 0; i < 200; ++i) row.logits.push_back(static_cast<float>(200 - i));
+  const RowSummary summary = SummaryOf(row.logits, 0);
+  Sampler sampler(200);
+  SampledToken out;
+  std::vector<uint64_t> mask(4);
+  api::Sampling greedy = Greedy(), drawn;
+  drawn.top_k = 5;
+  mask[0] = uint64_t{1} << 12 | uint64_t{1} << 40;
+  const auto allowed = sampler.SampleSummary(summary, {&greedy, 1, 0, {}, 0, mask}, out);
+  ASSERT_TRUE(allowed.has_value() && *allowed);
+  EXPECT_EQ(out.id, 12);
+  EXPECT_FALSE(*sampler.SampleSummary(summary, {&drawn, 1, 0, {}, 0, mask}, out));
+  mask = {0, 0, uint64_t{1} << 20, 0};  // token 148, beyond the summary
+  EXPECT_FALSE(*sampler.SampleSummary(summary, {&greedy, 1, 0, {}, 0, mask}, out));
+}
+
+TEST(Summary, ARowWithoutAFiniteLogitIsAnError) {
+  Sampler sampler(3);
+  SampledToken out;
+  const api::Sampling s = Greedy();
+  EXPECT_FALSE(sampler.SampleSummary(RowSummary{}, {&s, 1, 0, {}, 0}, out).has_value());
 }
 
 }  // namespace

@@ -57,8 +57,10 @@ class CudaBackend final : public Backend {
   Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override;
   Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) override;
 
-  Status RunStep(const StepInput& step, const StepCache& cache, float* logits,
+  Status RunStep(const StepInput& step, const StepCache& cache, const StepResult& result,
                  const std::function<Tensor()>& compute) override;
+  bool keeps_logits() const override { return true; }
+  Status ReadLogits(int64_t row, float* out) override;
   void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override;
   void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override;
   void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) override;
@@ -92,6 +94,8 @@ class CudaBackend final : public Backend {
     kExpertBoth,
     kExpertMiddle,
     kExpertOutput,
+    kSummarySpace,
+    kSummaries,
     kScratchCount,
   };
   struct Block {
@@ -155,20 +159,22 @@ class CudaBackend final : public Backend {
   const StepInput* step_ = nullptr;  // being run
   struct StepOnCard {
     const int32_t *tokens, *positions, *slots, *logit_rows;
+    const float* temperatures;
     RowIndex index;
   } on_card_ = {};
-  // rows, logit rows, bucket of the longest context, the cache
-  using GraphKey = std::tuple<size_t, size_t, int32_t, uint64_t>;
+  // rows, logit rows, bucket of the longest context, the cache, whether logits stay
+  using GraphKey = std::tuple<size_t, size_t, int32_t, uint64_t, bool>;
   struct Recorded {
     std::unique_ptr<Graph> graph;  // null: seen once
-    size_t logit_bytes = 0;
+    Tensor scores;
   };
-  // Computes, and copies the logits to logits_; gives their bytes.
-  size_t ComputeStep(const std::function<Tensor()>& compute);
-  Result<size_t> RunOrReplay(const StepInput& step, const StepCache& cache,
-                             const std::function<Tensor()>& compute);
+  // Computes, summarises or copies the logits; gives them.
+  Tensor ComputeStep(const StepResult& result, const std::function<Tensor()>& compute);
+  Result<Tensor> RunOrReplay(const StepInput& step, const StepCache& cache,
+                             const StepResult& result, const std::function<Tensor()>& compute);
   std::map<GraphKey, Recorded> graphs_;
   Block logits_;      // host memory
+  Tensor scores_;     // of the last step, on the card
   Block staging_[2];  // host memory: weights on their way
   int next_staging_ = 0;
   bool capturing_ = false;

@@ -179,16 +179,20 @@ RowIndex CudaBackend::IndexOf(std::span<const SeqChunk> chunks, int32_t block_to
 
 // ---- the step
 
-Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, float* logits,
+Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, const StepResult& result,
                             const std::function<Tensor()>& compute) {
+  CHECK(result.logits != nullptr || result.temperatures.size() == step.logit_rows.size());
   const RowTables t(step.chunks, cache.block_tokens);
-  Fit(step_arena_,
-      3 * RoundUp(step.tokens.size_bytes()) + RoundUp(step.logit_rows.size_bytes()) + t.bytes());
+  const std::span temperatures(reinterpret_cast<const int32_t*>(result.temperatures.data()),
+                               result.temperatures.size());
+  Fit(step_arena_, 3 * RoundUp(step.tokens.size_bytes()) +
+                       2 * RoundUp(step.logit_rows.size_bytes()) + t.bytes());
   step_arena_.used = 0;
   on_card_.tokens = Place(step_arena_, step.tokens);
   on_card_.positions = Place(step_arena_, step.positions);
   on_card_.slots = Place(step_arena_, step.slots);
   on_card_.logit_rows = Place(step_arena_, step.logit_rows);
+  on_card_.temperatures = reinterpret_cast<const float*>(Place(step_arena_, temperatures));
   on_card_.index = {.block_tokens = cache.block_tokens, .most = t.most};
   on_card_.index.visible = Place(step_arena_, t.visible);
   on_card_.index.table_at = Place(step_arena_, t.table_at);
@@ -196,50 +200,74 @@ Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, float
   Send(step_arena_);
 
   step_ = &step;
-  const auto bytes = RunOrReplay(step, cache, compute);
+  const auto scores = RunOrReplay(step, cache, result, compute);
   step_ = nullptr;
   HADAL_OK(Finish());
-  if (!bytes) return tl::make_unexpected(bytes.error());
-  if (*bytes > 0) std::memcpy(logits, logits_.data, *bytes);
+  if (!scores) return tl::make_unexpected(scores.error());
+  scores_ = *scores;
+  if (scores_.data == nullptr) return {};
+  if (result.logits != nullptr) {
+    std::memcpy(result.logits, logits_.data, scores_.bytes());
+  } else if (result.summaries != nullptr) {
+    std::memcpy(result.summaries, logits_.data, step.logit_rows.size() * sizeof(RowSummary));
+  }
   return {};
 }
 
-size_t CudaBackend::ComputeStep(const std::function<Tensor()>& compute) {
+Status CudaBackend::ReadLogits(int64_t row, float* out) {
+  CHECK(scores_.data != nullptr && row < scores_.shape[0]);
+  const int64_t vocab = scores_.shape[1];
+  device_->ToHost(out, scores_.f32() + row * vocab, static_cast<size_t>(vocab) * sizeof(float));
+  return Finish();
+}
+
+Tensor CudaBackend::ComputeStep(const StepResult& result, const std::function<Tensor()>& compute) {
   const Tensor scores = compute();
-  if (scores.data == nullptr) return 0;
-  Grow(logits_, scores.bytes(), true);
-  if (!error_) return 0;
-  device_->ToHost(logits_.data, scores.data, scores.bytes());
-  return scores.bytes();
+  if (scores.data == nullptr) return scores;
+  if (result.logits != nullptr) {
+    Grow(logits_, scores.bytes(), true);
+    if (error_) device_->ToHost(logits_.data, scores.data, scores.bytes());
+    return scores;
+  }
+  const int64_t rows = scores.shape[0], vocab = scores.shape[1];
+  const size_t bytes = static_cast<size_t>(rows) * sizeof(RowSummary);
+  void* space = Reserve(kSummarySpace, static_cast<size_t>(SummarySpace(rows, vocab)));
+  auto* summaries = static_cast<RowSummary*>(Reserve(kSummaries, bytes));
+  Grow(logits_, bytes, true);
+  if (!error_) return scores;
+  Summarise(device_->stream(), scores.f32(), rows, vocab, on_card_.temperatures, space, summaries);
+  device_->ToHost(logits_.data, summaries, bytes);
+  return scores;
 }
 
 // Steps of answers alone are recorded when they come a second time; a recording serves all contexts
 // up to a power of two, by which its attention was launched.
-Result<size_t> CudaBackend::RunOrReplay(const StepInput& step, const StepCache& cache,
+Result<Tensor> CudaBackend::RunOrReplay(const StepInput& step, const StepCache& cache,
+                                        const StepResult& result,
                                         const std::function<Tensor()>& compute) {
   const bool answers = std::ranges::all_of(
       step.chunks, [](const SeqChunk& c) { return c.n_rows == 1 && !c.prompt; });
-  if (!options_.graphs || cache.id == 0 || !answers) return ComputeStep(compute);
+  if (!options_.graphs || cache.id == 0 || !answers) return ComputeStep(result, compute);
   on_card_.index.most =
       static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(on_card_.index.most)));
-  const GraphKey key{step.tokens.size(), step.logit_rows.size(), on_card_.index.most, cache.id};
+  const GraphKey key{step.tokens.size(), step.logit_rows.size(), on_card_.index.most, cache.id,
+                     result.logits == nullptr};
   const auto [at, is_new] = graphs_.try_emplace(key);
   if (is_new) {
-    const size_t bytes = ComputeStep(compute);
+    const Tensor scores = ComputeStep(result, compute);
     graphs_.try_emplace(key);  // growing forgot it
-    return bytes;
+    return scores;
   }
   Recorded& recorded = at->second;
   if (recorded.graph == nullptr) {
     device_->BeginCapture();
     capturing_ = true;
-    const size_t bytes = ComputeStep(compute);
+    recorded.scores = ComputeStep(result, compute);
     capturing_ = false;
     HADAL_TRY(recorded.graph, device_->EndCapture());
-    recorded.logit_bytes = bytes;
   }
   device_->Replay(*recorded.graph);
-  return recorded.logit_bytes;
+  return recorded.scores;
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -13,6 +13,10 @@
 #define CUDA_NAMESPACE cuda
 #endif
 
+namespace hadal {
+struct RowSummary;
+}
+
 namespace hadal::CUDA_NAMESPACE {
 
 struct Stream;
@@ -143,6 +147,12 @@ void Route(Stream& s, const RouterShape& shape, const float* logits, const float
 // out[t] += sum over k < top_k of weights[t][k] * parts[t * top_k + k], in that order.
 void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
                     int64_t n, float* out);
+
+// ---- logits
+// Bytes that Summarise needs; rows [rows][vocab], a temperature for each.
+int64_t SummarySpace(int64_t rows, int64_t vocab);
+void Summarise(Stream& s, const float* logits, int64_t rows, int64_t vocab,
+               const float* temperatures, void* space, RowSummary* out);
 
 // ---- measuring
 // Reads memory once; sums has ReadSums values.

@@ -141,6 +141,17 @@ __device__ inline float BlockSum(float v, float* shared) {
   return v;
 }
 
+__device__ inline float BlockMax(float v, float* shared) {
+  const int warps = static_cast<int>(blockDim.x) / kWarp,
+            lane = static_cast<int>(threadIdx.x) % kWarp;
+  v = WarpMax(v);
+  if (lane == 0) shared[threadIdx.x / kWarp] = v;
+  __syncthreads();
+  v = WarpMax(lane < warps ? shared[lane] : -INFINITY);
+  __syncthreads();
+  return v;
+}
+
 template <class T>
 __device__ __host__ constexpr T CeilDiv(T a, T b) {
   return (a + b - 1) / b;

@@ -80,6 +80,7 @@ inline unsigned atomicAdd(unsigned* p, unsigned v) {
   *p += v;
   return old;
 }
+inline int __popc(unsigned v) { return std::popcount(v); }
 inline void __threadfence() {}
 inline float __uint_as_float(uint32_t v) { return std::bit_cast<float>(v); }
 inline uint32_t __float_as_uint(float v) { return std::bit_cast<uint32_t>(v); }
