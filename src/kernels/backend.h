@@ -158,6 +158,19 @@ struct GqaArgs {
   Tensor out;  // [T, n_heads, head_dim]
 };
 
+// Heads on their way from a projection to attention: each normed over its dimensions where norm is
+// set, then rotated where rope is, then stored where there is a cache: head h at column
+// at + h * head_dim. What x holds afterwards is open where it was stored.
+struct Heads {
+  Tensor x;                     // [T, n_heads, head_dim]
+  const float* norm = nullptr;  // [head_dim]
+  float eps = 0;
+  const RopeTable* rope = nullptr;
+  int offset = 0;               // of the rotated dimensions
+  const KvView* cache = nullptr;
+  int64_t at = 0;
+};
+
 constexpr int64_t kAllRows = INT64_MAX;
 
 // One of the products of an input: out[T, rows] = x[T, cols] * w^T (+ bias[rows] when not null).
@@ -296,6 +309,17 @@ class Backend {
   // cache[slots[t], at : at + n] = src[t, from : from + n]; src is [T, any].
   virtual void StoreKv(Tensor src, int64_t from, int64_t n, std::span<const int32_t> slots,
                        int64_t at, KvView cache) = 0;
+  // At most three parts, as one operation; here one after another.
+  virtual void PrepareHeads(std::span<const Heads> parts, std::span<const int32_t> positions,
+                            std::span<const int32_t> slots) {
+    for (const Heads& p : parts) {
+      const int64_t rows = p.x.shape[0], width = p.x.shape[1] * p.x.shape[2];
+      if (p.norm != nullptr) RmsNorm(p.x, p.norm, p.eps, p.x);
+      if (p.rope != nullptr) Rope(p.x, p.offset, *p.rope, positions);
+      if (p.cache == nullptr) continue;
+      StoreKv({p.x.data, p.x.dtype, {rows, width}}, 0, width, slots, p.at, *p.cache);
+    }
+  }
   virtual void Attention(const GqaArgs& args, std::span<const SeqChunk> chunks) = 0;
   virtual void MlaAttention(const MlaArgs& args, std::span<const SeqChunk> chunks) = 0;
   // Chooses experts: ids [T, top_k] and weights [T, top_k]; ties go to the lowest id.

@@ -89,6 +89,10 @@ class TimedBackend final : public Backend {
                KvView cache) override {
     Time("store kv", [&] { inner_->StoreKv(src, from, n, slots, at, cache); });
   }
+  void PrepareHeads(std::span<const Heads> parts, std::span<const int32_t> positions,
+                    std::span<const int32_t> slots) override {
+    Time("heads", [&] { inner_->PrepareHeads(parts, positions, slots); });
+  }
   void Attention(const GqaArgs& args, std::span<const SeqChunk> chunks) override {
     Time("attention", [&] { inner_->Attention(args, chunks); });
   }

@@ -37,15 +37,13 @@ void GqaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
       {wq_.get(), Values(bq_), q}, {wk_.get(), Values(bk_), k}, {wv_.get(), Values(bv_), v}};
   b.MatMuls(x, products, pass.exact_rows);
   const Tensor q3{q.data, q.dtype, q_heads}, k3{k.data, k.dtype, kv_heads};
-  if (o_.qk_norm) {
-    b.RmsNorm(q3, Values(q_norm_), o_.eps, q3);
-    b.RmsNorm(k3, Values(k_norm_), o_.eps, k3);
-  }
-  b.Rope(q3, 0, rope_, step.positions);
-  b.Rope(k3, 0, rope_, step.positions);
+  const Tensor v3{v.data, v.dtype, kv_heads};
   const KvView k_cache = pass.kv.view(k_stream_), v_cache = pass.kv.view(v_stream_);
-  b.StoreKv(k, 0, kv_dim, step.slots, 0, k_cache);
-  b.StoreKv(v, 0, kv_dim, step.slots, 0, v_cache);
+  const Heads heads[] = {
+      {.x = q3, .norm = Values(q_norm_), .eps = o_.eps, .rope = &rope_},
+      {.x = k3, .norm = Values(k_norm_), .eps = o_.eps, .rope = &rope_, .cache = &k_cache},
+      {.x = v3, .cache = &v_cache}};
+  b.PrepareHeads(heads, step.positions, step.slots);
   const GqaArgs args{.q = q3,
                      .k = k_cache,
                      .v = v_cache,

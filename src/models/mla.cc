@@ -51,7 +51,7 @@ MlaBlock::MlaBlock(const MlaOptions& options, WeightLoader& load, const std::str
   load.Matrix(&w_o_, prefix + "o_proj.weight", o_.hidden, o_.n_heads * o_.v_dim);
 }
 
-// q [T, n_heads, nope + rope]: W_q x, or W_qb norm(W_qa x); then its last rope dimensions rotated.
+// q [T, n_heads, nope + rope]: W_q x, or W_qb norm(W_qa x).
 // The products of x, also its latent c and the shared key part k_pe, are one operation.
 void MlaBlock::Project(Pass& pass, Tensor x, Tensor q, Tensor c, Tensor k_pe) const {
   Backend& b = pass.backend;
@@ -67,7 +67,6 @@ void MlaBlock::Project(Pass& pass, Tensor x, Tensor q, Tensor c, Tensor k_pe) co
     b.RmsNorm(c_q, Values(q_norm_), kLatentNormEps, c_q);
     b.MatMul(c_q, *w_q_b_, nullptr, flat, pass.exact_rows);
   }
-  b.Rope(q, static_cast<int>(o_.nope), rope_, pass.step.positions);
 }
 
 void MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
@@ -78,12 +77,14 @@ void MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
   const Tensor c = pass.scratch.Take({rows, o_.kv_lora});
   const Tensor k_pe = pass.scratch.Take({rows, 1, o_.rope});  // one head for all
   Project(pass, x, q, c, k_pe);
-  b.RmsNorm(c, Values(kv_norm_), kLatentNormEps, c);
-  b.Rope(k_pe, 0, rope_, step.positions);
   const KvView latent = pass.kv.view(stream_);
-  b.StoreKv(c, 0, o_.kv_lora, step.slots, 0, latent);
-  b.StoreKv({k_pe.data, k_pe.dtype, {rows, o_.rope}}, 0, o_.rope, step.slots, o_.kv_lora, latent);
-
+  const Heads heads[] = {{.x = q, .rope = &rope_, .offset = static_cast<int>(o_.nope)},
+                         {.x = {c.data, c.dtype, {rows, 1, o_.kv_lora}},
+                          .norm = Values(kv_norm_),
+                          .eps = kLatentNormEps,
+                          .cache = &latent},
+                         {.x = k_pe, .rope = &rope_, .cache = &latent, .at = o_.kv_lora}};
+  b.PrepareHeads(heads, step.positions, step.slots);
   const Tensor mixed = pass.scratch.Take({rows, o_.n_heads, o_.v_dim});
   const MlaArgs args{.q = q,
                      .latent = latent,

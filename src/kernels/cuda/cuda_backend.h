@@ -72,6 +72,8 @@ class CudaBackend final : public Backend {
             std::span<const int32_t> positions) override;
   void StoreKv(Tensor src, int64_t from, int64_t n, std::span<const int32_t> slots, int64_t at,
                KvView cache) override;
+  void PrepareHeads(std::span<const Heads> parts, std::span<const int32_t> positions,
+                    std::span<const int32_t> slots) override;
   void Attention(const GqaArgs& args, std::span<const SeqChunk> chunks) override;
   void MlaAttention(const MlaArgs& args, std::span<const SeqChunk> chunks) override;
   void Route(const RouterArgs& args, int32_t* experts, float* weights) override;

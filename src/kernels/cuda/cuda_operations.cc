@@ -59,6 +59,33 @@ void CudaBackend::StoreKv(Tensor src, int64_t from, int64_t n, std::span<const i
                           at, CacheOf(cache));
 }
 
+void CudaBackend::PrepareHeads(std::span<const Heads> parts, std::span<const int32_t> positions,
+                               std::span<const int32_t> slots) {
+  // Two spans that are not the step's own cannot be on the card at once.
+  if (step_ == nullptr) return Backend::PrepareHeads(parts, positions, slots);
+  HeadParts all;
+  CHECK(parts.size() <= HeadParts::kMost);
+  for (const Heads& p : parts) {
+    HeadPart& to = all.part[all.n++];
+    to.x = p.x.f32();
+    to.heads = p.x.shape[1];
+    to.head_dim = p.x.shape[2];
+    to.norm = p.norm;
+    to.eps = p.eps;
+    to.at = p.at;
+    if (p.rope != nullptr) {
+      to.rope.offset = p.offset;
+      to.rope.dims = p.rope->dims;
+      to.rope.adjacent = p.rope->pairing == RopePairing::kAdjacent;
+      to.cos = p.rope->cos;
+      to.sin = p.rope->sin;
+    }
+    if (p.cache != nullptr) to.cache = CacheOf(*p.cache);
+  }
+  CUDA_NAMESPACE::PrepareHeads(device_->stream(), all, parts[0].x.shape[0], OnCard(positions),
+                               OnCard(slots));
+}
+
 void CudaBackend::GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) {
   CUDA_NAMESPACE::GatherRows(device_->stream(), x.f32(), Width(x), OnCard(rows),
                              static_cast<int64_t>(rows.size()), out.f32());

@@ -111,6 +111,26 @@ struct Cache {
 void StoreKv(Stream& s, const float* src, int64_t ld, int64_t from, int64_t n, int64_t rows,
              const int32_t* slots, int64_t at, const Cache& cache);
 
+// Some heads of every row: normed where norm is set, rotated (rope.offset, dims, adjacent) where
+// there are dims, then written back or, where there is a cache, stored there from column `at` on.
+struct HeadPart {
+  float* x = nullptr;  // [rows][heads][head_dim]
+  int64_t heads = 0, head_dim = 0;
+  const float* norm = nullptr;  // [head_dim]
+  float eps = 0;
+  RopeShape rope;
+  const float *cos = nullptr, *sin = nullptr;
+  Cache cache;
+  int64_t at = 0;
+};
+struct HeadParts {
+  static constexpr int kMost = 3;
+  HeadPart part[kMost];
+  int n = 0;
+};
+void PrepareHeads(Stream& s, const HeadParts& parts, int64_t rows, const int32_t* positions,
+                  const int32_t* slots);
+
 // What each row of the step sees: keys 0 .. visible[r] - 1 of its sequence, whose blocks begin at
 // tables + table_at[r].
 struct RowIndex {
