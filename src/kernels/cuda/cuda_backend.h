@@ -85,6 +85,7 @@ class CudaBackend final : public Backend {
     kRounded,
     kRoundedWeight,
     kAttentionParts,
+    kAttentionCounts,  // zeros between operations
     kMlaQuery,
     kMlaLatent,
     kExpertBoth,

@@ -123,11 +123,18 @@ struct AttentionShape {
   int64_t rows = 0, n_kv = 1, group = 1, k_dim = 0, v_dim = 0;
   float scale = 0;
 };
-// Keys are split by a rule of the row's own length; parts [rows][n_kv][group][v_dim + 2] each.
-int64_t AttentionSplits(int64_t visible);
-int64_t AttentionSpace(const AttentionShape& shape, int64_t most_visible);  // floats
+// What splitting the keys of rows into parts needs. A row's split follows from what it sees.
+struct AttentionMemory {
+  int64_t floats = 0, counts = 0;
+};
+struct AttentionScratch {
+  float* parts = nullptr;
+  int* counts = nullptr;  // zero, and left so
+};
+AttentionMemory AttentionSpace(const AttentionShape& shape, const Cache& k, const Cache& v,
+                               int64_t most_visible);
 void AttendRows(Stream& s, const AttentionShape& shape, const float* q, const Cache& k,
-                const Cache& v, const RowIndex& index, float* space, float* out);
+                const Cache& v, const RowIndex& index, const AttentionScratch& scratch, float* out);
 
 // ---- mixture of experts
 struct RouterShape {

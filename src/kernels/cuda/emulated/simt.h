@@ -70,6 +70,11 @@ template <class T>
 T __ldg(const T* p) {
   return *p;
 }
+template <class T>
+T __ldcg(const T* p) {
+  CHECK(reinterpret_cast<uintptr_t>(p) % sizeof(T) == 0);
+  return *p;
+}
 inline int atomicAdd(int* p, int v) {
   const int old = *p;
   *p += v;
