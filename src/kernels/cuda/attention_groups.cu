@@ -21,11 +21,7 @@ constexpr int kTileHeads = 8;  // of a fragment
 
 __device__ __host__ SplitRule RuleOf(const AttentionShape& a) {
   const int most = static_cast<int>(CeilDiv<int64_t>(256, a.n_kv));
-  return {.step = kWarps * kKeys,
-          .least = kWarps * kKeys,
-          .most = most < 16   ? 16
-                  : most > 64 ? 64
-                              : most};
+  return {kWarps * kKeys, kWarps * kKeys, most < 16 ? 16 : most > 64 ? 64 : most};
 }
 
 struct Problem {
@@ -70,10 +66,6 @@ struct Block {
         dim(static_cast<int>(problem.a.k_dim)),
         column(kv * problem.a.k_dim) {}
 
-  __device__ static char* ChunkAt(char* tile, int key, int c) {
-    return tile + (key * kChunks + (c ^ (key % 8))) * 16;
-  }
-
   // Queries of `heads` heads at `from`, in log2 units.
   __device__ void TakeQueries(const float* from, int heads) {
     const float scale = p.a.scale * kLog2E;
@@ -114,8 +106,8 @@ struct Block {
       const int from = __shfl_sync(~0u, slot, key);
       const bool valid = from >= 0 && c * 8 < dim;
       const int64_t at = valid ? from * p.k.width + column + c * 8 : 0;
-      CopyAsync16(ChunkAt(keys, key, c), k + at, valid);
-      CopyAsync16(ChunkAt(keys + kTileBytes, key, c), v + at, valid);
+      CopyAsync16(ChunkAt(keys, kDim * 2, key, c), k + at, valid);
+      CopyAsync16(ChunkAt(keys + kTileBytes, kDim * 2, key, c), v + at, valid);
     }
   }
 
@@ -135,9 +127,9 @@ struct Block {
       const float before = m[tile];
       m[tile] = fmaxf(before, largest);
       const float base = BaseOf(m[tile]);
-      shrink[tile] = exp2f(before - base);
+      shrink[tile] = Exp2(before - base);
       shrinks = shrinks || (shrink[tile] != 1.0f && before != -INFINITY);
-      for (float& x : s) x = exp2f(x - base);
+      for (float& x : s) x = Exp2(x - base);
       l[tile] = fmaf(l[tile], shrink[tile], (s[0] + s[1]) + (s[2] + s[3]));
       w[tile][0] = SplitBf16(s[0], s[1]);
       w[tile][1] = SplitBf16(s[2], s[3]);
@@ -150,12 +142,14 @@ struct Block {
   }
 
   __device__ void Tile(int stage, int n) {
-    char* keys = ring + stage * 2 * kTileBytes;
+    char* tile_keys = ring + stage * 2 * kTileBytes;
+    const LaneRows keys(tile_keys, kDim * 2, lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    const LaneRows values(tile_keys + kTileBytes, kDim * 2, lane % 16, lane / 16);
     float scores[kTiles][2][4] = {};
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       uint32_t b[4];
-      LoadMatrix4(b, ChunkAt(keys, lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
+      LoadMatrix4(b, keys.At(0, step));
       const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
@@ -170,11 +164,10 @@ struct Block {
                                w[0][1].high, kTiles == 1 ? w[0][1].low : w[kLast][1].high};
     [[maybe_unused]] const uint32_t second[4] = {w[0][0].low, w[kLast][0].low, w[0][1].low,
                                                  w[kLast][1].low};
-    char* values = keys + kTileBytes;
 #pragma unroll
     for (int i = 0; i < kDim / 16; ++i) {
       uint32_t b[4];
-      LoadMatrix4Transposed(b, ChunkAt(values, lane % 16, i * 2 + lane / 16));
+      LoadMatrix4Transposed(b, values.At(0, i));
       const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
       MmaBf16(sums[i * 2], first, low);
       MmaBf16(sums[i * 2 + 1], first, high);
@@ -257,7 +250,7 @@ struct Block {
       for (int w = 0; w < kWarps; ++w) most = fmaxf(most, StateOf(w, head)[0]);
       float4 sum = {0, 0, 0, 0};
       for (int w = 0; w < kWarps; ++w) {
-        const float weight = exp2f(StateOf(w, head)[0] - BaseOf(most));
+        const float weight = Exp2(StateOf(w, head)[0] - BaseOf(most));
         const float4 v = *reinterpret_cast<const float4*>(SumsOf(w, head) + d);
         sum.x = fmaf(weight, v.x, sum.x);
         sum.y = fmaf(weight, v.y, sum.y);

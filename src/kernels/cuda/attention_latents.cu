@@ -4,10 +4,11 @@
 // heads of the block, as key and as value. Limit: the card's memory at 16 heads, the matrix unit at
 // 128.
 //
-// Four warps share 16 heads. Each multiplies a quarter of the columns, whose queries stay in
-// registers, with 32 keys; the quarters meet in shared memory, where every warp adds up all scores
-// in one order; then each multiplies the probabilities with a quarter of the values' columns.
-// Queries and probabilities have two bf16 parts, high and low; a score's parts are added last.
+// Four warps share 16 heads. Each multiplies every fourth 16 columns, whose queries stay in
+// registers, with 32 keys; the parts of scores meet in shared memory, where every warp adds up all
+// scores in one order; then each multiplies the probabilities with a quarter of the values'
+// columns. Queries and probabilities have two bf16 parts, high and low; a score's parts are added
+// last.
 #include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/attention_parts.h"
 
@@ -17,16 +18,16 @@ namespace {
 constexpr int kColumns = 576, kValues = 512;
 constexpr int kChunks = kColumns / 8;  // 16 bytes
 constexpr int kKeys = 32;              // of a tile
-constexpr int kTileBytes = kKeys * kColumns * 2;
-constexpr int kHeads = 16;                        // of a team of four warps
-constexpr int kWarps = 4;                         // of a team
-constexpr int kQuarter = kColumns / 16 / kWarps;  // steps of 16 columns
+constexpr int kRowBytes = kColumns * 2, kTileBytes = kKeys * kRowBytes;
+constexpr int kHeads = 16;                      // of a team of four warps
+constexpr int kWarps = 4;                       // of a team
+constexpr int kSteps = kColumns / 16 / kWarps;  // of 16 columns
 constexpr int kWarpValues = kValues / kWarps;
 constexpr int kScoreStride = kKeys + 8;  // floats; spreads heads over the banks
 constexpr int kScoreBytes = kWarps * kHeads * kScoreStride * 4;  // of a team
 constexpr int kJoinThreads = 128;
 
-__device__ __host__ constexpr SplitRule Rule() { return {.step = kKeys, .least = 128, .most = 64}; }
+__device__ __host__ constexpr SplitRule Rule() { return {kKeys, 128, 64}; }
 
 struct Problem {
   AttentionShape a;
@@ -49,7 +50,7 @@ struct Block {
   const int lane, warp, team;  // warp of the team
   float* const scores;         // of the team: [warp][head][kScoreStride]
 
-  uint32_t q[2][kQuarter][4];  // of eight heads each: high parts, then low parts
+  uint32_t q[2][kSteps][4];  // of eight heads each: high parts, then low parts
   float sums[kWarpValues / 8][4];
   float m[2], l[2];
 
@@ -66,25 +67,22 @@ struct Block {
     for (int tile = 0; tile < 2; ++tile) m[tile] = -INFINITY, l[tile] = 0;
   }
 
-  __device__ static char* ChunkAt(char* tile, int key, int c) {
-    return tile + (key * kChunks + (c ^ (key % 8))) * 16;
-  }
-
   // Queries of the team's heads, of which there are `heads`, in log2 units.
   __device__ void TakeQueries(const float* from, int heads) {
     const float scale = p.a.scale * kLog2E;
 #pragma unroll
     for (int tile = 0; tile < 2; ++tile) {
       const int head = tile * 8 + lane / 4;
-      const float* row = from + int64_t{head} * kColumns + warp * kQuarter * 16 + lane % 4 * 2;
+      const float* row = from + int64_t{head} * kColumns + warp * 16 + lane % 4 * 2;
       const auto two = [&](int d) {
         if (head >= heads) return TwoParts{0, 0};
         const float2 v = *reinterpret_cast<const float2*>(row + d);
         return SplitBf16(v.x * scale, v.y * scale);
       };
 #pragma unroll
-      for (int step = 0; step < kQuarter; ++step) {
-        const TwoParts first = two(step * 16), second = two(step * 16 + 8);
+      for (int step = 0; step < kSteps; ++step) {
+        const int d = step * kWarps * 16;
+        const TwoParts first = two(d), second = two(d + 8);
         q[tile][step][0] = first.high;
         q[tile][step][1] = first.low;
         q[tile][step][2] = second.high;
@@ -108,21 +106,21 @@ struct Block {
 #pragma unroll
       for (int round = 0; round < kRounds; ++round) {
         const int c = round * kWarp + lane;
-        if (c < kChunks) CopyAsync16(ChunkAt(tile, key, c), row + c * 8, from >= 0);
+        if (c < kChunks) CopyAsync16(ChunkAt(tile, kRowBytes, key, c), row + c * 8, from >= 0);
       }
     }
   }
 
-  // This warp's quarter of the scores of all 32 keys.
+  // What this warp's columns add to the scores of all 32 keys.
   __device__ void Score(char* tile) {
+    const LaneRows keys(tile, kRowBytes, lane / 16 * 8 + lane % 8, warp * 2 + lane / 8 % 2);
     float s[2][4][4] = {};
 #pragma unroll
-    for (int step = 0; step < kQuarter; ++step) {
-      const int c = (warp * kQuarter + step) * 2 + lane / 8 % 2;
+    for (int step = 0; step < kSteps; ++step) {
       uint32_t b[2][4];
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        LoadMatrix4(b[half], ChunkAt(tile, half * 16 + lane / 16 * 8 + lane % 8, c));
+        LoadMatrix4(b[half], keys.At(half * 16 * kRowBytes, step * kWarps));
       }
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
@@ -168,11 +166,11 @@ struct Block {
       const float before = m[heads];
       m[heads] = fmaxf(before, QuadMax(largest));
       const float base = BaseOf(m[heads]);
-      shrink[heads] = exp2f(before - base);
+      shrink[heads] = Exp2(before - base);
       shrinks = shrinks || (shrink[heads] != 1.0f && before != -INFINITY);
       float sum = 0;
       for (float& x : s) {
-        x = exp2f(x - base);
+        x = Exp2(x - base);
         sum += x;
       }
       l[heads] = fmaf(l[heads], shrink[heads], sum);
@@ -189,6 +187,7 @@ struct Block {
 
   // Adds the probabilities times this warp's quarter of the values.
   __device__ void AddValues(char* tile, const TwoParts (&w)[2][4]) {
+    const LaneRows values(tile + warp * kWarpValues * 2, kRowBytes, lane % 16, lane / 16);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const TwoParts *a = w[0] + half * 2, *b = w[1] + half * 2;
@@ -197,8 +196,7 @@ struct Block {
 #pragma unroll
       for (int i = 0; i < kWarpValues / 16; ++i) {
         uint32_t v[4];
-        const int c = warp * (kWarpValues / 8) + i * 2 + lane / 16;
-        LoadMatrix4Transposed(v, ChunkAt(tile, half * 16 + lane % 16, c));
+        LoadMatrix4Transposed(v, values.At(half * 16 * kRowBytes, i));
         const uint32_t left[2] = {v[0], v[1]}, right[2] = {v[2], v[3]};
         MmaBf16(sums[i * 2], high, left);
         MmaBf16(sums[i * 2 + 1], high, right);

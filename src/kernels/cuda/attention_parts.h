@@ -74,7 +74,7 @@ __device__ inline void JoinParts(const Parts& parts, int n, int head0, int count
     const float base = BaseOf(WarpMax(m));
     for (int i = lane; i < n; i += kWarp) {
       const float2 state = parts.LoadState(i, head0 + h);
-      const float w = exp2f(state.x - base);
+      const float w = Exp2(state.x - base);
       weights[i * count + h] = w;
       l = fmaf(w, state.y, l);
     }
@@ -108,6 +108,25 @@ __device__ inline int SlotOf(const RowIndex& index, const int32_t* table, int po
   const int block = position / index.block_tokens;
   return __ldg(table + block) * index.block_tokens + position - block * index.block_tokens;
 }
+
+// Rows of keys lie in shared memory as chunks of 16 bytes, chunk c of row r at c ^ r % 8, so that
+// the same chunk of eight rows takes all banks; a row is a multiple of 128 bytes.
+__device__ inline char* ChunkAt(char* rows, int bytes, int r, int c) {
+  return rows + r * bytes + (c ^ (r % 8)) * 16;
+}
+// Where a lane reads matrices from such rows: always rows that are the same modulo 8, so that all
+// its chunks follow from one by constants.
+struct LaneRows {
+  char* row;
+  int swizzle;  // bytes
+
+  __device__ LaneRows(char* rows, int bytes, int r, int chunk)
+      : row(rows + r * bytes), swizzle((chunk ^ (r % 8)) * 16) {}
+  // The chunk 2 * pair further, `down` bytes (whole eights of rows) down.
+  __device__ char* At(int down, int pair) const {
+    return row + (down + pair / 4 * 128) + (swizzle ^ (pair % 4 * 32));
+  }
+};
 
 // Two floats as bf16 pairs: what rounding leaves of `high` is in `low`.
 struct TwoParts {

@@ -11,7 +11,7 @@ constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kHeads = 16;    // of a block, at most
 constexpr int kKeys = kWarp;  // staged at a time
-__device__ __host__ constexpr SplitRule Rule() { return {.step = 64, .least = 64, .most = 64}; }
+__device__ __host__ constexpr SplitRule Rule() { return {64, 64, 64}; }
 
 struct Space {  // in shared memory, floats
   int64_t q, keys, values, scores, out, state, all;

@@ -77,8 +77,8 @@ Activations CudaBackend::Convert(const float* x, int64_t ld, int64_t rows, const
   const int parts = PartsOfActivations(w.form);
   const int64_t values = rows * w.cols;
   const int64_t info = values / block_planes::kGroup * 3 * static_cast<int64_t>(sizeof(float));
-  auto* memory = static_cast<char*>(
-      Reserve(kActivations, static_cast<size_t>(info + parts * values)));
+  auto* memory =
+      static_cast<char*>(Reserve(kActivations, static_cast<size_t>(info + parts * values)));
   Activations a{.high = reinterpret_cast<int8_t*>(memory + info),
                 .low = parts == 1 ? nullptr : reinterpret_cast<int8_t*>(memory + info + values),
                 .groups = reinterpret_cast<float*>(memory)};
@@ -111,6 +111,14 @@ bool CudaBackend::Rounds(const CudaWeight& w) const {
                              [](const WeightPart& p) { return p.matrix.form != Form::kF32; });
 }
 
+// As bf16, valid until the next one.
+Matrix CudaBackend::Rounded(const Matrix& m) {
+  if (m.form == Form::kBf16) return m;
+  uint16_t* made = ReserveHalves(kRoundedWeight, m.rows * m.cols);
+  RoundMatrix(device_->stream(), m, 0, made);
+  return {Form::kBf16, reinterpret_cast<const uint8_t*>(made), m.rows, m.cols, 0};
+}
+
 // Rows `first` and on of x [rows, cols], which are of prompts.
 void CudaBackend::MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
                                  int64_t first) {
@@ -128,13 +136,7 @@ void CudaBackend::MultiplyPrompt(const float* x, int64_t rows, std::span<const P
       RoundRows(device_->stream(), x + first * cols, cols, n, cols, rounded);
     }
     for (const WeightPart& part : w.parts()) {
-      Matrix m = part.matrix;
-      if (m.form != Form::kBf16) {
-        auto* made = static_cast<uint16_t*>(
-            Reserve(kRoundedWeight, static_cast<size_t>(m.rows * m.cols) * 2));
-        RoundMatrix(device_->stream(), m, 0, made);
-        m = {Form::kBf16, reinterpret_cast<const uint8_t*>(made), m.rows, m.cols, 0};
-      }
+      const Matrix m = Rounded(part.matrix);
       const float* bias = p.bias == nullptr ? nullptr : p.bias + part.first_row;
       MultiplyTiles(device_->stream(), m, rounded, n, {out + part.first_row, w.rows(), bias});
     }
