@@ -265,6 +265,23 @@ TEST_P(AttentionOnEveryBackend, ManyChunksAgreeWithDouble) {
             backend->rounds_prompts() ? kRounded : 1e-5);
 }
 
+// So many rows that a block takes several parts of the long one.
+TEST_P(AttentionOnEveryBackend, ALongRowBesideManyShortOnesGetsWhatItGetsAlone) {
+  Random random(18);
+  auto backend = MakeWithWeight(GetParam(), 2);
+  const Shape3 shape{2, 1, 16};
+  std::vector<int> contexts(1100, 0), rows(1100, 1);
+  contexts[500] = 900;
+  const Sequences s = MakeSequences(contexts, rows);
+  PagedCache k(GetParam().kv, 16, 16, s.lengths, random), v(k, 16, random);
+  const std::vector<float> q = random.Normals(s.total * 32);
+  const std::vector<float> all = Attend(*backend, shape, q, k, v, Chunks(s, k));
+  EXPECT_LT(RelativeError(all, Oracle(shape, s, q, k, v, 0.25)), 1e-5);
+  const std::vector<float> part(q.begin() + 500 * 32, q.begin() + 501 * 32);
+  const std::vector<float> expected(all.begin() + 500 * 32, all.begin() + 501 * 32);
+  EXPECT_EQ(Attend(*backend, shape, part, k, v, {{0, 1, 900, k.blocks(500), false}}), expected);
+}
+
 TEST_P(AttentionOnEveryBackend, LargeScoresDoNotOverflow) {
   Random random(4);
   auto backend = MakeWithWeight(GetParam(), 1);

@@ -95,7 +95,7 @@ struct Block {
     const int position = first + lane;
     return lane < kKeys && position < end ? SlotOf(p.index, table, position) : -1;
   }
-  __device__ void Load(int slot, int stage) {
+  __device__ void Load(int slot, int stage) const {
     char* keys = ring + stage * 2 * kTileBytes;
     const auto* k = static_cast<const uint16_t*>(p.k.data);
     const auto* v = static_cast<const uint16_t*>(p.v.data);
@@ -178,22 +178,24 @@ struct Block {
     }
   }
 
-  // The warp's keys of [begin, end): every kWarps-th tile.
+  // The warp's keys of [begin, end) are every kWarps-th tile; starts the first ones.
+  static constexpr int kStride = kWarps * kKeys;
+  __device__ void Begin(const int32_t* table, int begin, int end) const {
+#pragma unroll 1
+    for (int i = 0; i < kStages; ++i) {
+      const int first = begin + warp * kKeys + i * kStride;
+      if (first < end) Load(SlotIn(table, first, end), i);
+      CopyAsyncCommit();
+    }
+  }
   __device__ void Walk(const int32_t* table, int begin, int end) {
 #pragma unroll
     for (auto& sum : sums) sum[0] = sum[1] = sum[2] = sum[3] = 0;
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) m[tile] = -INFINITY, l[tile] = 0;
-    constexpr int kStride = kWarps * kKeys;
-    const int mine = begin + warp * kKeys;
-    for (int i = 0; i < kStages; ++i) {
-      const int first = mine + i * kStride;
-      if (first < end) Load(SlotIn(table, first, end), i);
-      CopyAsyncCommit();
-    }
-    int stage = 0;
-    int next = SlotIn(table, mine + kStages * kStride, end);
-    for (int first = mine; first < end; first += kStride) {
+    int stage = 0, first = begin + warp * kKeys;
+    int next = SlotIn(table, first + kStages * kStride, end);
+    for (; first < end; first += kStride) {
       CopyAsyncWait<kStages - 1>();
       __syncwarp();
       Tile(stage, end - first < kKeys ? end - first : kKeys);
@@ -302,10 +304,13 @@ __global__ void __launch_bounds__(kThreads, (Block<kDim, kTiles>::kBlocksPerSm))
   const Parts parts(p.space, group, p.parts, B::kHeads, static_cast<int>(p.a.v_dim));
   float* out = p.out + first_head * p.a.v_dim;
   B block(p, kv);
+  const auto begin = [&](int split) { return split * per_split; };
+  const auto end = [&](int split) { return min(begin(split) + per_split, visible); };
+  int split = static_cast<int>(blockIdx.x);
+  block.Begin(table, begin(split), end(split));
   block.TakeQueries(p.q + first_head * p.a.k_dim, heads);
-  for (int split = static_cast<int>(blockIdx.x); split < n; split += static_cast<int>(gridDim.x)) {
-    const int begin = split * per_split;
-    block.Walk(table, begin, min(begin + per_split, visible));
+  while (true) {
+    block.Walk(table, begin(split), end(split));
     __syncthreads();
     block.Share();
     __syncthreads();
@@ -313,7 +318,10 @@ __global__ void __launch_bounds__(kThreads, (Block<kDim, kTiles>::kBlocksPerSm))
     if (n > 1 && IsLast(p.counts + group, n)) {
       JoinParts(parts, n, 0, heads, reinterpret_cast<float*>(SharedMemory()), out);
     }
+    split += static_cast<int>(gridDim.x);
+    if (split >= n) return;
     __syncthreads();
+    block.Begin(table, begin(split), end(split));
   }
 }
 

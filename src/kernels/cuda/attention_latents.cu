@@ -206,14 +206,16 @@ struct Block {
     }
   }
 
-  __device__ void Walk(const int32_t* table, int begin, int end) {
-    const int tiles = CeilDiv(end - begin, kKeys);
+  // Starts the first tiles of the keys [begin, end).
+  __device__ void Begin(const int32_t* table, int begin, int end) const {
     for (int i = 0; i < kStages - 1; ++i) {
-      if (i < tiles) {
-        Load(SlotIn(table, begin + i * kKeys, end), SharedMemory() + i * kTileBytes);
-      }
+      const int first = begin + i * kKeys;
+      if (first < end) Load(SlotIn(table, first, end), SharedMemory() + i * kTileBytes);
       CopyAsyncCommit();
     }
+  }
+  __device__ void Walk(const int32_t* table, int begin, int end) {
+    const int tiles = CeilDiv(end - begin, kKeys);
     int next = SlotIn(table, begin + (kStages - 1) * kKeys, end);
     for (int i = 0; i < tiles; ++i) {
       CopyAsyncWait<kStages - 2>();
@@ -263,8 +265,11 @@ __global__ void __launch_bounds__(Block<kTeams>::kThreads, Block<kTeams>::kBlock
   B block(p);
   const int64_t head0 = blockIdx.x * B::kBlockHeads + block.team * kHeads;
   const int mine = static_cast<int>(max(int64_t{0}, min(int64_t{kHeads}, heads - head0)));
+  const int32_t* table = p.index.tables + p.index.table_at[row];
+  const int end = min(begin + per_split, visible);
+  block.Begin(table, begin, end);
   block.TakeQueries(p.q + (row * heads + head0) * kColumns, mine);
-  block.Walk(p.index.tables + p.index.table_at[row], begin, min(begin + per_split, visible));
+  block.Walk(table, begin, end);
   const Parts parts(p.space, group, p.parts, B::kBlockHeads, kValues);
   block.Finish(mine, split, per_split >= visible, parts, p.out + (row * heads + head0) * kValues);
 }

@@ -25,15 +25,16 @@ int64_t RowsOf(std::span<const SeqChunk> chunks) {
 
 }  // namespace
 
-// Rows at a time whose parts fit 64 MiB.
+// In launches of about equally many rows, whose parts fit 128 MiB.
 void CudaBackend::Attend(const AttentionShape& shape, const float* q, const Cache& k,
                          const Cache& v, const RowIndex& index, float* out) {
-  constexpr int64_t kSpace = int64_t{16} << 20;
+  constexpr int64_t kSpace = int64_t{32} << 20, kMostRows = 32768;
   AttentionShape part = shape;
   part.rows = 1;
-  const int64_t of_row = AttentionSpace(part, k, v, index.most).floats;
-  const int64_t heads = shape.n_kv * shape.group;
-  const int64_t step = std::clamp<int64_t>(kSpace / std::max<int64_t>(of_row, 1), 1, 32768);
+  const int64_t of_row = std::max<int64_t>(AttentionSpace(part, k, v, index.most).floats, 1);
+  const int64_t most = std::clamp<int64_t>(kSpace / of_row, 1, kMostRows);
+  const int64_t launches = (shape.rows + most - 1) / most, heads = shape.n_kv * shape.group;
+  const int64_t step = launches == 0 ? 1 : (shape.rows + launches - 1) / launches;
   for (int64_t row = 0; row < shape.rows; row += step) {
     part.rows = std::min(step, shape.rows - row);
     const AttentionMemory memory = AttentionSpace(part, k, v, index.most);
