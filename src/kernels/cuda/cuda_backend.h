@@ -91,8 +91,13 @@ class CudaBackend final : public Backend {
     kRounded,
     kRoundedWeight,
     kAttentionParts,
+    kAttentionCounts,  // zeros between operations
     kMlaQuery,
     kMlaLatent,
+    kGatheredKeys,
+    kGatheredValues,
+    kExpanding,
+    kExpanded,
     kExpertBoth,
     kExpertMiddle,
     kExpertOutput,
@@ -113,6 +118,9 @@ class CudaBackend final : public Backend {
   void* Reserve(Scratch area, size_t bytes);
   float* ReserveFloats(Scratch area, int64_t n) {
     return static_cast<float*>(Reserve(area, static_cast<size_t>(n) * sizeof(float)));
+  }
+  uint16_t* ReserveHalves(Scratch area, int64_t n) {
+    return static_cast<uint16_t*>(Reserve(area, static_cast<size_t>(n) * sizeof(uint16_t)));
   }
   void ForgetGraphs() { graphs_.clear(); }
   void Grow(Block& block, size_t bytes, bool host);
@@ -147,8 +155,16 @@ class CudaBackend final : public Backend {
   void MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
                       int64_t first);
   bool Rounds(const CudaWeight& w) const;
+  Matrix Rounded(const Matrix& m);
+  // ---- attention
   void Attend(const AttentionShape& shape, const float* q, const Cache& k, const Cache& v,
               const RowIndex& index, float* out);
+  void AttendPrompt(const GqaArgs& a, const RowIndex& index, std::span<const SeqChunk> chunks);
+  void MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t rows);
+  bool Decompresses(const MlaArgs& a) const;
+  void MlaDecompressed(const MlaArgs& a, const RowIndex& index, const SeqChunk& chunk);
+  void ExpandHeads(const MlaArgs& a, const uint16_t* latents, int64_t keys, int64_t head0,
+                   int64_t heads, uint16_t* out);
 
   const CudaBackendOptions options_;
   const std::unique_ptr<Device> device_;

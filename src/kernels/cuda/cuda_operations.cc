@@ -12,8 +12,6 @@ const CudaWeight& Cast(const Weight* w) { return static_cast<const CudaWeight&>(
 int64_t Width(const Tensor& x) { return x.shape[x.shape.rank() - 1]; }
 int64_t Rows(const Tensor& x) { return x.shape.elements() / Width(x); }
 
-Cache CacheOf(const KvView& v) { return {v.data, v.dtype == DType::kBf16, v.width}; }
-
 int PartsOfActivations(Form form) {
   return cpu::kBlockFormats[static_cast<int>(form) - static_cast<int>(Form::kBlocks)].x_parts;
 }
@@ -56,7 +54,7 @@ void CudaBackend::StoreKv(Tensor src, int64_t from, int64_t n, std::span<const i
                           int64_t at, KvView cache) {
   const int64_t ld = src.shape.elements() / src.shape[0];
   CUDA_NAMESPACE::StoreKv(device_->stream(), src.f32(), ld, from, n, src.shape[0], OnCard(slots),
-                          at, CacheOf(cache));
+                          at, {cache.data, cache.dtype == DType::kBf16, cache.width});
 }
 
 void CudaBackend::PrepareHeads(std::span<const Heads> parts, std::span<const int32_t> positions,
@@ -138,6 +136,14 @@ bool CudaBackend::Rounds(const CudaWeight& w) const {
                              [](const WeightPart& p) { return p.matrix.form != Form::kF32; });
 }
 
+// As bf16, valid until the next one.
+Matrix CudaBackend::Rounded(const Matrix& m) {
+  if (m.form == Form::kBf16) return m;
+  uint16_t* made = ReserveHalves(kRoundedWeight, m.rows * m.cols);
+  RoundMatrix(device_->stream(), m, 0, made);
+  return {Form::kBf16, reinterpret_cast<const uint8_t*>(made), m.rows, m.cols, 0};
+}
+
 // Rows `first` and on of x [rows, cols], which are of prompts.
 void CudaBackend::MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
                                  int64_t first) {
@@ -155,13 +161,7 @@ void CudaBackend::MultiplyPrompt(const float* x, int64_t rows, std::span<const P
       RoundRows(device_->stream(), x + first * cols, cols, n, cols, rounded);
     }
     for (const WeightPart& part : w.parts()) {
-      Matrix m = part.matrix;
-      if (m.form != Form::kBf16) {
-        auto* made = static_cast<uint16_t*>(
-            Reserve(kRoundedWeight, static_cast<size_t>(m.rows * m.cols) * 2));
-        RoundMatrix(device_->stream(), m, 0, made);
-        m = {Form::kBf16, reinterpret_cast<const uint8_t*>(made), m.rows, m.cols, 0};
-      }
+      const Matrix m = Rounded(part.matrix);
       const float* bias = p.bias == nullptr ? nullptr : p.bias + part.first_row;
       MultiplyTiles(device_->stream(), m, rounded, n, {out + part.first_row, w.rows(), bias});
     }
@@ -181,59 +181,6 @@ void CudaBackend::FeedForward(const FfnArgs& a) {
   MatMul(a.x, *a.gate_up, nullptr, a.both, a.exact_rows);
   SwiGlu(a.both, a.product);
   MatMul(a.product, *a.down, nullptr, a.out, a.exact_rows);
-}
-
-// ---- attention
-
-// Rows at a time whose parts fit 64 MiB.
-void CudaBackend::Attend(const AttentionShape& shape, const float* q, const Cache& k,
-                         const Cache& v, const RowIndex& index, float* out) {
-  constexpr int64_t kSpace = int64_t{16} << 20;
-  AttentionShape part = shape;
-  part.rows = 1;
-  const int64_t of_row = AttentionSpace(part, index.most), heads = shape.n_kv * shape.group;
-  const int64_t step = std::clamp<int64_t>(kSpace / std::max<int64_t>(of_row, 1), 1, 32768);
-  for (int64_t row = 0; row < shape.rows; row += step) {
-    part.rows = std::min(step, shape.rows - row);
-    float* space = ReserveFloats(kAttentionParts, part.rows * of_row);
-    RowIndex rows = index;
-    rows.visible += row;
-    rows.table_at += row;
-    AttendRows(device_->stream(), part, q + row * heads * shape.k_dim, k, v, rows, space,
-               out + row * heads * shape.v_dim);
-  }
-}
-
-void CudaBackend::Attention(const GqaArgs& a, std::span<const SeqChunk> chunks) {
-  const AttentionShape shape{.rows = a.q.shape[0],
-                             .n_kv = a.n_kv_heads,
-                             .group = a.n_heads / a.n_kv_heads,
-                             .k_dim = a.head_dim,
-                             .v_dim = a.head_dim,
-                             .scale = a.scale};
-  Attend(shape, a.q.f32(), CacheOf(a.k), CacheOf(a.v), IndexOf(chunks, a.k.block_tokens),
-         a.out.f32());
-}
-
-// The absorbed form for every row.
-void CudaBackend::MlaAttention(const MlaArgs& a, std::span<const SeqChunk> chunks) {
-  const int64_t rows = a.q.shape[0], heads = a.n_heads;
-  const int64_t q_dim = a.nope + a.rope, k_dim = a.kv_lora + a.rope;
-  const RowMap by_head{.modulo = heads};
-  const RowIndex index = IndexOf(chunks, a.latent.block_tokens);
-  float* absorbed = ReserveFloats(kMlaQuery, rows * heads * k_dim);
-  Multiply(a.q.f32(), q_dim, rows * heads, Cast(a.uk), by_head, {absorbed, k_dim, nullptr});
-  CopyColumns(device_->stream(), a.q.f32(), q_dim, a.nope, a.rope, rows * heads, absorbed, k_dim,
-              a.kv_lora);
-  float* latent = ReserveFloats(kMlaLatent, rows * heads * a.kv_lora);
-  const AttentionShape shape{.rows = rows,
-                             .n_kv = 1,
-                             .group = heads,
-                             .k_dim = k_dim,
-                             .v_dim = a.kv_lora,
-                             .scale = a.scale};
-  Attend(shape, absorbed, CacheOf(a.latent), CacheOf(a.latent), index, latent);
-  Multiply(latent, a.kv_lora, rows * heads, Cast(a.uv), by_head, {a.out.f32(), a.v_dim, nullptr});
 }
 
 // ---- mixture of experts

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #ifdef HADAL_CUDA_EMULATED
 #define CUDA_NAMESPACE cuda_emulated
@@ -147,11 +148,45 @@ struct AttentionShape {
   int64_t rows = 0, n_kv = 1, group = 1, k_dim = 0, v_dim = 0;
   float scale = 0;
 };
-// Keys are split by a rule of the row's own length; parts [rows][n_kv][group][v_dim + 2] each.
-int64_t AttentionSplits(int64_t visible);
-int64_t AttentionSpace(const AttentionShape& shape, int64_t most_visible);  // floats
+// What splitting the keys of rows into parts needs. A row's split follows from what it sees.
+struct AttentionMemory {
+  int64_t floats = 0, counts = 0;
+};
+struct AttentionScratch {
+  float* parts = nullptr;
+  int* counts = nullptr;  // zero, and left so
+};
+AttentionMemory AttentionSpace(const AttentionShape& shape, const Cache& k, const Cache& v,
+                               int64_t most_visible);
 void AttendRows(Stream& s, const AttentionShape& shape, const float* q, const Cache& k,
-                const Cache& v, const RowIndex& index, float* space, float* out);
+                const Cache& v, const RowIndex& index, const AttentionScratch& scratch, float* out);
+
+// Rows of prompts, rounded to bf16. Keys and values are bf16; columns c .. of key head h at slot or
+// position r begin at data[r * ld + h * head]. A key is the columns of `first`, then of `second`.
+struct KeyColumns {
+  const uint16_t* data = nullptr;
+  int64_t ld = 0, head = 0;
+  int columns = 0;
+};
+struct PromptKeys {
+  KeyColumns first, second, values;
+  bool paged = false;  // rows are slots of the cache, else positions of the sequence
+};
+struct PromptShape {
+  int heads = 0, group = 1;  // query heads, of which `group` share a key head
+  int row_heads = 0;         // from one row of q and out to the next
+  int k_dim = 0, v_dim = 0;
+  float scale = 0;
+};
+struct PromptChunk {
+  int32_t first_row = 0, n_rows = 0;
+};
+bool PromptsFit(int64_t k_dim, int64_t v_dim);
+void AttendPrompts(Stream& s, const PromptShape& shape, const float* q, const PromptKeys& keys,
+                   const RowIndex& index, std::span<const PromptChunk> chunks, float* out);
+// out [n][columns] = columns `from` .. of positions 0 .. n - 1 of a row's sequence, as bf16.
+void GatherCache(Stream& s, const Cache& cache, const RowIndex& index, int64_t row, int64_t n,
+                 int64_t from, int64_t columns, uint16_t* out);
 
 // ---- mixture of experts
 struct RouterShape {

@@ -104,6 +104,12 @@ __device__ inline float HalfToFloat(uint16_t v) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v));
   return f;
 }
+// 2^v within 2 units in the last place; results below 2^-126 are 0.
+__device__ inline float Exp2(float v) {
+  float f;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(f) : "f"(v));
+  return f;
+}
 // Signed bytes: c + a . b.
 __device__ inline int32_t Dot4(int32_t a, int32_t b, int32_t c) { return __dp4a(a, b, c); }
 

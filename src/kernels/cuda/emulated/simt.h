@@ -15,6 +15,7 @@
 #define __device__
 #define __host__
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 namespace hadal::cuda_emulated {
 
@@ -70,6 +71,11 @@ template <class T>
 T __ldg(const T* p) {
   return *p;
 }
+template <class T>
+T __ldcg(const T* p) {
+  CHECK(reinterpret_cast<uintptr_t>(p) % sizeof(T) == 0);
+  return *p;
+}
 inline int atomicAdd(int* p, int v) {
   const int old = *p;
   *p += v;
@@ -87,7 +93,7 @@ inline uint32_t __float_as_uint(float v) { return std::bit_cast<uint32_t>(v); }
 inline float __expf(float v) { return std::exp(v); }
 inline float __frcp_rn(float v) { return 1.0f / v; }
 inline float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
-inline float exp2f(float v) { return std::exp2(v); }
+inline float Exp2(float v) { return std::exp2(v); }
 inline int __float2int_rn(float v) { return static_cast<int>(std::nearbyint(v)); }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }

@@ -1,0 +1,375 @@
+// Attention of answers over a bf16 cache whose key heads are shared by groups of query heads
+// (GQA). A block takes one row, one key head with up to 16 of its heads, and parts of the keys; the
+// last block of a row's group joins the parts. Limit: the card's memory, every key and value is
+// read once.
+//
+// Each warp walks tiles of 16 keys of its own through its own ring of shared memory. Heads are the
+// rows of the matrix unit. Queries and probabilities have two bf16 parts; a fragment of 16 rows is
+// eight heads' high parts, then the same heads' low parts, so that a group of up to eight costs one
+// instruction per product. Of two such tiles of heads the values' product takes both as rows, high
+// parts first.
+#include "kernels/cuda/attention_launch.h"
+#include "kernels/cuda/attention_parts.h"
+
+namespace hadal::CUDA_NAMESPACE {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kWarps = kThreads / kWarp;
+constexpr int kKeys = 16;      // of a tile
+constexpr int kTileHeads = 8;  // of a fragment
+
+__device__ __host__ SplitRule RuleOf(const AttentionShape& a) {
+  const int most = static_cast<int>(CeilDiv<int64_t>(256, a.n_kv));
+  return {kWarps * kKeys, kWarps * kKeys, most < 16 ? 16 : most > 64 ? 64 : most};
+}
+
+struct Problem {
+  AttentionShape a;
+  const float* q;
+  Cache k, v;
+  RowIndex index;
+  int64_t parts;  // of space
+  float *space, *out;
+  int* counts;  // of blocks that are done, per group of parts; zero between launches
+};
+
+// kDim: the head's columns, padded with zeros; kTiles: of eight heads.
+template <int kDim, int kTiles>
+struct Block {
+  static constexpr int kHeads = kTiles * kTileHeads;
+  static constexpr int kChunks = kDim / 8;  // 16 bytes of a key
+  static constexpr int kTileBytes = kKeys * kDim * 2;
+  static constexpr int kStages = kDim <= 64 ? 4 : 2;
+  static constexpr int kRingBytes = kStages * 2 * kTileBytes;  // keys, then values
+  static constexpr int kShared = kWarps * kRingBytes;
+  static constexpr int kOutStride = kDim + 8;  // floats; spreads heads over the banks
+  static constexpr int kSteps = kDim / 16;
+  static constexpr int kBlocksPerSm = kDim * kTiles <= 128 ? 3 : 2;
+  static_assert(kWarps * kHeads * (kOutStride + 2) * 4 <= kShared);
+
+  const Problem& p;
+  const int lane, warp;
+  char* const ring;
+  const int dim;
+  const int64_t column;  // of the key head
+
+  uint32_t q[kTiles][kSteps][4];
+  float sums[kDim / 8][4];
+  float m[kTiles], l[kTiles];
+
+  __device__ Block(const Problem& problem, int64_t kv)
+      : p(problem),
+        lane(static_cast<int>(threadIdx.x) % kWarp),
+        warp(static_cast<int>(threadIdx.x) / kWarp),
+        ring(SharedMemory() + warp * kRingBytes),
+        dim(static_cast<int>(problem.a.k_dim)),
+        column(kv * problem.a.k_dim) {}
+
+  // Queries of `heads` heads at `from`, in log2 units.
+  __device__ void TakeQueries(const float* from, int heads) {
+    const float scale = p.a.scale * kLog2E;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const int head = tile * kTileHeads + lane / 4;
+      const float* row = from + int64_t{head} * dim;
+      const auto two = [&](int d) {
+        if (head >= heads || d >= dim) return TwoParts{0, 0};
+        const float2 v = *reinterpret_cast<const float2*>(row + d);
+        return SplitBf16(v.x * scale, v.y * scale);
+      };
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        const TwoParts first = two(step * 16 + lane % 4 * 2);
+        const TwoParts second = two(step * 16 + lane % 4 * 2 + 8);
+        q[tile][step][0] = first.high;
+        q[tile][step][1] = first.low;
+        q[tile][step][2] = second.high;
+        q[tile][step][3] = second.low;
+      }
+    }
+  }
+
+  // Lane's key of a tile; lanes beyond the tile, and keys beyond `end`, have none.
+  __device__ int SlotIn(const int32_t* table, int first, int end) const {
+    const int position = first + lane;
+    return lane < kKeys && position < end ? SlotOf(p.index, table, position) : -1;
+  }
+  __device__ void Load(int slot, int stage) const {
+    char* keys = ring + stage * 2 * kTileBytes;
+    const auto* k = static_cast<const uint16_t*>(p.k.data);
+    const auto* v = static_cast<const uint16_t*>(p.v.data);
+    const int c = lane % kChunks;
+#pragma unroll
+    for (int i = 0; i < kKeys * kChunks / kWarp; ++i) {
+      const int key = (i * kWarp + lane) / kChunks;
+      const int from = __shfl_sync(~0u, slot, key);
+      const bool valid = from >= 0 && c * 8 < dim;
+      const int64_t at = valid ? from * p.k.width + column + c * 8 : 0;
+      CopyAsync16(ChunkAt(keys, kDim * 2, key, c), k + at, valid);
+      CopyAsync16(ChunkAt(keys + kTileBytes, kDim * 2, key, c), v + at, valid);
+    }
+  }
+
+  // Probabilities of a tile with `n` keys, as the rows of the values' product.
+  __device__ void Weigh(const float (&scores)[kTiles][2][4], int n, TwoParts (&w)[kTiles][2]) {
+    float shrink[kTiles];
+    bool shrinks = false;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      float s[4];
+      for (int i = 0; i < 4; ++i) {
+        const int key = i / 2 * 8 + lane % 4 * 2 + i % 2;
+        const float score = JoinScore(scores[tile][i / 2][i % 2], scores[tile][i / 2][i % 2 + 2]);
+        s[i] = key < n ? score : -INFINITY;
+      }
+      const float largest = QuadMax(fmaxf(fmaxf(s[0], s[1]), fmaxf(s[2], s[3])));
+      const float before = m[tile];
+      m[tile] = fmaxf(before, largest);
+      const float base = BaseOf(m[tile]);
+      shrink[tile] = Exp2(before - base);
+      shrinks = shrinks || (shrink[tile] != 1.0f && before != -INFINITY);
+      for (float& x : s) x = Exp2(x - base);
+      l[tile] = fmaf(l[tile], shrink[tile], (s[0] + s[1]) + (s[2] + s[3]));
+      w[tile][0] = SplitBf16(s[0], s[1]);
+      w[tile][1] = SplitBf16(s[2], s[3]);
+    }
+    if (__ballot_sync(~0u, shrinks) == 0) return;
+#pragma unroll
+    for (auto& sum : sums) {
+      for (int e = 0; e < 4; ++e) sum[e] *= shrink[kTiles == 1 ? 0 : e / 2];
+    }
+  }
+
+  __device__ void Tile(int stage, int n) {
+    char* tile_keys = ring + stage * 2 * kTileBytes;
+    const LaneRows keys(tile_keys, kDim * 2, lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    const LaneRows values(tile_keys + kTileBytes, kDim * 2, lane % 16, lane / 16);
+    float scores[kTiles][2][4] = {};
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      uint32_t b[4];
+      LoadMatrix4(b, keys.At(0, step));
+      const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        MmaBf16(scores[tile][0], q[tile][step], low);
+        MmaBf16(scores[tile][1], q[tile][step], high);
+      }
+    }
+    TwoParts w[kTiles][2];
+    Weigh(scores, n, w);
+    constexpr int kLast = kTiles - 1;
+    const uint32_t first[4] = {w[0][0].high, kTiles == 1 ? w[0][0].low : w[kLast][0].high,
+                               w[0][1].high, kTiles == 1 ? w[0][1].low : w[kLast][1].high};
+    [[maybe_unused]] const uint32_t second[4] = {w[0][0].low, w[kLast][0].low, w[0][1].low,
+                                                 w[kLast][1].low};
+#pragma unroll
+    for (int i = 0; i < kDim / 16; ++i) {
+      uint32_t b[4];
+      LoadMatrix4Transposed(b, values.At(0, i));
+      const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
+      MmaBf16(sums[i * 2], first, low);
+      MmaBf16(sums[i * 2 + 1], first, high);
+      if constexpr (kTiles == 2) {
+        MmaBf16(sums[i * 2], second, low);
+        MmaBf16(sums[i * 2 + 1], second, high);
+      }
+    }
+  }
+
+  // The warp's keys of [begin, end) are every kWarps-th tile; starts the first ones.
+  static constexpr int kStride = kWarps * kKeys;
+  __device__ void Begin(const int32_t* table, int begin, int end) const {
+#pragma unroll 1
+    for (int i = 0; i < kStages; ++i) {
+      const int first = begin + warp * kKeys + i * kStride;
+      if (first < end) Load(SlotIn(table, first, end), i);
+      CopyAsyncCommit();
+    }
+  }
+  __device__ void Walk(const int32_t* table, int begin, int end) {
+#pragma unroll
+    for (auto& sum : sums) sum[0] = sum[1] = sum[2] = sum[3] = 0;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) m[tile] = -INFINITY, l[tile] = 0;
+    int stage = 0, first = begin + warp * kKeys;
+    int next = SlotIn(table, first + kStages * kStride, end);
+    for (; first < end; first += kStride) {
+      CopyAsyncWait<kStages - 1>();
+      __syncwarp();
+      Tile(stage, end - first < kKeys ? end - first : kKeys);
+      __syncwarp();
+      const int ahead = first + kStages * kStride;
+      if (ahead < end) Load(next, stage);
+      CopyAsyncCommit();
+      next = SlotIn(table, ahead + kStride, end);
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+    }
+    CopyAsyncWait<0>();
+  }
+
+  // The warps' results in shared memory: sums [warp][head][kOutStride], then m and l.
+  __device__ float* SumsOf(int w, int head) const {
+    return reinterpret_cast<float*>(SharedMemory()) + (w * kHeads + head) * kOutStride;
+  }
+  __device__ float* StateOf(int w, int head) const {
+    return SumsOf(kWarps, 0) + (w * kHeads + head) * 2;
+  }
+  __device__ void Share() {
+    const int head = lane / 4;
+#pragma unroll
+    for (int i = 0; i < kDim / 8; ++i) {
+      const int d = i * 8 + lane % 4 * 2;
+      float* to = SumsOf(warp, head) + d;
+      if constexpr (kTiles == 1) {
+        to[0] = sums[i][0] + sums[i][2];
+        to[1] = sums[i][1] + sums[i][3];
+      } else {
+        float* other = SumsOf(warp, head + kTileHeads) + d;
+        to[0] = sums[i][0];
+        to[1] = sums[i][1];
+        other[0] = sums[i][2];
+        other[1] = sums[i][3];
+      }
+    }
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const float all = QuadSum(l[tile]);
+      if (lane % 4 != 0) continue;
+      float* state = StateOf(warp, tile * kTileHeads + head);
+      state[0] = m[tile];
+      state[1] = all;
+    }
+  }
+
+  // Joins the warps: the row's result when this is its only part, else one part.
+  __device__ void Finish(int heads, int split, bool only, const Parts& parts, float* out) {
+    const int quads = dim / 4;
+    for (int i = static_cast<int>(threadIdx.x); i < heads * quads; i += kThreads) {
+      const int head = i / quads, d = i % quads * 4;
+      float most = -INFINITY, all = 0;
+      for (int w = 0; w < kWarps; ++w) most = fmaxf(most, StateOf(w, head)[0]);
+      float4 sum = {0, 0, 0, 0};
+      for (int w = 0; w < kWarps; ++w) {
+        const float weight = Exp2(StateOf(w, head)[0] - BaseOf(most));
+        const float4 v = *reinterpret_cast<const float4*>(SumsOf(w, head) + d);
+        sum.x = fmaf(weight, v.x, sum.x);
+        sum.y = fmaf(weight, v.y, sum.y);
+        sum.z = fmaf(weight, v.z, sum.z);
+        sum.w = fmaf(weight, v.w, sum.w);
+        all = fmaf(weight, StateOf(w, head)[1], all);
+      }
+      if (only) {
+        *reinterpret_cast<float4*>(out + int64_t{head} * dim + d) = {sum.x / all, sum.y / all,
+                                                                     sum.z / all, sum.w / all};
+        continue;
+      }
+      *reinterpret_cast<float4*>(parts.Sums(split, head) + d) = sum;
+      if (d == 0) *reinterpret_cast<float2*>(parts.State(split, head)) = {most, all};
+    }
+  }
+};
+
+// Whether this block is the last of `n` to have written its part.
+__device__ bool IsLast(int* count, int n) {
+  __threadfence();
+  __syncthreads();
+  int* last = reinterpret_cast<int*>(SharedMemory());
+  if (threadIdx.x == 0) {
+    *last = atomicAdd(count, 1) == n - 1;
+    if (*last != 0) *count = 0;
+    __threadfence();
+  }
+  __syncthreads();
+  const bool is = *last != 0;
+  __syncthreads();
+  return is;
+}
+
+template <int kDim, int kTiles>
+__global__ void __launch_bounds__(kThreads, (Block<kDim, kTiles>::kBlocksPerSm))
+    GroupsKernel(Problem p) {
+  using B = Block<kDim, kTiles>;
+  const int64_t row = blockIdx.z, head_blocks = CeilDiv<int64_t>(p.a.group, B::kHeads);
+  const int64_t kv = blockIdx.y / head_blocks, head0 = blockIdx.y % head_blocks * B::kHeads;
+  const int heads = static_cast<int>(min(int64_t{B::kHeads}, p.a.group - head0));
+  const int visible = p.index.visible[row];
+  const SplitRule rule = RuleOf(p.a);
+  const int n = SplitsOf(rule, visible), per_split = SplitKeys(rule, visible);
+  if (static_cast<int>(blockIdx.x) >= n) return;
+  const int32_t* table = p.index.tables + p.index.table_at[row];
+  const int64_t first_head = (row * p.a.n_kv + kv) * p.a.group + head0;
+  const int64_t group = row * gridDim.y + blockIdx.y;
+  const Parts parts(p.space, group, p.parts, B::kHeads, static_cast<int>(p.a.v_dim));
+  float* out = p.out + first_head * p.a.v_dim;
+  B block(p, kv);
+  const auto begin = [&](int split) { return split * per_split; };
+  const auto end = [&](int split) { return min(begin(split) + per_split, visible); };
+  int split = static_cast<int>(blockIdx.x);
+  block.Begin(table, begin(split), end(split));
+  block.TakeQueries(p.q + first_head * p.a.k_dim, heads);
+  while (true) {
+    block.Walk(table, begin(split), end(split));
+    __syncthreads();
+    block.Share();
+    __syncthreads();
+    block.Finish(heads, split, n == 1, parts, out);
+    if (n > 1 && IsLast(p.counts + group, n)) {
+      JoinParts(parts, n, 0, heads, reinterpret_cast<float*>(SharedMemory()), out);
+    }
+    split += static_cast<int>(gridDim.x);
+    if (split >= n) return;
+    __syncthreads();
+    block.Begin(table, begin(split), end(split));
+  }
+}
+
+// Columns of the grid: every part its own block, unless the rows alone fill the card many times.
+unsigned GridColumns(const AttentionShape& a, int64_t parts, int64_t groups) {
+  constexpr int64_t kEnough = 8192, kLeast = 8;
+  int64_t columns = CeilDiv(kEnough, groups * a.rows);
+  columns = columns < kLeast ? kLeast : columns;
+  return static_cast<unsigned>(columns < parts ? columns : parts);
+}
+
+int HeadsOfBlock(const AttentionShape& a) { return a.group > kTileHeads ? 16 : kTileHeads; }
+int64_t HeadBlocks(const AttentionShape& a) {
+  return a.n_kv * CeilDiv<int64_t>(a.group, HeadsOfBlock(a));
+}
+
+template <int kDim, int kTiles>
+void LaunchGroups(Stream& s, const Problem& p) {
+  const int64_t groups = HeadBlocks(p.a);
+  const dim3 grid(GridColumns(p.a, p.parts, groups), static_cast<unsigned>(groups),
+                  static_cast<unsigned>(p.a.rows));
+  Launch(s, grid, kThreads, size_t{Block<kDim, kTiles>::kShared}, GroupsKernel<kDim, kTiles>, p);
+}
+
+}  // namespace
+
+bool GroupsFit(const AttentionShape& a, const Cache& k, const Cache& v) {
+  return k.bf16 && v.bf16 && k.data != v.data && k.width == v.width && a.k_dim == a.v_dim &&
+         a.k_dim <= 128 && a.k_dim % 8 == 0;
+}
+
+AttentionMemory GroupsSpace(const AttentionShape& a, int64_t most_visible) {
+  const int64_t parts = MostSplits(RuleOf(a), most_visible), groups = a.rows * HeadBlocks(a);
+  if (parts == 1) return {};
+  return {groups * PartFloats(parts, HeadsOfBlock(a), a.v_dim), groups};
+}
+
+void AttendGroups(Stream& s, const AttentionShape& a, const float* q, const Cache& k,
+                  const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
+                  float* out) {
+  const Problem p = {
+      a, q, k, v, index, MostSplits(RuleOf(a), index.most), scratch.parts, out, scratch.counts};
+  const bool two = HeadsOfBlock(a) == 16;
+  if (a.k_dim <= 64) {
+    two ? LaunchGroups<64, 2>(s, p) : LaunchGroups<64, 1>(s, p);
+  } else {
+    two ? LaunchGroups<128, 2>(s, p) : LaunchGroups<128, 1>(s, p);
+  }
+}
+
+}  // namespace hadal::CUDA_NAMESPACE

@@ -1,0 +1,322 @@
+// Attention of answers over the latents of MLA, absorbed form, DeepSeek's shape: one bf16 key of
+// 576 columns for all heads, its first 512 the value. A block takes one row, 16 or 32 of its heads
+// and one part of the keys; a second kernel joins the parts. Each latent is staged once for all
+// heads of the block, as key and as value. Limit: the card's memory at 16 heads, the matrix unit at
+// 128.
+//
+// Four warps share 16 heads. Each multiplies every fourth 16 columns, whose queries stay in
+// registers, with 32 keys; the parts of scores meet in shared memory, where every warp adds up all
+// scores in one order; then each multiplies the probabilities with a quarter of the values'
+// columns. Queries and probabilities have two bf16 parts, high and low; a score's parts are added
+// last.
+#include "kernels/cuda/attention_launch.h"
+#include "kernels/cuda/attention_parts.h"
+
+namespace hadal::CUDA_NAMESPACE {
+namespace {
+
+constexpr int kColumns = 576, kValues = 512;
+constexpr int kChunks = kColumns / 8;  // 16 bytes
+constexpr int kKeys = 32;              // of a tile
+constexpr int kRowBytes = kColumns * 2, kTileBytes = kKeys * kRowBytes;
+constexpr int kHeads = 16;                      // of a team of four warps
+constexpr int kWarps = 4;                       // of a team
+constexpr int kSteps = kColumns / 16 / kWarps;  // of 16 columns
+constexpr int kWarpValues = kValues / kWarps;
+constexpr int kScoreStride = kKeys + 8;  // floats; spreads heads over the banks
+constexpr int kScoreBytes = kWarps * kHeads * kScoreStride * 4;  // of a team
+constexpr int kJoinThreads = 128;
+
+__device__ __host__ constexpr SplitRule Rule() { return {kKeys, 128, 64}; }
+
+struct Problem {
+  AttentionShape a;
+  const float* q;
+  Cache latents;
+  RowIndex index;
+  int64_t parts;
+  float *space, *out;
+};
+
+template <int kTeams>
+struct Block {
+  static constexpr int kThreads = kTeams * kWarps * kWarp;
+  static constexpr int kBlockHeads = kTeams * kHeads;
+  static constexpr int kStages = kTeams == 1 ? 2 : 4;
+  static constexpr int kShared = kStages * kTileBytes + kTeams * kScoreBytes;
+  static constexpr int kBlocksPerSm = kTeams == 1 ? 2 : 1;
+
+  const Problem& p;
+  const int lane, warp, team;  // warp of the team
+  float* const scores;         // of the team: [warp][head][kScoreStride]
+
+  uint32_t q[2][kSteps][4];  // of eight heads each: high parts, then low parts
+  float sums[kWarpValues / 8][4];
+  float m[2], l[2];
+
+  __device__ explicit Block(const Problem& problem)
+      : p(problem),
+        lane(static_cast<int>(threadIdx.x) % kWarp),
+        warp(static_cast<int>(threadIdx.x) / kWarp % kWarps),
+        team(static_cast<int>(threadIdx.x) / kWarp / kWarps),
+        scores(reinterpret_cast<float*>(SharedMemory() + kStages * kTileBytes) +
+               team * (kScoreBytes / 4)) {
+#pragma unroll
+    for (auto& sum : sums) sum[0] = sum[1] = sum[2] = sum[3] = 0;
+#pragma unroll
+    for (int tile = 0; tile < 2; ++tile) m[tile] = -INFINITY, l[tile] = 0;
+  }
+
+  // Queries of the team's heads, of which there are `heads`, in log2 units.
+  __device__ void TakeQueries(const float* from, int heads) {
+    const float scale = p.a.scale * kLog2E;
+#pragma unroll
+    for (int tile = 0; tile < 2; ++tile) {
+      const int head = tile * 8 + lane / 4;
+      const float* row = from + int64_t{head} * kColumns + warp * 16 + lane % 4 * 2;
+      const auto two = [&](int d) {
+        if (head >= heads) return TwoParts{0, 0};
+        const float2 v = *reinterpret_cast<const float2*>(row + d);
+        return SplitBf16(v.x * scale, v.y * scale);
+      };
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        const int d = step * kWarps * 16;
+        const TwoParts first = two(d), second = two(d + 8);
+        q[tile][step][0] = first.high;
+        q[tile][step][1] = first.low;
+        q[tile][step][2] = second.high;
+        q[tile][step][3] = second.low;
+      }
+    }
+  }
+
+  // Each warp of the block stages every so many keys; a lane has the slot of one.
+  __device__ int SlotIn(const int32_t* table, int first, int end) const {
+    return first + lane < end ? SlotOf(p.index, table, first + lane) : -1;
+  }
+  __device__ void Load(int slot, char* tile) const {
+    constexpr int kEach = kKeys / (kTeams * kWarps), kRounds = CeilDiv(kChunks, kWarp);
+    const auto* data = static_cast<const uint16_t*>(p.latents.data);
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const int key = (team * kWarps + warp) * kEach + i;
+      const int from = __shfl_sync(~0u, slot, key);
+      const uint16_t* row = data + (from < 0 ? 0 : from * p.latents.width);
+#pragma unroll
+      for (int round = 0; round < kRounds; ++round) {
+        const int c = round * kWarp + lane;
+        if (c < kChunks) CopyAsync16(ChunkAt(tile, kRowBytes, key, c), row + c * 8, from >= 0);
+      }
+    }
+  }
+
+  // What this warp's columns add to the scores of all 32 keys.
+  __device__ void Score(char* tile) {
+    const LaneRows keys(tile, kRowBytes, lane / 16 * 8 + lane % 8, warp * 2 + lane / 8 % 2);
+    float s[2][4][4] = {};
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      uint32_t b[2][4];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        LoadMatrix4(b[half], keys.At(half * 16 * kRowBytes, step * kWarps));
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const uint32_t two[2] = {b[i / 2][i % 2 * 2], b[i / 2][i % 2 * 2 + 1]};
+#pragma unroll
+        for (int heads = 0; heads < 2; ++heads) MmaBf16(s[heads][i], q[heads][step], two);
+      }
+    }
+#pragma unroll
+    for (int heads = 0; heads < 2; ++heads) {
+      float* to = scores + (warp * kHeads + heads * 8 + lane / 4) * kScoreStride + lane % 4 * 2;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        *reinterpret_cast<float2*>(to + i * 8) = {JoinScore(s[heads][i][0], s[heads][i][2]),
+                                                  JoinScore(s[heads][i][1], s[heads][i][3])};
+      }
+    }
+  }
+
+  // Probabilities of the tile's `n` keys: as rows of the values' product, heads 0-7 then 8-15.
+  __device__ void Weigh(int n, TwoParts (&w)[2][4]) {
+    float shrink[2];
+    bool shrinks = false;
+#pragma unroll
+    for (int heads = 0; heads < 2; ++heads) {
+      float s[8];
+      const float* from = scores + (heads * 8 + lane / 4) * kScoreStride + lane % 4 * 2;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        float2 all = *reinterpret_cast<const float2*>(from + i * 8);
+        for (int other = 1; other < kWarps; ++other) {
+          const float2 v =
+              *reinterpret_cast<const float2*>(from + other * kHeads * kScoreStride + i * 8);
+          all.x += v.x;
+          all.y += v.y;
+        }
+        const int key = i * 8 + lane % 4 * 2;
+        s[2 * i] = key < n ? all.x : -INFINITY;
+        s[2 * i + 1] = key + 1 < n ? all.y : -INFINITY;
+      }
+      float largest = s[0];
+      for (int i = 1; i < 8; ++i) largest = fmaxf(largest, s[i]);
+      const float before = m[heads];
+      m[heads] = fmaxf(before, QuadMax(largest));
+      const float base = BaseOf(m[heads]);
+      shrink[heads] = Exp2(before - base);
+      shrinks = shrinks || (shrink[heads] != 1.0f && before != -INFINITY);
+      float sum = 0;
+      for (float& x : s) {
+        x = Exp2(x - base);
+        sum += x;
+      }
+      l[heads] = fmaf(l[heads], shrink[heads], sum);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) w[heads][i] = SplitBf16(s[2 * i], s[2 * i + 1]);
+    }
+    if (__ballot_sync(~0u, shrinks) == 0) return;
+#pragma unroll
+    for (auto& sum : sums) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sum[e] *= shrink[e / 2];
+    }
+  }
+
+  // Adds the probabilities times this warp's quarter of the values.
+  __device__ void AddValues(char* tile, const TwoParts (&w)[2][4]) {
+    const LaneRows values(tile + warp * kWarpValues * 2, kRowBytes, lane % 16, lane / 16);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const TwoParts *a = w[0] + half * 2, *b = w[1] + half * 2;
+      const uint32_t high[4] = {a[0].high, b[0].high, a[1].high, b[1].high};
+      const uint32_t low[4] = {a[0].low, b[0].low, a[1].low, b[1].low};
+#pragma unroll
+      for (int i = 0; i < kWarpValues / 16; ++i) {
+        uint32_t v[4];
+        LoadMatrix4Transposed(v, values.At(half * 16 * kRowBytes, i));
+        const uint32_t left[2] = {v[0], v[1]}, right[2] = {v[2], v[3]};
+        MmaBf16(sums[i * 2], high, left);
+        MmaBf16(sums[i * 2 + 1], high, right);
+        MmaBf16(sums[i * 2], low, left);
+        MmaBf16(sums[i * 2 + 1], low, right);
+      }
+    }
+  }
+
+  // Starts the first tiles of the keys [begin, end).
+  __device__ void Begin(const int32_t* table, int begin, int end) const {
+    for (int i = 0; i < kStages - 1; ++i) {
+      const int first = begin + i * kKeys;
+      if (first < end) Load(SlotIn(table, first, end), SharedMemory() + i * kTileBytes);
+      CopyAsyncCommit();
+    }
+  }
+  __device__ void Walk(const int32_t* table, int begin, int end) {
+    const int tiles = CeilDiv(end - begin, kKeys);
+    int next = SlotIn(table, begin + (kStages - 1) * kKeys, end);
+    for (int i = 0; i < tiles; ++i) {
+      CopyAsyncWait<kStages - 2>();
+      __syncthreads();  // the tile is there, and all are done with the one before
+      const int ahead = i + kStages - 1;
+      if (ahead < tiles) Load(next, SharedMemory() + ahead % kStages * kTileBytes);
+      CopyAsyncCommit();
+      next = SlotIn(table, begin + (ahead + 1) * kKeys, end);
+      char* tile = SharedMemory() + i % kStages * kTileBytes;
+      Score(tile);
+      __syncthreads();
+      TwoParts w[2][4];
+      Weigh(end - begin - i * kKeys, w);
+      AddValues(tile, w);
+    }
+  }
+
+  // The result of the team's heads when this is the row's only part, else one part.
+  __device__ void Finish(int heads, int split, bool only, const Parts& parts, float* out) {
+#pragma unroll
+    for (int tile = 0; tile < 2; ++tile) {
+      const int head = tile * 8 + lane / 4;
+      const float all = QuadSum(l[tile]);
+      if (head >= heads) continue;
+      float* to = only ? out + int64_t{head} * kValues : parts.Sums(split, team * kHeads + head);
+#pragma unroll
+      for (int i = 0; i < kWarpValues / 8; ++i) {
+        float2 v = {sums[i][tile * 2], sums[i][tile * 2 + 1]};
+        if (only) v = {v.x / all, v.y / all};
+        *reinterpret_cast<float2*>(to + warp * kWarpValues + i * 8 + lane % 4 * 2) = v;
+      }
+      if (only || warp != 0 || lane % 4 != 0) continue;
+      *reinterpret_cast<float2*>(parts.State(split, team * kHeads + head)) = {m[tile], all};
+    }
+  }
+};
+
+// The part of a row's group of heads that block `blockIdx.x` works on.
+template <int kTeams>
+__global__ void __launch_bounds__(Block<kTeams>::kThreads, Block<kTeams>::kBlocksPerSm)
+    LatentsKernel(Problem p) {
+  using B = Block<kTeams>;
+  const int64_t row = blockIdx.z, heads = p.a.group, group = row * gridDim.x + blockIdx.x;
+  const int split = static_cast<int>(blockIdx.y), visible = p.index.visible[row];
+  const int per_split = SplitKeys(Rule(), visible), begin = split * per_split;
+  if (begin >= visible) return;
+  B block(p);
+  const int64_t head0 = blockIdx.x * B::kBlockHeads + block.team * kHeads;
+  const int mine = static_cast<int>(max(int64_t{0}, min(int64_t{kHeads}, heads - head0)));
+  const int32_t* table = p.index.tables + p.index.table_at[row];
+  const int end = min(begin + per_split, visible);
+  block.Begin(table, begin, end);
+  block.TakeQueries(p.q + (row * heads + head0) * kColumns, mine);
+  block.Walk(table, begin, end);
+  const Parts parts(p.space, group, p.parts, B::kBlockHeads, kValues);
+  block.Finish(mine, split, per_split >= visible, parts, p.out + (row * heads + head0) * kValues);
+}
+
+__global__ void __launch_bounds__(kJoinThreads) JoinKernel(Problem p, int block_heads) {
+  const int64_t row = blockIdx.y, heads = p.a.group, head = blockIdx.x;
+  const int64_t group = row * CeilDiv<int64_t>(heads, block_heads) + head / block_heads;
+  const int n = SplitsOf(Rule(), p.index.visible[row]);
+  if (n == 1) return;
+  JoinParts(Parts(p.space, group, p.parts, block_heads, kValues), n,
+            static_cast<int>(head % block_heads), 1, reinterpret_cast<float*>(SharedMemory()),
+            p.out + (row * heads + head) * kValues);
+}
+
+int HeadsOfBlock(const AttentionShape& a) { return a.group > kHeads ? 2 * kHeads : kHeads; }
+
+template <int kTeams>
+void LaunchLatents(Stream& s, const Problem& p) {
+  using B = Block<kTeams>;
+  const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(p.a.group, B::kBlockHeads)),
+                  static_cast<unsigned>(p.parts), static_cast<unsigned>(p.a.rows));
+  Launch(s, grid, B::kThreads, size_t{B::kShared}, LatentsKernel<kTeams>, p);
+}
+
+}  // namespace
+
+bool LatentsFit(const AttentionShape& a, const Cache& k, const Cache& v) {
+  return k.bf16 && k.data == v.data && a.n_kv == 1 && a.k_dim == kColumns && a.v_dim == kValues;
+}
+
+AttentionMemory LatentsSpace(const AttentionShape& a, int64_t most_visible) {
+  const int64_t parts = MostSplits(Rule(), most_visible), heads = HeadsOfBlock(a);
+  if (parts == 1) return {};
+  return {a.rows * CeilDiv<int64_t>(a.group, heads) * PartFloats(parts, heads, kValues), 0};
+}
+
+void AttendLatents(Stream& s, const AttentionShape& a, const float* q, const Cache& k,
+                   const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
+                   float* out) {
+  (void)v;
+  const Problem p = {a, q, k, index, MostSplits(Rule(), index.most), scratch.parts, out};
+  const int heads = HeadsOfBlock(a);
+  heads == kHeads ? LaunchLatents<1>(s, p) : LaunchLatents<2>(s, p);
+  if (p.parts == 1) return;
+  const dim3 grid(static_cast<unsigned>(a.group), static_cast<unsigned>(a.rows));
+  Launch(s, grid, kJoinThreads, static_cast<size_t>(p.parts + 1) * sizeof(float), JoinKernel, p,
+         heads);
+}
+
+}  // namespace hadal::CUDA_NAMESPACE

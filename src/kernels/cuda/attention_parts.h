@@ -1,0 +1,153 @@
+// Owns: how a row's keys are split into parts, where a part's result waits, and the join of the
+// parts in their order. A split follows from the keys that the row sees and from the model's shape,
+// so a row's result depends on nothing else. Only .cu files of attention include this.
+// Scores are in units of log2: queries are multiplied by scale * log2(e).
+#pragma once
+
+#include "kernels/cuda/simt.h"
+
+namespace hadal::CUDA_NAMESPACE {
+
+constexpr float kLog2E = 1.4426950408889634f;
+
+// Parts of a whole number of `step` keys, at least `least` keys, at most `most` parts.
+struct SplitRule {
+  int step = 1, least = 1, most = 1;
+};
+__device__ __host__ inline int SplitKeys(const SplitRule& rule, int visible) {
+  const int keys = CeilDiv(CeilDiv(visible, rule.most), rule.step) * rule.step;
+  return keys > rule.least ? keys : rule.least;
+}
+__device__ __host__ inline int SplitsOf(const SplitRule& rule, int visible) {
+  return CeilDiv(visible, SplitKeys(rule, visible));
+}
+// Of every row that sees up to this many keys.
+inline int64_t MostSplits(const SplitRule& rule, int64_t visible) {
+  const int64_t parts = CeilDiv<int64_t>(visible, rule.least);
+  return parts < rule.most ? parts : rule.most;
+}
+
+// Parts of `heads` heads that share a block: sums [split][head][v_dim], then the largest score and
+// the sum of the weights [split][head][2].
+__device__ __host__ inline int64_t PartFloats(int64_t parts, int64_t heads, int64_t v_dim) {
+  return CeilDiv<int64_t>(parts * heads * (v_dim + 2), 4) * 4;
+}
+struct Parts {
+  float* sums;
+  float* states;
+  int heads, v_dim;
+
+  __device__ Parts(float* space, int64_t group, int64_t parts, int heads_in, int v_dim_in)
+      : sums(space + group * PartFloats(parts, heads_in, v_dim_in)),
+        states(sums + parts * heads_in * v_dim_in),
+        heads(heads_in),
+        v_dim(v_dim_in) {}
+  __device__ float* Sums(int split, int head) const {
+    return sums + (int64_t{split} * heads + head) * v_dim;
+  }
+  __device__ float* State(int split, int head) const {
+    return states + (int64_t{split} * heads + head) * 2;
+  }
+  __device__ float4 LoadSums(int split, int head, int d) const {
+    return __ldcg(reinterpret_cast<const float4*>(Sums(split, head) + d));
+  }
+  __device__ float2 LoadState(int split, int head) const {
+    return __ldcg(reinterpret_cast<const float2*>(State(split, head)));
+  }
+};
+
+// The base of powers where the largest score is m: no key at all, or only scores of minus infinity,
+// weigh nothing.
+__device__ inline float BaseOf(float m) { return m == -INFINITY ? 0.0f : m; }
+
+// The whole block joins n parts of `count` heads from `head0` on: out [count][v_dim]. `shared`
+// holds n * count weights and count sums. The parts are another block's, so they are read from the
+// L2.
+__device__ inline void JoinParts(const Parts& parts, int n, int head0, int count, float* shared,
+                                 float* out) {
+  const int threads = static_cast<int>(blockDim.x), me = static_cast<int>(threadIdx.x);
+  const int lane = me % kWarp;
+  float *weights = shared, *sums = shared + n * count;
+  for (int h = me / kWarp; h < count; h += threads / kWarp) {
+    float m = -INFINITY, l = 0;
+    for (int i = lane; i < n; i += kWarp) m = fmaxf(m, parts.LoadState(i, head0 + h).x);
+    const float base = BaseOf(WarpMax(m));
+    for (int i = lane; i < n; i += kWarp) {
+      const float2 state = parts.LoadState(i, head0 + h);
+      const float w = Exp2(state.x - base);
+      weights[i * count + h] = w;
+      l = fmaf(w, state.y, l);
+    }
+    l = WarpSum(l);
+    if (lane == 0) sums[h] = l;
+  }
+  __syncthreads();
+  const int quads = parts.v_dim / 4;
+  for (int i = me; i < count * quads; i += threads) {
+    const int h = i / quads, d = i % quads * 4;
+    float4 sum = {0, 0, 0, 0};
+#pragma unroll 8
+    for (int part = 0; part < n; ++part) {
+      const float w = weights[part * count + h];
+      const float4 v = parts.LoadSums(part, head0 + h, d);
+      sum.x = fmaf(w, v.x, sum.x);
+      sum.y = fmaf(w, v.y, sum.y);
+      sum.z = fmaf(w, v.z, sum.z);
+      sum.w = fmaf(w, v.w, sum.w);
+    }
+    const float l = sums[h];
+    float4* to = reinterpret_cast<float4*>(out + int64_t{h} * parts.v_dim + d);
+    *to = {sum.x / l, sum.y / l, sum.z / l, sum.w / l};
+  }
+}
+
+// ---- rows of the cache
+
+// The slot of a position of a sequence, for block tables read once per tile.
+__device__ inline int SlotOf(const RowIndex& index, const int32_t* table, int position) {
+  const int block = position / index.block_tokens;
+  return __ldg(table + block) * index.block_tokens + position - block * index.block_tokens;
+}
+
+// Rows of keys lie in shared memory as chunks of 16 bytes, chunk c of row r at c ^ r % 8, so that
+// the same chunk of eight rows takes all banks; a row is a multiple of 128 bytes.
+__device__ inline char* ChunkAt(char* rows, int bytes, int r, int c) {
+  return rows + r * bytes + (c ^ (r % 8)) * 16;
+}
+// Where a lane reads matrices from such rows: always rows that are the same modulo 8, so that all
+// its chunks follow from one by constants.
+struct LaneRows {
+  char* row;
+  int swizzle;  // bytes
+
+  __device__ LaneRows(char* rows, int bytes, int r, int chunk)
+      : row(rows + r * bytes), swizzle((chunk ^ (r % 8)) * 16) {}
+  // The chunk 2 * pair further, `down` bytes (whole eights of rows) down.
+  __device__ char* At(int down, int pair) const {
+    return row + (down + pair / 4 * 128) + (swizzle ^ (pair % 4 * 32));
+  }
+};
+
+// Two floats as bf16 pairs: what rounding leaves of `high` is in `low`.
+struct TwoParts {
+  uint32_t high, low;
+};
+__device__ inline TwoParts SplitBf16(float a, float b) {
+  const uint32_t high = PackBf16(a, b);
+  return {high, PackBf16(a - Bf16Low(high), b - Bf16High(high))};
+}
+// The sum of a product's two parts: an infinite one is the whole product (0 times infinity is not).
+__device__ inline float JoinScore(float high, float low) {
+  return fabsf(high) < INFINITY ? high + low : high;
+}
+
+__device__ inline float QuadMax(float v) {
+  v = fmaxf(v, __shfl_xor_sync(~0u, v, 1));
+  return fmaxf(v, __shfl_xor_sync(~0u, v, 2));
+}
+__device__ inline float QuadSum(float v) {
+  v += __shfl_xor_sync(~0u, v, 1);
+  return v + __shfl_xor_sync(~0u, v, 2);
+}
+
+}  // namespace hadal::CUDA_NAMESPACE

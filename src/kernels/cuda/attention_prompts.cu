@@ -1,0 +1,351 @@
+// Attention of the rows of prompts on the matrix unit: queries, keys, values and probabilities in
+// bf16, scores and sums in float32. A block takes 128 rows of one chunk and one head, a warp 32 of
+// them, and walks the keys in tiles of 64 that begin at multiples of 64 of the sequence's
+// positions: a row's result follows from its position, not from where its chunk begins or ends.
+// Keys and values take turns in shared memory, so that one arrives while the other is multiplied.
+// Limit: the matrix unit.
+#include "kernels/cuda/attention_parts.h"
+
+namespace hadal::CUDA_NAMESPACE {
+namespace {
+
+constexpr int kWarps = 4, kThreads = kWarps * kWarp;
+constexpr int kRows = 128, kWarpRows = kRows / kWarps, kRowTiles = kWarpRows / 16;
+constexpr int kKeys = 64;
+constexpr int kMostChunks = 64;  // of a launch
+
+struct Problem {
+  PromptShape a;
+  const float* q;
+  PromptKeys keys;
+  RowIndex index;
+  float* out;
+  int chunks;
+  PromptChunk chunk[kMostChunks];
+};
+
+__device__ __host__ int TilesOf(const PromptChunk& c) { return CeilDiv<int>(c.n_rows, kRows); }
+
+// kK and kV: columns of keys and values, padded with zeros.
+template <int kK, int kV>
+struct Block {
+  static constexpr int kKeyChunks = kK / 8, kValueChunks = kV / 8;
+  static constexpr int kQueryBytes = kRows * kK * 2;
+  static constexpr int kKeyBytes = kKeys * kK * 2, kValueBytes = kKeys * kV * 2;
+  static constexpr int kShared = kQueryBytes + kKeyBytes + kValueBytes + 2 * kKeys * 4;
+
+  const Problem& p;
+  const int lane, warp;
+  char *const queries, *const keys, *const values;
+  int* const slots;  // of two tiles of keys; -1: none
+  const int kv;      // key head
+
+  float sums[kRowTiles][kV / 8][4];
+  float m[kRowTiles][2], l[kRowTiles][2];
+
+  __device__ explicit Block(const Problem& problem, int head)
+      : p(problem),
+        lane(static_cast<int>(threadIdx.x) % kWarp),
+        warp(static_cast<int>(threadIdx.x) / kWarp),
+        queries(SharedMemory()),
+        keys(queries + kQueryBytes),
+        values(keys + kKeyBytes),
+        slots(reinterpret_cast<int*>(values + kValueBytes)),
+        kv(head / p.a.group) {
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+      for (auto& sum : sums[i]) sum[0] = sum[1] = sum[2] = sum[3] = 0;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) m[i][half] = -INFINITY, l[i][half] = 0;
+    }
+  }
+
+  // Queries of `n` rows, rounded, in log2 units; zeros beyond.
+  __device__ void TakeQueries(const float* from, int n) const {
+    const float scale = p.a.scale * kLog2E;
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kKeyChunks; i += kThreads) {
+      const int r = i / kKeyChunks, c = i % kKeyChunks;
+      uint4 rounded = {0, 0, 0, 0};
+      if (r < n && c * 8 < p.a.k_dim) {
+        const auto* x =
+            reinterpret_cast<const float4*>(from + int64_t{r} * p.a.row_heads * p.a.k_dim + c * 8);
+        const float4 a = x[0], b = x[1];
+        rounded = {PackBf16(a.x * scale, a.y * scale), PackBf16(a.z * scale, a.w * scale),
+                   PackBf16(b.x * scale, b.y * scale), PackBf16(b.z * scale, b.w * scale)};
+      }
+      *reinterpret_cast<uint4*>(ChunkAt(queries, kKeyChunks * 16, r, c)) = rounded;
+    }
+  }
+
+  __device__ void FindSlots(const int32_t* table, int tile, int end) const {
+    const int key = static_cast<int>(threadIdx.x), position = tile * kKeys + key;
+    if (key >= kKeys) return;
+    int slot = -1;
+    if (position < end) slot = p.keys.paged ? SlotOf(p.index, table, position) : position;
+    slots[tile % 2 * kKeys + key] = slot;
+  }
+  // Rows of kChunks chunks: a warp copies 16 keys, each lane always the same chunk.
+  template <int kChunks>
+  __device__ void Load(const KeyColumns& from, int column, int tile, char* to) const {
+    constexpr int kAtOnce = kChunks < kWarp ? kWarp / kChunks : 1, kEach = kKeys / kWarps;
+    const int c = lane % (kWarp / kAtOnce);
+    const bool inside = c < kChunks && column < from.columns;
+    const uint16_t* data = from.data + (inside ? kv * from.head + column : 0);
+    const int ld = static_cast<int>(from.ld);
+#pragma unroll 4
+    for (int i = 0; i < kEach / kAtOnce; ++i) {
+      const int key = warp * kEach + i * kAtOnce + lane / (kWarp / kAtOnce);
+      const int slot = slots[tile % 2 * kKeys + key];
+      const bool valid = inside && slot >= 0;
+      if (c < kChunks) {
+        CopyAsync16(ChunkAt(to, kChunks * 16, key, c), data + (valid ? int64_t{slot} * ld : 0),
+                    valid);
+      }
+    }
+  }
+  __device__ void LoadKeys(int tile) const {
+    const int column = lane % (kKeyChunks < kWarp / 2 + 1 ? kKeyChunks : kWarp) * 8;
+    const bool first = column < p.keys.first.columns;
+    Load<kKeyChunks>(first ? p.keys.first : p.keys.second,
+                     first ? column : column - p.keys.first.columns, tile, keys);
+  }
+  __device__ void LoadValues(int tile) const {
+    Load<kValueChunks>(p.keys.values, lane % kValueChunks * 8, tile, values);
+  }
+
+  using Scores = float[kRowTiles][kKeys / 8][4];
+
+  __device__ void Score(Scores& s) const {
+    constexpr int kBytes = kK * 2;
+    const LaneRows mine(queries, kBytes, warp * kWarpRows + lane % 16, lane / 16);
+    const LaneRows all(keys, kBytes, lane / 16 * 8 + lane % 8, lane / 8 % 2);
+#pragma unroll 4
+    for (int step = 0; step < kK / 16; ++step) {
+      uint32_t a[kRowTiles][4];
+#pragma unroll
+      for (int i = 0; i < kRowTiles; ++i) {
+        LoadMatrix4(a[i], mine.At(i * 16 * kBytes, step));
+      }
+#pragma unroll
+      for (int j = 0; j < kKeys / 16; ++j) {
+        uint32_t b[4];
+        LoadMatrix4(b, all.At(j * 16 * kBytes, step));
+        const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
+#pragma unroll
+        for (int i = 0; i < kRowTiles; ++i) {
+          MmaBf16(s[i][j * 2], a[i], low);
+          MmaBf16(s[i][j * 2 + 1], a[i], high);
+        }
+      }
+    }
+  }
+
+  // Scores of keys that follow a row's own position weigh nothing; `ahead` is the position of the
+  // warp's first row less that of the tile's first key.
+  __device__ void Mask(int ahead, Scores& s) const {
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+      for (int j = 0; j < kKeys / 8; ++j) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const int key = j * 8 + lane % 4 * 2 + e % 2, row = i * 16 + lane / 4 + e / 2 * 8;
+          if (key > ahead + row) s[i][j][e] = -INFINITY;
+        }
+      }
+    }
+  }
+
+  // Scores become probabilities.
+  __device__ void Weigh(Scores& s) {
+    float shrink[kRowTiles][2];
+    bool shrinks = false;
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int e = half * 2;
+        float largest = -INFINITY;
+#pragma unroll
+        for (int j = 0; j < kKeys / 8; ++j) {
+          largest = fmaxf(largest, fmaxf(s[i][j][e], s[i][j][e + 1]));
+        }
+        const float before = m[i][half];
+        m[i][half] = fmaxf(before, QuadMax(largest));
+        const float base = BaseOf(m[i][half]);
+        shrink[i][half] = Exp2(before - base);
+        shrinks = shrinks || (shrink[i][half] != 1.0f && before != -INFINITY);
+        float sum = 0;
+#pragma unroll
+        for (int j = 0; j < kKeys / 8; ++j) {
+          s[i][j][e] = Exp2(s[i][j][e] - base);
+          s[i][j][e + 1] = Exp2(s[i][j][e + 1] - base);
+          sum += s[i][j][e] + s[i][j][e + 1];
+        }
+        l[i][half] = fmaf(l[i][half], shrink[i][half], sum);
+      }
+    }
+    if (__ballot_sync(~0u, shrinks) == 0) return;
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+      for (auto& sum : sums[i]) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sum[e] *= shrink[i][e / 2];
+      }
+    }
+  }
+
+  __device__ void AddValues(const Scores& s) {
+    constexpr int kBytes = kV * 2;
+    const LaneRows all(values, kBytes, lane % 16, lane / 16);
+#pragma unroll
+    for (int step = 0; step < kKeys / 16; ++step) {
+      uint32_t a[kRowTiles][4];
+#pragma unroll
+      for (int i = 0; i < kRowTiles; ++i) {
+        const float(&first)[4] = s[i][step * 2], (&second)[4] = s[i][step * 2 + 1];
+        a[i][0] = PackBf16(first[0], first[1]);
+        a[i][1] = PackBf16(first[2], first[3]);
+        a[i][2] = PackBf16(second[0], second[1]);
+        a[i][3] = PackBf16(second[2], second[3]);
+      }
+#pragma unroll
+      for (int j = 0; j < kV / 16; ++j) {
+        uint32_t b[4];
+        LoadMatrix4Transposed(b, all.At(step * 16 * kBytes, j));
+        const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
+#pragma unroll
+        for (int i = 0; i < kRowTiles; ++i) {
+          MmaBf16(sums[i][j * 2], a[i], low);
+          MmaBf16(sums[i][j * 2 + 1], a[i], high);
+        }
+      }
+    }
+  }
+
+  // `n` rows, the first of which sees `visible` keys.
+  __device__ void Walk(const int32_t* table, int visible, int n) {
+    const int end = visible + n - 1, tiles = CeilDiv(end, kKeys);
+    FindSlots(table, 0, end);
+    __syncthreads();
+    LoadKeys(0);
+    CopyAsyncCommit();
+    const int mine = min(kWarpRows, n - warp * kWarpRows);
+    const int first = visible - 1 + warp * kWarpRows;  // position of the warp's first row
+    for (int tile = 0; tile < tiles; ++tile) {
+      const int ahead = first - tile * kKeys;
+      const bool sees = mine > 0 && ahead + mine > 0;
+      CopyAsyncWait<0>();
+      __syncthreads();  // the keys are there, and all are done with the values before
+      LoadValues(tile);
+      CopyAsyncCommit();
+      FindSlots(table, tile + 1, end);
+      Scores s = {};
+      if (sees) Score(s);
+      __syncthreads();  // all are done with the keys
+      if (tile + 1 < tiles) LoadKeys(tile + 1);
+      CopyAsyncCommit();
+      if (sees) {
+        if (ahead < kKeys - 1) Mask(ahead, s);
+        Weigh(s);
+      }
+      CopyAsyncWait<1>();
+      __syncthreads();  // the values are there
+      if (sees) AddValues(s);
+    }
+    CopyAsyncWait<0>();
+  }
+
+  __device__ void Finish(float* out, int n) const {
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int row = warp * kWarpRows + i * 16 + half * 8 + lane / 4;
+        const float inverse = 1.0f / QuadSum(l[i][half]);
+        if (row >= n) continue;
+        float* to = out + int64_t{row} * p.a.row_heads * p.a.v_dim;
+#pragma unroll
+        for (int j = 0; j < kV / 8; ++j) {
+          const int d = j * 8 + lane % 4 * 2;
+          if (d >= p.a.v_dim) continue;
+          *reinterpret_cast<float2*>(to + d) = {sums[i][j][half * 2] * inverse,
+                                                sums[i][j][half * 2 + 1] * inverse};
+        }
+      }
+    }
+  }
+};
+
+template <int kK, int kV>
+__global__ void __launch_bounds__(kThreads, 2) PromptsKernel(const __grid_constant__ Problem p) {
+  int tile = static_cast<int>(blockIdx.x), at = 0;
+  for (; tile >= TilesOf(p.chunk[at]); ++at) tile -= TilesOf(p.chunk[at]);
+  const PromptChunk chunk = p.chunk[at];
+  tile = TilesOf(chunk) - 1 - tile;  // the last rows see the most keys: longest blocks first
+  const int head = static_cast<int>(blockIdx.y), row0 = tile * kRows;
+  const int n = min(kRows, chunk.n_rows - row0);
+  const int64_t first = (int64_t{chunk.first_row} + row0) * p.a.row_heads + head;
+  Block<kK, kV> block(p, head);
+  block.TakeQueries(p.q + first * p.a.k_dim, n);
+  block.Walk(p.index.tables + p.index.table_at[chunk.first_row],
+             p.index.visible[chunk.first_row] + row0, n);
+  block.Finish(p.out + first * p.a.v_dim, n);
+}
+
+template <int kK, int kV>
+void LaunchPrompts(Stream& s, const Problem& p) {
+  unsigned tiles = 0;
+  for (int i = 0; i < p.chunks; ++i) tiles += static_cast<unsigned>(TilesOf(p.chunk[i]));
+  Launch(s, dim3(tiles, static_cast<unsigned>(p.a.heads)), kThreads, size_t{Block<kK, kV>::kShared},
+         PromptsKernel<kK, kV>, p);
+}
+
+// out[i][j] = the cache's column `from` + j of position i, rounded to bf16.
+__global__ void GatherKernel(Cache c, RowIndex index, int64_t row, int64_t n, int64_t from,
+                             int64_t columns, uint16_t* out) {
+  const int32_t* table = index.tables + index.table_at[row];
+  const int64_t stride = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n * columns; i += stride) {
+    const int64_t position = i / columns;
+    const int64_t at =
+        SlotOf(index, table, static_cast<int>(position)) * c.width + from + i % columns;
+    out[i] = c.bf16 ? static_cast<const uint16_t*>(c.data)[at]
+                    : FloatToBf16(static_cast<const float*>(c.data)[at]);
+  }
+}
+
+}  // namespace
+
+bool PromptsFit(int64_t k_dim, int64_t v_dim) {
+  return k_dim % 8 == 0 && v_dim % 8 == 0 && k_dim <= 192 && v_dim <= 128;
+}
+
+void AttendPrompts(Stream& s, const PromptShape& shape, const float* q, const PromptKeys& keys,
+                   const RowIndex& index, std::span<const PromptChunk> chunks, float* out) {
+  Problem p = {shape, q, keys, index, out, 0, {}};
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    p.chunk[p.chunks++] = chunks[i];
+    if (p.chunks < kMostChunks && i + 1 < chunks.size()) continue;
+    if (shape.k_dim <= 64 && shape.v_dim <= 64) {
+      LaunchPrompts<64, 64>(s, p);
+    } else if (shape.k_dim <= 128) {
+      LaunchPrompts<128, 128>(s, p);
+    } else {
+      LaunchPrompts<192, 128>(s, p);
+    }
+    p.chunks = 0;
+  }
+}
+
+void GatherCache(Stream& s, const Cache& cache, const RowIndex& index, int64_t row, int64_t n,
+                 int64_t from, int64_t columns, uint16_t* out) {
+  constexpr int kGatherThreads = 256;
+  const int64_t blocks = CeilDiv<int64_t>(n * columns, kGatherThreads * 8);
+  Launch(s, dim3(static_cast<unsigned>(blocks < 4096 ? blocks : 4096)), kGatherThreads, 0,
+         GatherKernel, cache, index, row, n, from, columns, out);
+}
+
+}  // namespace hadal::CUDA_NAMESPACE

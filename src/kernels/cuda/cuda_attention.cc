@@ -1,0 +1,187 @@
+// Attention: rows of answers by kernels of single rows, over the keys and values or, with MLA, over
+// the latents themselves (the absorbed form). Rows of prompts, where they are rounded, on the
+// matrix unit; with MLA over keys and values that are expanded from the latents, some heads at a
+// time.
+#include <algorithm>
+
+#include "kernels/cuda/cuda_backend.h"
+
+namespace hadal::CUDA_NAMESPACE {
+namespace {
+
+const CudaWeight& Cast(const Weight* w) { return static_cast<const CudaWeight&>(*w); }
+
+Cache CacheOf(const KvView& v) { return {v.data, v.dtype == DType::kBf16, v.width}; }
+
+// Chunks of prompts come last: how many come before them, and the rows of those.
+size_t ExactChunks(std::span<const SeqChunk> chunks) {
+  size_t n = chunks.size();
+  while (n > 0 && chunks[n - 1].prompt) --n;
+  return n;
+}
+int64_t RowsOf(std::span<const SeqChunk> chunks) {
+  return chunks.empty() ? 0 : chunks.back().first_row + chunks.back().n_rows;
+}
+
+}  // namespace
+
+// In launches of about equally many rows, whose parts fit 128 MiB.
+void CudaBackend::Attend(const AttentionShape& shape, const float* q, const Cache& k,
+                         const Cache& v, const RowIndex& index, float* out) {
+  constexpr int64_t kSpace = int64_t{32} << 20, kMostRows = 32768;
+  AttentionShape part = shape;
+  part.rows = 1;
+  const int64_t of_row = std::max<int64_t>(AttentionSpace(part, k, v, index.most).floats, 1);
+  const int64_t most = std::clamp<int64_t>(kSpace / of_row, 1, kMostRows);
+  const int64_t launches = (shape.rows + most - 1) / most, heads = shape.n_kv * shape.group;
+  const int64_t step = launches == 0 ? 1 : (shape.rows + launches - 1) / launches;
+  for (int64_t row = 0; row < shape.rows; row += step) {
+    part.rows = std::min(step, shape.rows - row);
+    const AttentionMemory memory = AttentionSpace(part, k, v, index.most);
+    AttentionScratch scratch;
+    scratch.parts = ReserveFloats(kAttentionParts, memory.floats);
+    scratch.counts = static_cast<int*>(
+        Reserve(kAttentionCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
+    RowIndex rows = index;
+    rows.visible += row;
+    rows.table_at += row;
+    AttendRows(device_->stream(), part, q + row * heads * shape.k_dim, k, v, rows, scratch,
+               out + row * heads * shape.v_dim);
+  }
+}
+
+void CudaBackend::Attention(const GqaArgs& a, std::span<const SeqChunk> chunks) {
+  const bool rounds = rounds_prompts() && PromptsFit(a.head_dim, a.head_dim);
+  const size_t exact = rounds ? ExactChunks(chunks) : chunks.size();
+  const RowIndex index = IndexOf(chunks, a.k.block_tokens);
+  const AttentionShape shape{.rows = RowsOf(chunks.first(exact)),
+                             .n_kv = a.n_kv_heads,
+                             .group = a.n_heads / a.n_kv_heads,
+                             .k_dim = a.head_dim,
+                             .v_dim = a.head_dim,
+                             .scale = a.scale};
+  Attend(shape, a.q.f32(), CacheOf(a.k), CacheOf(a.v), index, a.out.f32());
+  if (exact < chunks.size()) AttendPrompt(a, index, chunks.subspan(exact));
+}
+
+// All chunks at once from a bf16 cache; a float32 one is rounded first, chunk by chunk.
+void CudaBackend::AttendPrompt(const GqaArgs& a, const RowIndex& index,
+                               std::span<const SeqChunk> chunks) {
+  const PromptShape shape{.heads = a.n_heads,
+                          .group = a.n_heads / a.n_kv_heads,
+                          .row_heads = a.n_heads,
+                          .k_dim = a.head_dim,
+                          .v_dim = a.head_dim,
+                          .scale = a.scale};
+  const auto columns = [&](const void* data) {
+    return KeyColumns{static_cast<const uint16_t*>(data), a.k.width, a.head_dim, a.head_dim};
+  };
+  if (a.k.dtype == DType::kBf16) {
+    std::vector<PromptChunk> rows;
+    for (const SeqChunk& c : chunks) rows.push_back({c.first_row, c.n_rows});
+    AttendPrompts(device_->stream(), shape, a.q.f32(),
+                  {columns(a.k.data), {}, columns(a.v.data), true}, index, rows, a.out.f32());
+    return;
+  }
+  for (const SeqChunk& c : chunks) {
+    const int64_t keys = int64_t{c.context} + c.n_rows;
+    uint16_t* k = ReserveHalves(kGatheredKeys, keys * a.k.width);
+    uint16_t* v = ReserveHalves(kGatheredValues, keys * a.v.width);
+    GatherCache(device_->stream(), CacheOf(a.k), index, c.first_row, keys, 0, a.k.width, k);
+    GatherCache(device_->stream(), CacheOf(a.v), index, c.first_row, keys, 0, a.v.width, v);
+    const PromptChunk rows{c.first_row, c.n_rows};
+    AttendPrompts(device_->stream(), shape, a.q.f32(), {columns(k), {}, columns(v), false}, index,
+                  {&rows, 1}, a.out.f32());
+  }
+}
+
+// ---- MLA
+
+void CudaBackend::MlaAttention(const MlaArgs& a, std::span<const SeqChunk> chunks) {
+  const size_t exact = Decompresses(a) ? ExactChunks(chunks) : chunks.size();
+  const RowIndex index = IndexOf(chunks, a.latent.block_tokens);
+  MlaAbsorbed(a, index, RowsOf(chunks.first(exact)));
+  for (const SeqChunk& c : chunks.subspan(exact)) MlaDecompressed(a, index, c);
+}
+
+void CudaBackend::MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t rows) {
+  if (rows == 0) return;
+  const int64_t heads = a.n_heads, q_dim = a.nope + a.rope, k_dim = a.kv_lora + a.rope;
+  const RowMap by_head{.modulo = heads};
+  float* absorbed = ReserveFloats(kMlaQuery, rows * heads * k_dim);
+  Multiply(a.q.f32(), q_dim, rows * heads, Cast(a.uk), by_head, {absorbed, k_dim, nullptr});
+  CopyColumns(device_->stream(), a.q.f32(), q_dim, a.nope, a.rope, rows * heads, absorbed, k_dim,
+              a.kv_lora);
+  float* latent = ReserveFloats(kMlaLatent, rows * heads * a.kv_lora);
+  const AttentionShape shape{.rows = rows,
+                             .n_kv = 1,
+                             .group = heads,
+                             .k_dim = k_dim,
+                             .v_dim = a.kv_lora,
+                             .scale = a.scale};
+  Attend(shape, absorbed, CacheOf(a.latent), CacheOf(a.latent), index, latent);
+  Multiply(latent, a.kv_lora, rows * heads, Cast(a.uv), by_head, {a.out.f32(), a.v_dim, nullptr});
+}
+
+// Whether rows of prompts take the decompressed form: where it is not rounded, the absorbed one is
+// computed in its place.
+bool CudaBackend::Decompresses(const MlaArgs& a) const {
+  const MlaForm form = a.form == MlaForm::kAuto ? options_.mla_form : a.form;
+  const bool whole = a.nope % 8 == 0 && a.rope % 8 == 0 && a.kv_lora % 8 == 0;
+  return form != MlaForm::kAbsorbed && rounds_prompts() && Rounds(Cast(a.kv_b)) && whole &&
+         PromptsFit(a.nope + a.rope, a.v_dim);
+}
+
+// Expands all keys and values of as many heads at a time as fit 256 MiB.
+void CudaBackend::MlaDecompressed(const MlaArgs& a, const RowIndex& index, const SeqChunk& c) {
+  constexpr int64_t kSpace = int64_t{128} << 20;  // values
+  const int64_t keys = int64_t{c.context} + c.n_rows, per_head = a.nope + a.v_dim;
+  uint16_t* latents = ReserveHalves(kGatheredKeys, keys * a.kv_lora);
+  uint16_t* ropes = ReserveHalves(kGatheredValues, keys * a.rope);
+  GatherCache(device_->stream(), CacheOf(a.latent), index, c.first_row, keys, 0, a.kv_lora,
+              latents);
+  GatherCache(device_->stream(), CacheOf(a.latent), index, c.first_row, keys, a.kv_lora, a.rope,
+              ropes);
+  const int64_t step = std::clamp<int64_t>(kSpace / (keys * per_head), 1, a.n_heads);
+  const PromptChunk rows{c.first_row, c.n_rows};
+  for (int64_t head = 0; head < a.n_heads; head += step) {
+    const int64_t heads = std::min(step, a.n_heads - head), ld = heads * per_head;
+    uint16_t* expanded = ReserveHalves(kExpanded, keys * ld);
+    ExpandHeads(a, latents, keys, head, heads, expanded);
+    const PromptShape shape{.heads = static_cast<int>(heads),
+                            .row_heads = a.n_heads,
+                            .k_dim = a.nope + a.rope,
+                            .v_dim = a.v_dim,
+                            .scale = a.scale};
+    const PromptKeys where{.first = {expanded, ld, per_head, a.nope},
+                           .second = {ropes, a.rope, 0, a.rope},
+                           .values = {expanded + a.nope, ld, per_head, a.v_dim}};
+    AttendPrompts(device_->stream(), shape, a.q.f32() + head * shape.k_dim, where, index,
+                  {&rows, 1}, a.out.f32() + head * a.v_dim);
+  }
+}
+
+// out [keys][heads][nope + v_dim]: the latents times the rows of some heads in kv_b.
+void CudaBackend::ExpandHeads(const MlaArgs& a, const uint16_t* latents, int64_t keys,
+                              int64_t head0, int64_t heads, uint16_t* out) {
+  constexpr int64_t kSpace = int64_t{16} << 20, kTile = 128;  // floats at a time, rows
+  const int64_t per_head = a.nope + a.v_dim, first = head0 * per_head, n = heads * per_head;
+  const int64_t step = std::max(kSpace / n / kTile, int64_t{1}) * kTile;
+  float* products = ReserveFloats(kExpanding, std::min(step, keys) * n);
+  for (int64_t key = 0; key < keys; key += step) {
+    const int64_t rows = std::min(step, keys - key);
+    for (const WeightPart& part : Cast(a.kv_b).parts()) {
+      const int64_t from = std::max(first, part.first_row);
+      const int64_t to = std::min(first + n, part.first_row + part.matrix.rows);
+      if (from >= to) continue;
+      Matrix m = Rounded(part.matrix);
+      m.data += (from - part.first_row) * m.cols * 2;
+      m.rows = to - from;
+      MultiplyTiles(device_->stream(), m, latents + key * a.kv_lora, rows,
+                    {products + from - first, n, nullptr});
+    }
+    RoundRows(device_->stream(), products, n, rows, n, out + key * n);
+  }
+}
+
+}  // namespace hadal::CUDA_NAMESPACE
