@@ -1,5 +1,5 @@
-// Owns: reading block weights on the card: the codes of a group of 32 as signed bytes, four to a
-// word in the order of the row, and its scales as floats. Only .cu files include this.
+// Owns: reading block weights on the card: the codes of a unit (block_planes.h) as signed bytes, a
+// quad to a word, and the scales of a group as floats. Only .cu files include this.
 #pragma once
 
 #include "kernels/cuda/block_planes.h"
@@ -9,7 +9,7 @@ namespace hadal::CUDA_NAMESPACE {
 
 namespace planes = block_planes;
 
-// w = scale[half] * (code - zero) - min[half]
+// w = scale[half] * (code - zero) - min[half]; without halves and mins only what there is is set.
 struct GroupScales {
   float scale[2], min[2];
   int zero;
@@ -32,15 +32,23 @@ __device__ inline uint32_t TableWord(cpu::ValueTable table, uint32_t codes) {
 template <int kType>
 struct BlockReader {
   static constexpr cpu::BlockFormat kFormat = planes::FormatOf(kType);
-  static constexpr int kWords = kFormat.low_bits;       // of the low plane, a group
-  static constexpr int kHighWords = kFormat.high_bits;  // of the high one
+  static constexpr int kWords = kFormat.low_bits;                       // of the low plane, a unit
+  static constexpr int kHighWords = kFormat.high_bits;                  // of the high one
+  static constexpr int kScaleWords = planes::GroupScaleBytes(kFormat);  // of a row in a tile
+  static constexpr bool kHalves = kFormat.part == 16;
+  static constexpr bool kHasMin = kFormat.scales == cpu::Scales::kHalfMin ||
+                                  kFormat.scales == cpu::Scales::kSuperMin ||
+                                  kFormat.scales == cpu::Scales::kSuperMinNibbles;
+  static constexpr bool kHasZero =  // of a group its own, or that of the type
+      kFormat.scales == cpu::Scales::kHalfZero || planes::ZeroOf(kFormat) != 0;
 
   const uint8_t *low, *high, *scales, *super;
-  int64_t groups;  // of a row
+  int64_t tiles;  // of a row
 
-  __device__ BlockReader(const Matrix& w, int64_t matrix) : groups(w.cols / planes::kGroup) {
+  __device__ BlockReader(const Matrix& w, int64_t matrix) : tiles(planes::ColumnTiles(w.cols)) {
     const uint8_t* base = w.data + matrix * w.stride;
-    constexpr cpu::BlockFormat format = planes::FormatOf(kType);  // members have no address on the card
+    constexpr cpu::BlockFormat format =
+        planes::FormatOf(kType);  // members have no address on the card
     const planes::Planes p = planes::PlanesOf(format, w.rows, w.cols);
     low = base + p.low;
     high = base + p.high;
@@ -52,41 +60,54 @@ struct BlockReader {
     uint32_t low[kWords];
     uint32_t high[kHighWords > 0 ? kHighWords : 1];
   };
-  __device__ Codes Load(int64_t row, int64_t group) const {
+  __device__ Codes Load(int64_t tile, int unit) const {
     Codes c;
-    LoadWords<kWords>(low + (row * groups + group) * kWords * 4, c.low);
+    LoadWords<kWords>(low + (tile * planes::kUnits + unit) * kWords * 4, c.low);
     if constexpr (kHighWords > 0) {
-      LoadWords<kHighWords>(high + (row * groups + group) * kHighWords * 4, c.high);
+      LoadWords<kHighWords>(high + (tile * planes::kUnits + unit) * kHighWords * 4, c.high);
     }
     return c;
   }
-  // Four codes: those of values 4 quad .. 4 quad + 3.
+  // Four codes: quad planes::QuadInUnit() of a unit.
   __device__ static int32_t Quad(const Codes& c, int quad) {
-    uint32_t v = Field<kFormat.low_bits>(c.low, quad);
-    if constexpr (kHighWords > 0) {
-      v |= Field<kFormat.high_bits>(c.high, quad) << kFormat.low_bits;
-    }
+    uint32_t v = Field<kFormat.low_bits>(c.low, quad, 0);
+    if constexpr (kHighWords > 0) v |= Field<kFormat.high_bits>(c.high, quad, kFormat.low_bits);
     if constexpr (kFormat.table != cpu::ValueTable::kNone) v = TableWord(kFormat.table, v);
     return static_cast<int32_t>(v);
   }
-  __device__ GroupScales Scales(int64_t row, int64_t group) const {
-    const uint8_t* at = scales + (row * groups + group) * planes::GroupScaleBytes(kFormat);
+
+  // As stored: of the four groups of a row in a tile.
+  struct RowScales {
+    uint32_t words[kScaleWords];
+    uint32_t super;
+  };
+  __device__ RowScales LoadScales(int64_t tile, int row) const {
+    RowScales s;
+    const int64_t at = tile * planes::kTileRows + row;
+    LoadWords<kScaleWords>(scales + at * kScaleWords * 4, s.words);
+    s.super = 0;
+    if constexpr (planes::HasSuper(kFormat)) {
+      s.super = reinterpret_cast<const uint32_t*>(super)[tile / 2 * planes::kTileRows + row];
+    }
+    return s;
+  }
+  __device__ static GroupScales Scales(const RowScales& row, int group) {
     GroupScales s = {{0, 0}, {0, 0}, planes::ZeroOf(kFormat)};
-    const uint16_t first = *reinterpret_cast<const uint16_t*>(at);
     if constexpr (!planes::HasSuper(kFormat)) {
-      const float d =
+      const uint32_t word =
+          kScaleWords == 4 ? row.words[group] : row.words[group / 2] >> group % 2 * 16;
+      const auto first = static_cast<uint16_t>(word & 0xffff);
+      s.scale[0] = s.scale[1] =
           kFormat.scales == cpu::Scales::kBf16 ? Bf16ToFloat(first) : HalfToFloat(first);
-      s.scale[0] = s.scale[1] = d;
       if constexpr (kFormat.scales == cpu::Scales::kHalfMin) {
-        s.min[0] = s.min[1] = -HalfToFloat(*reinterpret_cast<const uint16_t*>(at + 2));
+        s.min[0] = s.min[1] = -HalfToFloat(static_cast<uint16_t>(word >> 16));
       }
-      if constexpr (kFormat.scales == cpu::Scales::kHalfZero) s.zero = at[2];
+      if constexpr (kFormat.scales == cpu::Scales::kHalfZero) s.zero = word >> 16 & 0xff;
     } else {
-      const uint32_t both = *reinterpret_cast<const uint32_t*>(
-          super + (row * (groups / 8) + group / 8) * 4);
-      const float d = HalfToFloat(static_cast<uint16_t>(both & 0xffff));
-      const float m = HalfToFloat(static_cast<uint16_t>(both >> 16));
-      const int a = first & 0xff, b = first >> 8;
+      const uint32_t both = row.words[group / 2] >> group % 2 * 16;
+      const float d = HalfToFloat(static_cast<uint16_t>(row.super & 0xffff));
+      const float m = HalfToFloat(static_cast<uint16_t>(row.super >> 16));
+      const uint32_t a = both & 0xff, b = both >> 8 & 0xff;
       if constexpr (kFormat.scales == cpu::Scales::kSuper) {
         s.scale[0] = d * static_cast<float>(static_cast<int8_t>(a));
         s.scale[1] = d * static_cast<float>(static_cast<int8_t>(b));
@@ -122,11 +143,14 @@ struct BlockReader {
       for (int i = 0; i < kN; ++i) to[i] = reinterpret_cast<const uint32_t*>(from)[i];
     }
   }
+  // The field of a quad, moved up by `up` bits.
   template <int kBits>
-  __device__ static uint32_t Field(const uint32_t* words, int quad) {
+  __device__ static uint32_t Field(const uint32_t* words, int quad, int up) {
     constexpr int kPerWord = 8 / kBits;
     constexpr uint32_t kMask = kBits == 8 ? ~0u : 0x01010101u * ((1u << kBits) - 1);
-    return words[quad / kPerWord] >> (quad % kPerWord * kBits) & kMask;
+    const uint32_t word = words[quad / kPerWord];
+    const int at = quad % kPerWord * kBits;
+    return (at >= up ? word >> (at - up) : word << (up - at)) & kMask << up;
   }
 };
 

@@ -15,7 +15,8 @@ int64_t RowBytesOf(Form form, int64_t cols) { return cols * (form == Form::kF32 
 
 int64_t PartBytes(Form form, int64_t rows, int64_t cols) {
   if (!IsBlocks(form)) return block_planes::Whole(rows * RowBytesOf(form, cols));
-  const auto type = static_cast<QuantType>(static_cast<int>(form) - static_cast<int>(Form::kBlocks));
+  const auto type =
+      static_cast<QuantType>(static_cast<int>(form) - static_cast<int>(Form::kBlocks));
   return block_planes::MatrixBytes(type, rows, cols);
 }
 
@@ -68,8 +69,8 @@ Result<std::vector<CudaBackend::Part>> CudaBackend::PartsOf(std::span<const Weig
     }
     return parts;
   }
-  const bool f16 = std::ranges::all_of(
-      sources, [](const WeightSource& s) { return s.stored == DType::kF16; });
+  const bool f16 =
+      std::ranges::all_of(sources, [](const WeightSource& s) { return s.stored == DType::kF16; });
   return std::vector<Part>{{rows, f16 ? Form::kF16 : Form::kBf16}};
 }
 
@@ -112,10 +113,10 @@ Result<WeightPtr> CudaBackend::Prepare(std::span<const WeightSource> sources, We
                       stride);
     HADAL_OK(device_->Synchronise());
   }
-  auto weight = std::make_unique<CudaWeight>(static_cast<int64_t>(sources.size()), sources[0].rows,
-                                             cols, std::move(placed), std::move(*memory));
-  rounds_a_weight_ = rounds_a_weight_ || (use == WeightUse::kMultiply && Rounds(*weight));
-  return weight;
+  const bool rounds = use == WeightUse::kMultiply && Rounds(parts, cols);
+  rounds_a_weight_ = rounds_a_weight_ || rounds;
+  return std::make_unique<CudaWeight>(static_cast<int64_t>(sources.size()), sources[0].rows, cols,
+                                      std::move(placed), std::move(*memory), rounds);
 }
 
 // Slices of about a MiB for every thread.

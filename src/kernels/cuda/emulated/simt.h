@@ -162,6 +162,10 @@ inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)
     return Dot4(static_cast<int32_t>(x), static_cast<int32_t>(y), 0);
   });
 }
+// a0: row g, k 4t ..; a1: row g + 8; b: k 4t .., column g.
+inline void MmaInt8Half(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
+  MmaInt8(c, {a0, a1, 0, 0}, {b, 0});
+}
 inline void LoadMatrices(uint32_t (&r)[4], const void* row, bool transposed) {
   CHECK(reinterpret_cast<uintptr_t>(row) % 16 == 0);
   const std::byte* all = Exchange(&row, sizeof row);
