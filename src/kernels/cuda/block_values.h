@@ -15,17 +15,22 @@ struct GroupScales {
   int zero;
 };
 
+// The low three bits of four bytes as four fields of four bits.
+__device__ inline uint32_t Selector(uint32_t bytes) {
+  const uint32_t v = bytes & 0x07070707u;
+  return BytePermute(v | v >> 4, 0, 0x4420);
+}
+// Signed bytes of a table of 16 at four codes, one to a byte.
 __device__ inline uint32_t TableWord(cpu::ValueTable table, uint32_t codes) {
-  constexpr int8_t kIq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                               1,    13,   25,  38,  53,  69,  89,  113};
-  constexpr int8_t kMxfp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-  uint32_t out = 0;
-  for (int i = 0; i < 4; ++i) {
-    const uint32_t code = codes >> 8 * i & 15;
-    const int8_t v = table == cpu::ValueTable::kIq4 ? kIq4[code] : kMxfp4[code];
-    out |= uint32_t{static_cast<uint8_t>(v)} << 8 * i;
-  }
-  return out;
+  const bool iq4 = table == cpu::ValueTable::kIq4;
+  // -127 -104 -83 -65 -49 -35 -22 -10 1 13 25 38 53 69 89 113
+  // 0 1 2 3 4 6 8 12 0 -1 -2 -3 -4 -6 -8 -12
+  const uint32_t low = BytePermute(iq4 ? 0xbfad9881u : 0x03020100u, iq4 ? 0xf6eaddcfu : 0x0c080604u,
+                                   Selector(codes));
+  const uint32_t high = BytePermute(iq4 ? 0x26190d01u : 0xfdfeff00u,
+                                    iq4 ? 0x71594535u : 0xf4f8fafcu, Selector(codes));
+  const uint32_t upper = (codes >> 3 & 0x01010101u) * 0xff;
+  return (high & upper) | (low & ~upper);
 }
 
 // kType is a QuantType.
@@ -42,10 +47,16 @@ struct BlockReader {
   static constexpr bool kHasZero =  // of a group its own, or that of the type
       kFormat.scales == cpu::Scales::kHalfZero || planes::ZeroOf(kFormat) != 0;
 
+  // The planes of a tile, in global or shared memory; from one tile to the next in bytes.
+  static constexpr int kLowBytes = planes::kUnits * kWords * 4;
+  static constexpr int kHighBytes = planes::kUnits * kHighWords * 4;
+  static constexpr int kScaleBytes = planes::kTileRows * kScaleWords * 4;
+  static constexpr int kSuperBytes = planes::HasSuper(kFormat) ? planes::kTileRows * 4 : 0;
+  static constexpr int kTileBytes = kLowBytes + kHighBytes + kScaleBytes + kSuperBytes;
   const uint8_t *low, *high, *scales, *super;
-  int64_t tiles;  // of a row
 
-  __device__ BlockReader(const Matrix& w, int64_t matrix) : tiles(planes::ColumnTiles(w.cols)) {
+  // Tile 0 of a matrix.
+  __device__ BlockReader(const Matrix& w, int64_t matrix) {
     const uint8_t* base = w.data + matrix * w.stride;
     constexpr cpu::BlockFormat format =
         planes::FormatOf(kType);  // members have no address on the card
@@ -55,17 +66,38 @@ struct BlockReader {
     scales = base + p.scales;
     super = base + p.super;
   }
+  // A tile whose planes follow one another.
+  __device__ explicit BlockReader(const char* tile) {
+    low = reinterpret_cast<const uint8_t*>(tile);
+    high = low + kLowBytes;
+    scales = high + kHighBytes;
+    super = scales + kScaleBytes;
+  }
+  __device__ BlockReader Tile(int64_t tile) const {
+    BlockReader r = *this;
+    r.low += tile * kLowBytes;
+    r.high += tile * kHighBytes;
+    r.scales += tile * kScaleBytes;
+    r.super += tile / 2 * kSuperBytes;
+    return r;
+  }
+  // Of a warp: the tile's planes to `to`, one after another, with the next group of copies.
+  __device__ void CopyTile(int64_t tile, char* to) const {
+    CopyPlane<kLowBytes>(low + tile * kLowBytes, to);
+    CopyPlane<kHighBytes>(high + tile * kHighBytes, to + kLowBytes);
+    CopyPlane<kScaleBytes>(scales + tile * kScaleBytes, to + kLowBytes + kHighBytes);
+    CopyPlane<kSuperBytes>(super + tile / 2 * kSuperBytes,
+                           to + kLowBytes + kHighBytes + kScaleBytes);
+  }
 
   struct Codes {
     uint32_t low[kWords];
     uint32_t high[kHighWords > 0 ? kHighWords : 1];
   };
-  __device__ Codes Load(int64_t tile, int unit) const {
+  __device__ Codes Load(int unit) const {
     Codes c;
-    LoadWords<kWords>(low + (tile * planes::kUnits + unit) * kWords * 4, c.low);
-    if constexpr (kHighWords > 0) {
-      LoadWords<kHighWords>(high + (tile * planes::kUnits + unit) * kHighWords * 4, c.high);
-    }
+    LoadWords<kWords>(low + unit * kWords * 4, c.low);
+    if constexpr (kHighWords > 0) LoadWords<kHighWords>(high + unit * kHighWords * 4, c.high);
     return c;
   }
   // Four codes: quad planes::QuadInUnit() of a unit.
@@ -81,13 +113,12 @@ struct BlockReader {
     uint32_t words[kScaleWords];
     uint32_t super;
   };
-  __device__ RowScales LoadScales(int64_t tile, int row) const {
+  __device__ RowScales LoadScales(int row) const {
     RowScales s;
-    const int64_t at = tile * planes::kTileRows + row;
-    LoadWords<kScaleWords>(scales + at * kScaleWords * 4, s.words);
+    LoadWords<kScaleWords>(scales + row * kScaleWords * 4, s.words);
     s.super = 0;
     if constexpr (planes::HasSuper(kFormat)) {
-      s.super = reinterpret_cast<const uint32_t*>(super)[tile / 2 * planes::kTileRows + row];
+      s.super = reinterpret_cast<const uint32_t*>(super)[row];
     }
     return s;
   }
@@ -125,11 +156,19 @@ struct BlockReader {
   }
 
  private:
+  template <int kBytes>
+  __device__ static void CopyPlane(const uint8_t* from, char* to) {
+#pragma unroll
+    for (int i = 0; i < kBytes; i += kWarp * 16) {
+      const int at = i + static_cast<int>(threadIdx.x) % kWarp * 16;
+      if (at < kBytes) CopyAsync16(to + at, from + at, true);
+    }
+  }
   template <int kN>
   __device__ static void LoadWords(const uint8_t* from, uint32_t* to) {
     if constexpr (kN % 4 == 0) {
       for (int i = 0; i < kN; i += 4) {
-        const uint4 v = LoadOnce16(from + 4 * i);
+        const uint4 v = *reinterpret_cast<const uint4*>(from + 4 * i);
         to[i] = v.x;
         to[i + 1] = v.y;
         to[i + 2] = v.z;

@@ -48,14 +48,15 @@ __global__ void QuantiseKernel(const float* x, int64_t ld, int64_t cols, int8_t*
 template <int kType, class F>
 __device__ void ForUnit(const Matrix& w, int64_t matrix, int64_t tile, int unit, const F& fn) {
   using Reader = BlockReader<kType>;
-  const Reader reader(w, matrix);
+  const Reader reader = Reader(w, matrix).Tile(tile);
+  const int64_t tiles = planes::ColumnTiles(w.cols);
   const int in_tile = unit / kWarp * planes::kHalfRows + unit % kWarp / 4;
-  const int64_t row = tile / reader.tiles * planes::kTileRows + in_tile;
+  const int64_t row = tile / tiles * planes::kTileRows + in_tile;
   if (row >= w.rows) return;
-  const typename Reader::Codes codes = reader.Load(tile, unit);
-  const typename Reader::RowScales scales = reader.LoadScales(tile, in_tile);
+  const typename Reader::Codes codes = reader.Load(unit);
+  const typename Reader::RowScales scales = reader.LoadScales(in_tile);
   for (int g = 0; g < planes::kTileGroups; ++g) {
-    const int64_t k = tile % reader.tiles * planes::kTileK + g * planes::kGroup;
+    const int64_t k = tile % tiles * planes::kTileK + g * planes::kGroup;
     if (k >= w.cols) return;
     const GroupScales s = Reader::Scales(scales, g);
     for (int half = 0; half < 2; ++half) {

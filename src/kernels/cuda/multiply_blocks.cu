@@ -1,8 +1,8 @@
 // Products of few rows with weights in blocks, on the integer matrix unit: 16 rows of weights by up
 // to 16 rows of x, whose integers are multiplied exactly; scales and mins are applied in one chain
 // of float operations along k. One row and sixteen take the same path, so a row has the same bits
-// in every batch, and a weight is read once for all of them. A warp reads a tile of weights
-// (block_planes.h) as whole lines, the next one before it multiplies the last. Limit: weight bytes
+// in every batch, and a weight is read once for all of them. A warp brings tiles of weights
+// (block_planes.h) as whole lines into its ring of shared memory. Limit: weight bytes
 // over memory bandwidth; bench/gpu/NOTES.md counts the instructions.
 #include "kernels/cuda/block_values.h"
 #include "kernels/cuda/row_products.h"
@@ -19,10 +19,10 @@ struct WeightTile {
   typename Reader::Codes codes[2];
   typename Reader::RowScales scales[2];
 
-  __device__ void Load(const Reader& reader, int64_t tile, int lane) {
+  __device__ WeightTile(const Reader& tile, int lane) {
     for (int half = 0; half < 2; ++half) {
-      codes[half] = reader.Load(tile, half * kWarp + lane);
-      scales[half] = reader.LoadScales(tile, half * planes::kHalfRows + lane / 4);
+      codes[half] = tile.Load(half * kWarp + lane);
+      scales[half] = tile.LoadScales(half * planes::kHalfRows + lane / 4);
     }
   }
 };
@@ -35,14 +35,14 @@ struct XTile {
   float scale[2][4];
   float sums[kSums ? 2 : 1][kHalves ? 2 : 1][4];
 
-  __device__ void Load(const Activations& x, int64_t tiles, int64_t tile, const int64_t (&rows)[3],
-                       int lane) {
+  // `rows` are the first tiles of the rows.
+  __device__ void Load(const Activations& x, int tile, const int (&rows)[3], int lane) {
     for (int part = 0; part < kParts; ++part) {
       for (int i = 0; i < 8; ++i) codes[part][i] = 0;
       if (rows[0] < 0) continue;
       const int8_t* from = part == 0 ? x.high : x.low;
-      LoadFour(from + (rows[0] * tiles + tile) * 128 + lane % 4 * 32, codes[part]);
-      LoadFour(from + (rows[0] * tiles + tile) * 128 + lane % 4 * 32 + 16, codes[part] + 4);
+      LoadFour(from + int64_t{rows[0] + tile} * 128 + lane % 4 * 32, codes[part]);
+      LoadFour(from + int64_t{rows[0] + tile} * 128 + lane % 4 * 32 + 16, codes[part] + 4);
     }
     for (int c = 0; c < (kOne ? 1 : 2); ++c) {
       for (int g = 0; g < 4; ++g) scale[c][g] = 0;
@@ -52,7 +52,7 @@ struct XTile {
         }
       }
       if (rows[1 + c] < 0) continue;
-      const float* from = x.groups + (rows[1 + c] * tiles + tile) * 16;
+      const float* from = x.groups + int64_t{rows[1 + c] + tile} * 16;
       LoadFour(from, scale[c]);
       if constexpr (kSums && kHalves) {
         LoadFour(from + 8, sums[c][0]);
@@ -119,45 +119,56 @@ __device__ void MultiplyTile(const WeightTile<kType>& w, const X& x, float (&sum
 }
 
 template <int kType, int kColumns>
-__global__ void __launch_bounds__(kMostWarps* kWarp)
+__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
     BlocksKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
   using Reader = BlockReader<kType>;
   constexpr bool kOne = kColumns == 1;
   using X =
       XTile<Reader::kFormat.x_parts, Reader::kHalves, Reader::kHasZero || Reader::kHasMin, kOne>;
-  constexpr int kN = TilesOfColumns(kColumns);
+  constexpr int kN = TilesOfColumns(kColumns), kStages = StagesFor(Reader::kTileBytes);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
-  const RowSet set = RowsOf(map, rows, kColumns, blockIdx.x);
+  const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
   if (set.count <= 0) return;
-  const ProductTile at = ProductOf(products, blockIdx.y);
+  const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
   const RowProduct& product = products.of[at.product];
-  const Reader reader(product.w, set.matrix);
-  const int64_t tile0 = at.tile * reader.tiles;
-  for (int64_t first = 0; first < set.count; first += kColumns) {
-    int64_t x_rows[kN][3];
+  const int tiles = static_cast<int>(planes::ColumnTiles(product.w.cols));
+  const Reader reader = Reader(product.w, set.matrix).Tile(int64_t{at.tile} * tiles);
+  char* ring = RingOfWarp<kColumns, kStages, Reader::kTileBytes>();
+  for (int first = 0; first < set.count; first += kColumns) {
+    int x_rows[kN][3];
     for (int n = 0; n < kN; ++n) {
       const int in[3] = {lane / 4, lane % 4 * 2, lane % 4 * 2 + 1};
       for (int i = 0; i < 3; ++i) {
-        const int64_t r = first + n * 8 + in[i];
-        x_rows[n][i] = r < set.count && n * 8 + in[i] < kColumns ? set[r] / map.share : -1;
+        const int r = first + n * 8 + in[i];
+        x_rows[n][i] = r < set.count && n * 8 + in[i] < kColumns
+                           ? set[r] / static_cast<int>(map.share) * tiles
+                           : -1;
       }
     }
+    const auto copy = [&](int tile, int stage) {
+      if (tile < tiles) reader.CopyTile(tile, ring + stage * Reader::kTileBytes);
+      CopyAsyncCommit();
+    };
+    for (int i = 0; i < kStages - 1; ++i) copy(warp + i * warps, i);
     float sums[kN][4] = {};
-    WeightTile<kType> next;
-    if (warp < reader.tiles) next.Load(reader, tile0 + warp, lane);
-    for (int64_t tile = warp; tile < reader.tiles; tile += warps) {
-      const WeightTile<kType> tile_now = next;
-      if (tile + warps < reader.tiles) next.Load(reader, tile0 + tile + warps, lane);
+    int stage = 0;
+    for (int tile = warp; tile < tiles; tile += warps) {
+      CopyAsyncWait<kStages - 2>();
+      __syncwarp();
+      copy(tile + (kStages - 1) * warps, stage == 0 ? kStages - 1 : stage - 1);
+      const WeightTile<kType> w(Reader(ring + stage * Reader::kTileBytes), lane);
+      stage = stage + 1 == kStages ? 0 : stage + 1;
       for (int n = 0; n < kN; ++n) {
         X of_x;
-        of_x.Load(x, reader.tiles, tile, x_rows[n], lane);
-        MultiplyTile<kType, X, kOne>(tile_now, of_x, sums[n]);
+        of_x.Load(x, tile, x_rows[n], lane);
+        MultiplyTile<kType, X, kOne>(w, of_x, sums[n]);
       }
     }
     if (first > 0) __syncthreads();
-    StoreSums<kColumns>(sums, product.out, set, first, at.tile * kProductRows, product.w.rows);
+    StoreSums<kColumns>(sums, product.out, set, first, at.tile * kProductRows,
+                        static_cast<int>(product.w.rows));
   }
 }
 
@@ -169,9 +180,11 @@ void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x
   const int columns = ColumnsFor(map, rows), warps = WarpsOf(planes::ColumnTiles(w.cols));
   const dim3 grid = ProductGrid(products, map, rows, columns);
   ForBlockType(w.form, [&]<int kType>() {
+    constexpr int kTileBytes = BlockReader<kType>::kTileBytes;
     ForColumns(columns, [&]<int kColumns>() {
-      Launch(s, grid, warps * kWarp, SumBytes(kColumns, warps), BlocksKernel<kType, kColumns>,
-             products, x, rows, map);
+      Launch(s, grid, warps * kWarp,
+             ProductBytes(kColumns, warps, StagesFor(kTileBytes), kTileBytes),
+             BlocksKernel<kType, kColumns>, products, x, rows, map);
     });
   });
 }

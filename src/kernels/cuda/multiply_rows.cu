@@ -7,7 +7,8 @@
 // the same bits in every batch: a column of the instruction depends on no other. FMAs for one row
 // and the unit for more would not agree; FMAs for sixteen rows would take longer than the weights
 // take to come. k may be taken in any order as long as both operands agree, so a lane reads 16
-// bytes of a row, which are its operands of two instructions.
+// bytes of a row, which are its operands of two instructions; they wait in its ring of shared
+// memory.
 //
 // float32 weights, and those whose rows are no whole number of 16 bytes, take float32 FMAs: a warp
 // computes one column of the output for up to four rows.
@@ -22,21 +23,14 @@ namespace {
 // ---- 16-bit weights on the matrix unit
 
 constexpr int kStepK = 64, kHalfStep = 32;  // values of k of a warp's turn
+constexpr int kStepBytes = kProductRows * kStepK * 2;
+constexpr int kStages = StagesFor(kStepBytes);
 
-// Of rows lane / 4 and lane / 4 + 8 the values 8 (lane % 4) .. of both halves of a step.
-struct WeightStep {
-  uint4 words[2][2];  // [half of the step][row]
-
-  __device__ void Load(const uint16_t* const (&rows)[2], int64_t k, int64_t cols) {
-    for (int half = 0; half < 2; ++half) {
-      for (int i = 0; i < 2; ++i) {
-        const int64_t at = k + half * kHalfStep;
-        words[half][i] = {0, 0, 0, 0};
-        if (rows[i] != nullptr && at < cols) words[half][i] = LoadOnce16(rows[i] + at);
-      }
-    }
-  }
-};
+// A lane's 16 bytes of a step are its own: of rows lane / 4 and lane / 4 + 8 the values
+// 8 (lane % 4) .. of both halves. [half of the step][row][lane]
+__device__ uint4* PlaceOf(char* step, int half, int row) {
+  return reinterpret_cast<uint4*>(step) + (half * 2 + row) * kWarp + threadIdx.x % kWarp;
+}
 
 // Two floats as the sum of pairs of bf16. What is left of an infinity would be NaN.
 template <int kParts>
@@ -57,7 +51,7 @@ template <int kParts>
 struct XHalfStep {
   uint32_t pairs[4][kParts];
 
-  __device__ void Load(const float* row, int64_t k, int64_t cols) {
+  __device__ void Load(const float* row, int k, int cols) {
     for (int i = 0; i < 4; ++i) {
       for (int part = 0; part < kParts; ++part) pairs[i][part] = 0;
     }
@@ -103,42 +97,56 @@ __device__ void MultiplyHalfStep(const uint4 (&rows)[2], const XHalfStep<kXParts
 }
 
 template <Form kForm, int kColumns>
-__global__ void __launch_bounds__(kMostWarps* kWarp)
+__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
     HalvesKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
   constexpr int kN = TilesOfColumns(kColumns);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
-  const RowSet set = RowsOf(map, rows, kColumns, blockIdx.x);
+  const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
   if (set.count <= 0) return;
-  const ProductTile at = ProductOf(products, blockIdx.y);
+  const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
   const Matrix& w = products.of[at.product].w;
-  const int64_t column0 = at.tile * kProductRows;
-  const uint16_t* w_rows[2];
-  for (int i = 0; i < 2; ++i) {
-    const int64_t n = column0 + lane / 4 + 8 * i;
-    const auto* base = reinterpret_cast<const uint16_t*>(w.data + set.matrix * w.stride);
-    w_rows[i] = n < w.rows ? base + n * w.cols : nullptr;
-  }
-  const int64_t k0 = warp * kStepK + lane % 4 * 8, stride = warps * kStepK;
-  for (int64_t first = 0; first < set.count; first += kColumns) {
+  const int column0 = at.tile * kProductRows;
+  const int cols = static_cast<int>(w.cols), stride = warps * kStepK;
+  const auto* matrix = reinterpret_cast<const uint16_t*>(w.data + set.matrix * w.stride);
+  const uint16_t* w_row = matrix + (column0 + lane / 4) * w.cols;
+  const bool there[2] = {column0 + lane / 4 < w.rows, column0 + lane / 4 + 8 < w.rows};
+  char* ring = RingOfWarp<kColumns, kStages, kStepBytes>();
+  const auto copy = [&](int k, int stage) {
+    if (k < cols) {
+      for (int half = 0; half < 2; ++half) {
+        const int from = k + half * kHalfStep + lane % 4 * 8;
+        for (int i = 0; i < 2; ++i) {
+          const bool valid = there[i] && from < cols;
+          CopyAsync16(PlaceOf(ring + stage * kStepBytes, half, i),
+                      valid ? w_row + i * 8 * w.cols + from : matrix, valid);
+        }
+      }
+    }
+    CopyAsyncCommit();
+  };
+  for (int first = 0; first < set.count; first += kColumns) {
+    for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK + i * stride, i);
     const float* x_rows[kN];
     for (int n = 0; n < kN; ++n) {
-      const int64_t r = first + n * 8 + lane / 4;
-      const bool there = r < set.count && n * 8 + lane / 4 < kColumns;
-      x_rows[n] = there ? x.x + set[r] / map.share * x.ld : nullptr;
+      const int r = first + n * 8 + lane / 4;
+      const bool is_row = r < set.count && n * 8 + lane / 4 < kColumns;
+      x_rows[n] = is_row ? x.x + set[r] / static_cast<int>(map.share) * x.ld : nullptr;
     }
     Sums sums[kN];
-    WeightStep next;
-    next.Load(w_rows, k0, w.cols);
-    for (int64_t k = k0; k - lane % 4 * 8 < w.cols; k += stride) {
-      const WeightStep now = next;
-      next.Load(w_rows, k + stride, w.cols);
+    int stage = 0;
+    for (int k = warp * kStepK; k < cols; k += stride) {
+      CopyAsyncWait<kStages - 2>();
+      copy(k + (kStages - 1) * stride, stage == 0 ? kStages - 1 : stage - 1);
+      char* step = ring + stage * kStepBytes;
+      stage = stage + 1 == kStages ? 0 : stage + 1;
       for (int half = 0; half < 2; ++half) {
+        const uint4 words[2] = {*PlaceOf(step, half, 0), *PlaceOf(step, half, 1)};
         for (int n = 0; n < kN; ++n) {
           XHalfStep<kXParts<kForm>> of_x;
-          of_x.Load(x_rows[n], k + half * kHalfStep, w.cols);
-          MultiplyHalfStep<kForm>(now.words[half], of_x, sums[n]);
+          of_x.Load(x_rows[n], k + half * kHalfStep + lane % 4 * 8, cols);
+          MultiplyHalfStep<kForm>(words, of_x, sums[n]);
         }
       }
     }
@@ -147,7 +155,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp)
       for (int i = 0; i < 4; ++i) total[n][i] = sums[n].high[i] + sums[n].low[i];
     }
     if (first > 0) __syncthreads();
-    StoreSums<kColumns>(total, products.of[at.product].out, set, first, column0, w.rows);
+    StoreSums<kColumns>(total, products.of[at.product].out, set, first, column0,
+                        static_cast<int>(w.rows));
   }
 }
 
@@ -251,7 +260,8 @@ void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, 
   ForColumns(columns, [&]<int kColumns>() {
     const auto kernel = w.form == Form::kBf16 ? HalvesKernel<Form::kBf16, kColumns>
                                               : HalvesKernel<Form::kF16, kColumns>;
-    Launch(s, grid, warps * kWarp, SumBytes(kColumns, warps), kernel, products, x, rows, map);
+    Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, kStages, kStepBytes), kernel,
+           products, x, rows, map);
   });
 }
 

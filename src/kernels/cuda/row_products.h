@@ -10,7 +10,7 @@
 namespace hadal::CUDA_NAMESPACE {
 
 constexpr int kProductRows = 16;  // of weights, in a block
-constexpr int kMostWarps = 16;
+constexpr int kMostWarps = 8;
 
 // Warps of a block: of `steps` steps of k as many to each as can be. A function of k alone, for it
 // fixes the order of a row's sums.
@@ -30,24 +30,22 @@ inline int WarpsOf(int64_t steps) {
 
 // Rows that meet one matrix.
 struct RowSet {
-  int64_t matrix = 0, count = 0;
+  int matrix = 0, count = 0;
   const int32_t* rows = nullptr;  // else
-  int64_t first = 0, step = 1;
+  int first = 0, step = 1;
 
-  __device__ int64_t operator[](int64_t i) const {
-    return rows != nullptr ? rows[i] : first + i * step;
-  }
+  __device__ int operator[](int i) const { return rows != nullptr ? rows[i] : first + i * step; }
 };
 
 // Those of part x of a grid; see RowParts.
-__device__ inline RowSet RowsOf(const RowMap& map, int64_t rows, int columns, int64_t x) {
+__device__ inline RowSet RowsOf(const RowMap& map, int rows, int columns, int x) {
   if (map.order.rows != nullptr) {
-    const int64_t first = map.order.first[x];
+    const int first = map.order.first[x];
     return {map.order.matrix[x], map.order.first[x + 1] - first, map.order.rows + first};
   }
   if (map.matrix != nullptr) return {map.matrix[x], 1, nullptr, x, 1};
-  const int64_t step = map.modulo > 0 ? map.modulo : 1, matrix = x % step;
-  const int64_t done = x / step * columns, left = CeilDiv(rows - matrix, step) - done;
+  const int step = map.modulo > 0 ? static_cast<int>(map.modulo) : 1, matrix = x % step;
+  const int done = x / step * columns, left = CeilDiv(rows - matrix, step) - done;
   return {matrix, left < columns ? left : columns, nullptr, matrix + done * step, step};
 }
 inline int64_t RowParts(const RowMap& map, int64_t rows, int columns) {
@@ -66,13 +64,12 @@ inline int ColumnsFor(const RowMap& map, int64_t rows) {
 
 // The product of tile y of a grid over all products, and its tile.
 struct ProductTile {
-  int product;
-  int64_t tile;
+  int product, tile;
 };
-__device__ inline ProductTile ProductOf(const RowProducts& products, int64_t y) {
+__device__ inline ProductTile ProductOf(const RowProducts& products, int y) {
   int i = 0;
   for (; i + 1 < products.count; ++i) {
-    const int64_t tiles = CeilDiv<int64_t>(products.of[i].w.rows, kProductRows);
+    const int tiles = static_cast<int>(CeilDiv<int64_t>(products.of[i].w.rows, kProductRows));
     if (y < tiles) break;
     y -= tiles;
   }
@@ -89,15 +86,31 @@ inline dim3 ProductGrid(const RowProducts& products, const RowMap& map, int64_t 
 }
 
 constexpr int TilesOfColumns(int columns) { return columns <= 8 ? 1 : columns / 8; }
-constexpr size_t SumBytes(int columns, int warps) {
+// Of shared memory: the warps' sums, then a ring of `stages` stages for each warp, through which
+// cp.async brings weights: many bytes under way and no register that waits for them.
+__device__ __host__ constexpr size_t SumBytes(int columns, int warps) {
   return sizeof(float) * kProductRows * static_cast<size_t>(columns * warps);
 }
+
+constexpr size_t ProductBytes(int columns, int warps, int stages, int stage_bytes) {
+  return SumBytes(columns, warps) + static_cast<size_t>(warps * stages * stage_bytes);
+}
+template <int kColumns, int kStages, int kStageBytes>
+__device__ char* RingOfWarp() {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  return SharedMemory() + SumBytes(kColumns, warps) + warp * kStages * kStageBytes;
+}
+// Three blocks of a multiprocessor have room for their rings.
+constexpr int StagesFor(int stage_bytes) { return stage_bytes > 1536 ? 3 : 4; }
+// Blocks of a multiprocessor that have room for their registers.
+constexpr int BlocksFor(int columns) { return columns == 1 ? 3 : 2; }
 
 // Adds the warps' sums, which are in the fragments of the matrix instruction, in their order.
 // `first` is the first of `set`'s rows that were computed.
 template <int kColumns>
 __device__ void StoreSums(const float (&sums)[TilesOfColumns(kColumns)][4], const Output& out,
-                          const RowSet& set, int64_t first, int64_t column0, int64_t columns) {
+                          const RowSet& set, int first, int column0, int columns) {
   auto* shared = reinterpret_cast<float*>(SharedMemory());
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
@@ -110,7 +123,7 @@ __device__ void StoreSums(const float (&sums)[TilesOfColumns(kColumns)][4], cons
   }
   __syncthreads();
   for (int i = thread; i < kProductRows * kColumns; i += static_cast<int>(blockDim.x)) {
-    const int64_t r = first + i / kProductRows, n = column0 + i % kProductRows;
+    const int r = first + i / kProductRows, n = column0 + i % kProductRows;
     if (r >= set.count || n >= columns) continue;
     float sum = shared[i];
     for (int warp = 1; warp < warps; ++warp) sum += shared[warp * kProductRows * kColumns + i];

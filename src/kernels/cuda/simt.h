@@ -112,6 +112,10 @@ __device__ inline float HalfToFloat(uint16_t v) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v));
   return f;
 }
+// Bytes of low (0 .. 3) and high (4 .. 7) that the four lowest fields of four bits choose.
+__device__ inline uint32_t BytePermute(uint32_t low, uint32_t high, uint32_t fields) {
+  return __byte_perm(low, high, fields);
+}
 // Signed bytes: c + a . b.
 __device__ inline int32_t Dot4(int32_t a, int32_t b, int32_t c) { return __dp4a(a, b, c); }
 
