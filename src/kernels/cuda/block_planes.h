@@ -1,15 +1,16 @@
 // Owns: how block weights lie in the card's memory: one description per type, from which the packer
 // and the kernels compute the same offsets. A matrix is padded with zeros to whole tiles of 16 rows
-// by 128 values of k (four groups of 32), which follow one another along k, then over the rows. Up
-// to four planes:
+// by 128 values of k (four groups of 32), which follow one another along k, then over the rows. A
+// tile is up to three planes, one after another:
 //   low     low_bits * 4 bytes a unit
 //   high    high_bits * 4 bytes a unit, the codes' high bits
-//   scales  2 or 4 bytes a group, as GroupScaleBytes says: [tile][16 rows][4 groups]
-//   super   4 bytes per 256 values, f16 d, f16 dmin: [pair of tiles][16 rows]
+//   scales  2 or 4 bytes a group, as GroupScaleBytes says: [16 rows][4 groups]
+// and after every second tile, for types with scales per 256 values,
+//   super   f16 d, f16 dmin: [16 rows]
 // A unit is what one lane of a warp gives to the matrix instruction of a half tile of 8 rows: 32
 // codes of row lane / 4, quads (four neighbours in k) lane % 4 and lane % 4 + 4 of each group.
-// [tile][half][lane], so that a warp reads whole lines. In a unit word w of a b-bit plane holds
-// quads w * 8 / b .. of it, quad j at bit j % (8 / b) * b of each byte.
+// [half][lane], so that a warp reads whole lines. In a unit word w of a b-bit plane holds quads
+// w * 8 / b .. of it, quad j at bit j % (8 / b) * b of each byte.
 // Codes, scales and values are those of cpu/block_format.h, but that codes of eight bits and table
 // entries are signed bytes with the zero point already taken off.
 // Must not know CUDA; plain constants.
@@ -53,17 +54,24 @@ constexpr int UnitOf(int row, int quad) {
 }
 constexpr int QuadInUnit(int group, int quad) { return group * 2 + quad / 4; }
 
-struct Planes {
-  int64_t low, high, scales, super, bytes;  // offsets, and all
-};
-constexpr Planes PlanesOf(const BlockFormat& f, int64_t rows, int64_t cols) {
-  const int64_t tiles = RowTiles(rows) * ColumnTiles(cols), units = tiles * kUnits;
-  Planes p = {};
-  p.high = units * f.low_bits * 4;
-  p.scales = p.high + units * f.high_bits * 4;
-  p.super = p.scales + tiles * kTileRows * kTileGroups * GroupScaleBytes(f);
-  p.bytes = p.super + (HasSuper(f) ? tiles / 2 * kTileRows * 4 : 0);
-  return p;
+constexpr int LowBytes(const BlockFormat& f) { return kUnits * f.low_bits * 4; }
+constexpr int HighBytes(const BlockFormat& f) { return kUnits * f.high_bits * 4; }
+constexpr int TileScaleBytes(const BlockFormat& f) {
+  return kTileRows * kTileGroups * GroupScaleBytes(f);
+}
+constexpr int TileBytes(const BlockFormat& f) {
+  return LowBytes(f) + HighBytes(f) + TileScaleBytes(f);
+}
+constexpr int SuperBytes(const BlockFormat& f) { return HasSuper(f) ? kTileRows * 4 : 0; }
+// Where tile i of a matrix begins, and what its super scales are.
+constexpr int64_t TileAt(const BlockFormat& f, int64_t tile) {
+  return tile * TileBytes(f) + tile / 2 * SuperBytes(f);
+}
+constexpr int64_t SuperAt(const BlockFormat& f, int64_t tile) {
+  return TileAt(f, tile | 1) + TileBytes(f);
+}
+constexpr int64_t BytesOfMatrix(const BlockFormat& f, int64_t rows, int64_t cols) {
+  return TileAt(f, RowTiles(rows) * ColumnTiles(cols));
 }
 
 }  // namespace hadal::block_planes

@@ -47,47 +47,27 @@ struct BlockReader {
   static constexpr bool kHasZero =  // of a group its own, or that of the type
       kFormat.scales == cpu::Scales::kHalfZero || planes::ZeroOf(kFormat) != 0;
 
-  // The planes of a tile, in global or shared memory; from one tile to the next in bytes.
-  static constexpr int kLowBytes = planes::kUnits * kWords * 4;
-  static constexpr int kHighBytes = planes::kUnits * kHighWords * 4;
-  static constexpr int kScaleBytes = planes::kTileRows * kScaleWords * 4;
-  static constexpr int kSuperBytes = planes::HasSuper(kFormat) ? planes::kTileRows * 4 : 0;
-  static constexpr int kTileBytes = kLowBytes + kHighBytes + kScaleBytes + kSuperBytes;
-  const uint8_t *low, *high, *scales, *super;
+  // A tile in global or shared memory, and the super scales of its pair.
+  static constexpr int kLowBytes = planes::LowBytes(kFormat);
+  static constexpr int kTileBytes = planes::TileBytes(kFormat);
+  static constexpr int kScaleAt = kTileBytes - planes::TileScaleBytes(kFormat);
+  static constexpr int kSuperBytes = planes::SuperBytes(kFormat);
+  const uint8_t *base, *super;
 
-  // Tile 0 of a matrix.
-  __device__ BlockReader(const Matrix& w, int64_t matrix) {
-    const uint8_t* base = w.data + matrix * w.stride;
+  __device__ BlockReader(const uint8_t* matrix, int64_t tile) {
     constexpr cpu::BlockFormat format =
         planes::FormatOf(kType);  // members have no address on the card
-    const planes::Planes p = planes::PlanesOf(format, w.rows, w.cols);
-    low = base + p.low;
-    high = base + p.high;
-    scales = base + p.scales;
-    super = base + p.super;
+    base = matrix + planes::TileAt(format, tile);
+    super = matrix + planes::SuperAt(format, tile);
   }
-  // A tile whose planes follow one another.
-  __device__ explicit BlockReader(const char* tile) {
-    low = reinterpret_cast<const uint8_t*>(tile);
-    high = low + kLowBytes;
-    scales = high + kHighBytes;
-    super = scales + kScaleBytes;
-  }
-  __device__ BlockReader Tile(int64_t tile) const {
-    BlockReader r = *this;
-    r.low += tile * kLowBytes;
-    r.high += tile * kHighBytes;
-    r.scales += tile * kScaleBytes;
-    r.super += tile / 2 * kSuperBytes;
-    return r;
-  }
-  // Of a warp: the tile's planes to `to`, one after another, with the next group of copies.
-  __device__ void CopyTile(int64_t tile, char* to) const {
-    CopyPlane<kLowBytes>(low + tile * kLowBytes, to);
-    CopyPlane<kHighBytes>(high + tile * kHighBytes, to + kLowBytes);
-    CopyPlane<kScaleBytes>(scales + tile * kScaleBytes, to + kLowBytes + kHighBytes);
-    CopyPlane<kSuperBytes>(super + tile / 2 * kSuperBytes,
-                           to + kLowBytes + kHighBytes + kScaleBytes);
+  // A copy of one.
+  static constexpr int kCopyBytes = kTileBytes + kSuperBytes;
+  __device__ explicit BlockReader(const char* copy)
+      : base(reinterpret_cast<const uint8_t*>(copy)), super(base + kTileBytes) {}
+  // By a warp, with its next group of copies.
+  __device__ void CopyTo(char* to) const {
+    Copy<kTileBytes>(base, to);
+    Copy<kSuperBytes>(super, to + kTileBytes);
   }
 
   struct Codes {
@@ -96,8 +76,9 @@ struct BlockReader {
   };
   __device__ Codes Load(int unit) const {
     Codes c;
-    LoadWords<kWords>(low + unit * kWords * 4, c.low);
-    if constexpr (kHighWords > 0) LoadWords<kHighWords>(high + unit * kHighWords * 4, c.high);
+    LoadWords<kWords>(base + unit * kWords * 4, c.low);
+    if constexpr (kHighWords > 0)
+      LoadWords<kHighWords>(base + kLowBytes + unit * kHighWords * 4, c.high);
     return c;
   }
   // Four codes: quad planes::QuadInUnit() of a unit.
@@ -115,7 +96,7 @@ struct BlockReader {
   };
   __device__ RowScales LoadScales(int row) const {
     RowScales s;
-    LoadWords<kScaleWords>(scales + row * kScaleWords * 4, s.words);
+    LoadWords<kScaleWords>(base + kScaleAt + row * kScaleWords * 4, s.words);
     s.super = 0;
     if constexpr (planes::HasSuper(kFormat)) {
       s.super = reinterpret_cast<const uint32_t*>(super)[row];
@@ -157,7 +138,7 @@ struct BlockReader {
 
  private:
   template <int kBytes>
-  __device__ static void CopyPlane(const uint8_t* from, char* to) {
+  __device__ static void Copy(const uint8_t* from, char* to) {
 #pragma unroll
     for (int i = 0; i < kBytes; i += kWarp * 16) {
       const int at = i + static_cast<int>(threadIdx.x) % kWarp * 16;

@@ -48,7 +48,7 @@ __global__ void QuantiseKernel(const float* x, int64_t ld, int64_t cols, int8_t*
 template <int kType, class F>
 __device__ void ForUnit(const Matrix& w, int64_t matrix, int64_t tile, int unit, const F& fn) {
   using Reader = BlockReader<kType>;
-  const Reader reader = Reader(w, matrix).Tile(tile);
+  const Reader reader(w.data + matrix * w.stride, tile);
   const int64_t tiles = planes::ColumnTiles(w.cols);
   const int in_tile = unit / kWarp * planes::kHalfRows + unit % kWarp / 4;
   const int64_t row = tile / tiles * planes::kTileRows + in_tile;

@@ -134,7 +134,7 @@ void CudaBackend::FillMatrix(const WeightSource& source, std::span<const WeightP
       if (IsBlocks(m.form)) {
         std::vector<std::byte> rows(static_cast<size_t>(n * row_bytes));
         source.read_blocks(part.first_row + row0, n, rows.data());
-        block_planes::PackRows(TypeOf(m.form), rows.data(), row0, n, m.rows, cols, base);
+        block_planes::PackRows(TypeOf(m.form), rows.data(), row0, n, cols, base);
         return;
       }
       std::vector<float> values(static_cast<size_t>(n * cols));

@@ -136,6 +136,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
     }
     Sums sums[kN];
     int stage = 0;
+#pragma unroll 1
     for (int k = warp * kStepK; k < cols; k += stride) {
       CopyAsyncWait<kStages - 2>();
       copy(k + (kStages - 1) * stride, stage == 0 ? kStages - 1 : stage - 1);

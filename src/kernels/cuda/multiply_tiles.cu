@@ -67,12 +67,13 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
 
   // What this thread loads: chunk `chunk` of rows load_row + i * kLoadRows.
   const int chunk = thread % kChunks, load_row = thread / kChunks;
-  const uint16_t* x_rows[kXLoads];
+  int x_rows[kXLoads];  // of x, or -1
+#pragma unroll
   for (int i = 0; i < kXLoads; ++i) {
-    const int64_t r = block.first + load_row + i * kLoadRows;
-    const int64_t from =
-        a.tiles.x_rows != nullptr && r < block.end ? a.tiles.x_rows[r] / a.tiles.share : r;
-    x_rows[i] = r < block.end ? a.x + from * a.k + chunk * 8 : nullptr;
+    const auto r = static_cast<int>(block.first) + load_row + i * kLoadRows;
+    const bool mapped = a.tiles.x_rows != nullptr && r < block.end;
+    const int from = mapped ? a.tiles.x_rows[r] / static_cast<int>(a.tiles.share) : r;
+    x_rows[i] = r < block.end ? from : -1;
   }
   const auto* w = reinterpret_cast<const uint16_t*>(a.w + block.matrix * a.stride);
   const uint16_t* w_row = w + (col0 + load_row) * a.k + chunk * 8;
@@ -82,9 +83,9 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
       const bool in_k = step * kStep + chunk * 8 < a.k;
 #pragma unroll
       for (int i = 0; i < kXLoads; ++i) {
-        const bool valid = in_k && x_rows[i] != nullptr;
+        const bool valid = in_k && x_rows[i] >= 0;
         CopyAsync16(ChunkAt(xs, load_row + i * kLoadRows, chunk),
-                    valid ? x_rows[i] + step * kStep : a.x, valid);
+                    valid ? a.x + x_rows[i] * a.k + step * kStep + chunk * 8 : a.x, valid);
       }
 #pragma unroll
       for (int i = 0; i < kWLoads; ++i) {
@@ -97,23 +98,28 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
   };
 
   float sums[kM][kN][4] = {};
+#pragma unroll
   for (int i = 0; i < kStages - 1; ++i) load(i);
   for (int64_t step = 0; step < steps; ++step) {
     CopyAsyncWait<kStages - 2>();
     __syncthreads();
     load(step + kStages - 1);
     char *xs = stage_of(step), *ws = xs + kRows * kStep * 2;
-#pragma unroll
+#pragma unroll 2
     for (int part = 0; part < kStep / 16; ++part) {
       uint32_t x[kM][4], b[kN / 2][4];
+#pragma unroll
       for (int i = 0; i < kM; ++i) {
         LoadMatrix4(x[i], ChunkAt(xs, warp_row + i * 16 + lane % 16, part * 2 + lane / 16));
       }
+#pragma unroll
       for (int i = 0; i < kN / 2; ++i) {
         const int r = warp_col + i * 16 + lane / 16 * 8 + lane % 8;
         LoadMatrix4(b[i], ChunkAt(ws, r, part * 2 + lane / 8 % 2));
       }
+#pragma unroll
       for (int i = 0; i < kM; ++i) {
+#pragma unroll
         for (int j = 0; j < kN; ++j) {
           MmaBf16(sums[i][j], x[i], {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]});
         }
@@ -123,14 +129,18 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
 
   const bool pairs = a.n % 2 == 0 && a.out.ld % 2 == 0 &&
                      reinterpret_cast<uintptr_t>(a.out.data) % sizeof(float2) == 0;
+#pragma unroll
   for (int i = 0; i < kM; ++i) {
+#pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int64_t r = block.first + warp_row + i * 16 + lane / 4 + half * 8;
       if (r >= block.end) continue;
       const int64_t row = a.tiles.out_rows != nullptr ? a.tiles.out_rows[r] : r;
+#pragma unroll
       for (int j = 0; j < kN; ++j) {
         const int64_t col = col0 + warp_col + j * 8 + lane % 4 * 2;
         float v[2] = {sums[i][j][half * 2], sums[i][j][half * 2 + 1]};
+#pragma unroll
         for (int e = 0; e < 2; ++e) {
           if (a.out.bias != nullptr && col + e < a.n) v[e] += a.out.bias[col + e];
         }

@@ -58,14 +58,13 @@ void WriteScales(const BlockFormat& f, const uint8_t* scales, int g, uint8_t* to
 }  // namespace
 
 int64_t MatrixBytes(QuantType type, int64_t rows, int64_t cols) {
-  return PlanesOf(FormatOf(static_cast<int>(type)), rows, cols).bytes;
+  return BytesOfMatrix(FormatOf(static_cast<int>(type)), rows, cols);
 }
 
 namespace {
 
 struct Packer {
   const BlockFormat& f;
-  Planes p;
   int64_t tiles;  // of a row
   uint8_t* matrix;
 
@@ -80,20 +79,20 @@ struct Packer {
           std::memcpy(of_unit + QuadInUnit(g, quad) * 4, codes + g * kGroup + quad * 4, 4);
         }
       }
-      const int64_t unit = TileOf(row, k) * kUnits + UnitOf(in_tile, t);
-      WritePlane(of_unit, f.low_bits, 0, matrix + p.low + unit * f.low_bits * 4);
+      uint8_t* tile = matrix + TileAt(f, TileOf(row, k));
+      const int unit = UnitOf(in_tile, t);
+      WritePlane(of_unit, f.low_bits, 0, tile + unit * f.low_bits * 4);
       if (f.high_bits == 0) continue;
-      WritePlane(of_unit, f.high_bits, f.low_bits, matrix + p.high + unit * f.high_bits * 4);
+      WritePlane(of_unit, f.high_bits, f.low_bits, tile + LowBytes(f) + unit * f.high_bits * 4);
     }
   }
   uint8_t* ScalesOf(int64_t row, int64_t k) const {
-    const int64_t group =
-        (TileOf(row, k) * kTileRows + row % kTileRows) * kTileGroups + k % kTileK / kGroup;
-    return matrix + p.scales + group * GroupScaleBytes(f);
+    const int64_t group = row % kTileRows * kTileGroups + k % kTileK / kGroup;
+    return matrix + TileAt(f, TileOf(row, k)) + LowBytes(f) + HighBytes(f) +
+           group * GroupScaleBytes(f);
   }
   void WriteSuper(int64_t row, int64_t k, const uint8_t* scales) const {
-    const int64_t at = TileOf(row, k) / 2 * kTileRows + row % kTileRows;
-    uint8_t* super = matrix + p.super + at * 4;
+    uint8_t* super = matrix + SuperAt(f, TileOf(row, k)) + row % kTileRows * 4;
     std::memcpy(super, scales, 2);
     if (f.scales == Scales::kSuper) {
       std::memset(super + 2, 0, 2);
@@ -105,10 +104,10 @@ struct Packer {
 
 }  // namespace
 
-void PackRows(QuantType type, const std::byte* blocks, int64_t row0, int64_t n, int64_t rows,
-              int64_t cols, uint8_t* matrix) {
+void PackRows(QuantType type, const std::byte* blocks, int64_t row0, int64_t n, int64_t cols,
+              uint8_t* matrix) {
   const BlockFormat& f = FormatOf(static_cast<int>(type));
-  const Packer packer{f, PlanesOf(f, rows, cols), ColumnTiles(cols), matrix};
+  const Packer packer{f, ColumnTiles(cols), matrix};
   const int block_k = cpu::BlockK(f), block_bytes = TraitsOf(type).bytes;
   std::vector<uint8_t> codes(static_cast<size_t>(ColumnTiles(cols) * kTileK));
   for (int64_t row = row0; row < row0 + n; ++row) {

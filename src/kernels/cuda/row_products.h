@@ -115,7 +115,9 @@ __device__ void StoreSums(const float (&sums)[TilesOfColumns(kColumns)][4], cons
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
   float* mine = shared + thread / kWarp * kProductRows * kColumns;
+#pragma unroll
   for (int n = 0; n < TilesOfColumns(kColumns); ++n) {
+#pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int column = n * 8 + lane % 4 * 2 + i % 2, row = lane / 4 + i / 2 * 8;
       if (column < kColumns) mine[column * kProductRows + row] = sums[n][i];
