@@ -68,17 +68,19 @@ inline std::string ConfigName(const testing::TestParamInfo<Config>& info) {
   return fmt::format("{}_{}_kv{}", level, NameOf(c.format), NameOf(c.kv));
 }
 
+inline std::unique_ptr<Backend> MakeCuda(const CudaBackendOptions& options) {
+#ifdef HADAL_CUDA_EMULATED_TESTS
+  auto cuda = NewEmulatedCudaBackend(options);
+#else
+  auto cuda = NewCudaBackend(options);
+#endif
+  CHECK(cuda.has_value());
+  return std::make_unique<TimedBackend>(std::move(*cuda));  // waits for every operation
+}
+
 inline std::unique_ptr<Backend> Make(const Config& c, int threads, MlaForm form = MlaForm::kAuto) {
   if constexpr (kProcessor != Processor::kCpu) {
-    const CudaBackendOptions options{
-        .weights = c.format, .kv_dtype = c.kv, .mla_form = form, .threads = threads};
-#ifdef HADAL_CUDA_EMULATED_TESTS
-    auto cuda = NewEmulatedCudaBackend(options);
-#else
-    auto cuda = NewCudaBackend(options);
-#endif
-    CHECK(cuda.has_value());
-    return std::make_unique<TimedBackend>(std::move(*cuda));  // waits for every operation
+    return MakeCuda({.weights = c.format, .kv_dtype = c.kv, .mla_form = form, .threads = threads});
   }
   auto backend = NewCpuBackend(
       {.isa = c.isa, .weights = c.format, .threads = threads, .kv_dtype = c.kv, .mla_form = form});

@@ -104,6 +104,40 @@ inline WeightPtr PrepareBlockStack(Backend& backend, const BlockMatrix& m, int64
   return std::move(*w);
 }
 
+// Of a weight that stays in blocks, in matrices of whole tiles of the backend's layout.
+inline double ResidentBytesPerWeight(QuantType type) {
+  constexpr bool kCard = kProcessor != Processor::kCpu;
+  switch (type) {
+    case QuantType::kQ4_0:
+    case QuantType::kIQ4_NL:
+    case QuantType::kMXFP4:
+      return 0.5625;
+    case QuantType::kQ4_1:
+      return 0.625;
+    case QuantType::kQ5_0:
+      return 0.6875;
+    case QuantType::kQ5_1:
+      return 0.75;
+    case QuantType::kQ8_0:
+      return 1.0625;
+    case QuantType::kQ2_K:
+      return 84.0 / 256;
+    case QuantType::kQ3_K:
+      return (kCard ? 116.0 : 114.0) / 256;
+    case QuantType::kQ4_K:
+      return 148.0 / 256;
+    case QuantType::kQ5_K:
+      return 180.0 / 256;
+    case QuantType::kQ6_K:
+      return (kCard ? 212.0 : 210.0) / 256;
+    case QuantType::kIQ4_XS:
+      return (kCard ? 148.0 : 138.0) / 256;
+    case QuantType::kU4Z:
+      return (kCard ? 20.0 : 19.0) / 32;
+  }
+  return 0;
+}
+
 // What an error of products in blocks may be when one of 2^-16 of the largest activation of a group
 // may be `error`: a format whose activations are bytes has steps 256 times as large.
 inline double BlockTolerance(QuantType type, double error) {

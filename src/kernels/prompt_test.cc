@@ -7,7 +7,9 @@ namespace {
 // |result - exact| <= kRounded |x| |w|: both sides lose at most 2^-9 of a value each.
 constexpr double kRounded = 0x1p-8;
 
+// A card has none of these; one stands for it.
 std::vector<Isa> RoundingIsas() {
+  if (kProcessor != Processor::kCpu) return {Isa::kRef};
   std::vector<Isa> isas;
   for (Isa isa : SupportedIsas()) {
     if (isa >= Isa::kAmxEmulated) isas.push_back(isa);
@@ -17,11 +19,14 @@ std::vector<Isa> RoundingIsas() {
 // Those that round 16-bit weights at least.
 std::vector<Isa> SixteenBitIsas() {
   std::vector<Isa> isas = RoundingIsas();
-  if (HasAvx512Bf16()) isas.push_back(Isa::kAvx512);
+  if (kProcessor == Processor::kCpu && HasAvx512Bf16()) isas.push_back(Isa::kAvx512);
   return isas;
 }
 
 std::unique_ptr<Backend> Make(Isa isa, int threads, bool exact_prompts = false) {
+  if constexpr (kProcessor != Processor::kCpu) {
+    return MakeCuda({.exact_prompts = exact_prompts, .threads = threads});
+  }
   CpuBackendOptions options;
   options.isa = isa;
   options.threads = threads;
@@ -80,7 +85,8 @@ TEST(PromptRows, BlocksOfEveryTypeAreRoundedOnceAndWhateverTheBatch) {
 
 TEST(PromptRows, SixteenBitWeightsOfRaggedShapesAreRoundedOnceAndWhateverTheBatch) {
   Random random(2);
-  const int shapes[][3] = {{1, 1, 1}, {33, 17, 31}, {16, 129, 640}, {531, 20, 1100}, {5, 300, 70}};
+  const int shapes[][3] = {{1, 1, 1},       {33, 17, 31}, {16, 129, 640},
+                           {531, 20, 1100}, {5, 300, 70}, {140, 270, 136}};
   for (Isa isa : SixteenBitIsas()) {
     for (const auto& s : shapes) {
       std::vector<float> w = random.Normals(s[1] * s[2]);
@@ -94,6 +100,7 @@ TEST(PromptRows, SixteenBitWeightsOfRaggedShapesAreRoundedOnceAndWhateverTheBatc
 }
 
 TEST(PromptRows, OnlyMatricesThatAreRoundedMakePromptsDiffer) {
+  if (kProcessor != Processor::kCpu) GTEST_SKIP() << "a card rounds these all";
   if (!HasAvx512Bf16()) GTEST_SKIP() << "this CPU has no AVX512_BF16";
   Random random(7);
   auto backend = Make(Isa::kAvx512, 1);
@@ -173,6 +180,7 @@ TEST(PromptRows, WeightsThatMustStayFloatAreNotRounded) {
 }
 
 TEST(PromptRows, TheEmulatedUnitGivesTheBitsOfTheRealOne) {
+  if (kProcessor != Processor::kCpu) GTEST_SKIP() << "of the CPU";
   if (BestIsa() != Isa::kAmx) GTEST_SKIP() << "this CPU has no AMX";
   Random random(5);
   for (QuantType type : AllQuantTypes()) {

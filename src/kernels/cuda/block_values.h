@@ -1,5 +1,5 @@
-// Owns: reading block weights on the card: the codes of a group of 32 as signed bytes, four to a
-// word in the order of the row, and its scales as floats. Only .cu files include this.
+// Owns: reading block weights on the card: the codes of a unit (block_planes.h) as signed bytes, a
+// quad to a word, and the scales of a group as floats. Only .cu files include this.
 #pragma once
 
 #include "kernels/cuda/block_planes.h"
@@ -9,85 +9,117 @@ namespace hadal::CUDA_NAMESPACE {
 
 namespace planes = block_planes;
 
-// w = scale[half] * (code - zero) - min[half]
+// w = scale[half] * (code - zero) - min[half]; without halves and mins only what there is is set.
 struct GroupScales {
   float scale[2], min[2];
   int zero;
 };
 
+// The low three bits of four bytes as four fields of four bits.
+__device__ inline uint32_t Selector(uint32_t bytes) {
+  const uint32_t v = bytes & 0x07070707u;
+  return BytePermute(v | v >> 4, 0, 0x4420);
+}
+// Signed bytes of a table of 16 at four codes, one to a byte.
 __device__ inline uint32_t TableWord(cpu::ValueTable table, uint32_t codes) {
-  constexpr int8_t kIq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                               1,    13,   25,  38,  53,  69,  89,  113};
-  constexpr int8_t kMxfp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-  uint32_t out = 0;
-  for (int i = 0; i < 4; ++i) {
-    const uint32_t code = codes >> 8 * i & 15;
-    const int8_t v = table == cpu::ValueTable::kIq4 ? kIq4[code] : kMxfp4[code];
-    out |= uint32_t{static_cast<uint8_t>(v)} << 8 * i;
-  }
-  return out;
+  const bool iq4 = table == cpu::ValueTable::kIq4;
+  // -127 -104 -83 -65 -49 -35 -22 -10 1 13 25 38 53 69 89 113
+  // 0 1 2 3 4 6 8 12 0 -1 -2 -3 -4 -6 -8 -12
+  const uint32_t low = BytePermute(iq4 ? 0xbfad9881u : 0x03020100u, iq4 ? 0xf6eaddcfu : 0x0c080604u,
+                                   Selector(codes));
+  const uint32_t high = BytePermute(iq4 ? 0x26190d01u : 0xfdfeff00u,
+                                    iq4 ? 0x71594535u : 0xf4f8fafcu, Selector(codes));
+  const uint32_t upper = (codes >> 3 & 0x01010101u) * 0xff;
+  return (high & upper) | (low & ~upper);
 }
 
 // kType is a QuantType.
 template <int kType>
 struct BlockReader {
   static constexpr cpu::BlockFormat kFormat = planes::FormatOf(kType);
-  static constexpr int kWords = kFormat.low_bits;       // of the low plane, a group
-  static constexpr int kHighWords = kFormat.high_bits;  // of the high one
+  static constexpr int kWords = kFormat.low_bits;                       // of the low plane, a unit
+  static constexpr int kHighWords = kFormat.high_bits;                  // of the high one
+  static constexpr int kScaleWords = planes::GroupScaleBytes(kFormat);  // of a row in a tile
+  static constexpr bool kHalves = kFormat.part == 16;
+  static constexpr bool kHasMin = kFormat.scales == cpu::Scales::kHalfMin ||
+                                  kFormat.scales == cpu::Scales::kSuperMin ||
+                                  kFormat.scales == cpu::Scales::kSuperMinNibbles;
+  static constexpr bool kHasZero =  // of a group its own, or that of the type
+      kFormat.scales == cpu::Scales::kHalfZero || planes::ZeroOf(kFormat) != 0;
 
-  const uint8_t *low, *high, *scales, *super;
-  int64_t groups;  // of a row
+  // A tile in global or shared memory, and the super scales of its pair.
+  static constexpr int kLowBytes = planes::LowBytes(kFormat);
+  static constexpr int kTileBytes = planes::TileBytes(kFormat);
+  static constexpr int kScaleAt = kTileBytes - planes::TileScaleBytes(kFormat);
+  static constexpr int kSuperBytes = planes::SuperBytes(kFormat);
+  const uint8_t *base, *super;
 
-  __device__ BlockReader(const Matrix& w, int64_t matrix) : groups(w.cols / planes::kGroup) {
-    const uint8_t* base = w.data + matrix * w.stride;
+  __device__ BlockReader(const uint8_t* matrix, int64_t tile) {
     constexpr cpu::BlockFormat format =
         planes::FormatOf(kType);  // members have no address on the card
-    const planes::Planes p = planes::PlanesOf(format, w.rows, w.cols);
-    low = base + p.low;
-    high = base + p.high;
-    scales = base + p.scales;
-    super = base + p.super;
+    base = matrix + planes::TileAt(format, tile);
+    super = matrix + planes::SuperAt(format, tile);
+  }
+  // A copy of one.
+  static constexpr int kCopyBytes = kTileBytes + kSuperBytes;
+  __device__ explicit BlockReader(const char* copy)
+      : base(reinterpret_cast<const uint8_t*>(copy)), super(base + kTileBytes) {}
+  // By a warp, with its next group of copies.
+  __device__ void CopyTo(char* to) const {
+    Copy<kTileBytes>(base, to);
+    Copy<kSuperBytes>(super, to + kTileBytes);
   }
 
   struct Codes {
     uint32_t low[kWords];
     uint32_t high[kHighWords > 0 ? kHighWords : 1];
   };
-  __device__ Codes Load(int64_t row, int64_t group) const {
+  __device__ Codes Load(int unit) const {
     Codes c;
-    LoadWords<kWords>(low + (row * groups + group) * kWords * 4, c.low);
-    if constexpr (kHighWords > 0) {
-      LoadWords<kHighWords>(high + (row * groups + group) * kHighWords * 4, c.high);
-    }
+    LoadWords<kWords>(base + unit * kWords * 4, c.low);
+    if constexpr (kHighWords > 0)
+      LoadWords<kHighWords>(base + kLowBytes + unit * kHighWords * 4, c.high);
     return c;
   }
-  // Four codes: those of values 4 quad .. 4 quad + 3.
+  // Four codes: quad planes::QuadInUnit() of a unit.
   __device__ static int32_t Quad(const Codes& c, int quad) {
-    uint32_t v = Field<kFormat.low_bits>(c.low, quad);
-    if constexpr (kHighWords > 0) {
-      v |= Field<kFormat.high_bits>(c.high, quad) << kFormat.low_bits;
-    }
+    uint32_t v = Field<kFormat.low_bits>(c.low, quad, 0);
+    if constexpr (kHighWords > 0) v |= Field<kFormat.high_bits>(c.high, quad, kFormat.low_bits);
     if constexpr (kFormat.table != cpu::ValueTable::kNone) v = TableWord(kFormat.table, v);
     return static_cast<int32_t>(v);
   }
-  __device__ GroupScales Scales(int64_t row, int64_t group) const {
-    const uint8_t* at = scales + (row * groups + group) * planes::GroupScaleBytes(kFormat);
+
+  // As stored: of the four groups of a row in a tile.
+  struct RowScales {
+    uint32_t words[kScaleWords];
+    uint32_t super;
+  };
+  __device__ RowScales LoadScales(int row) const {
+    RowScales s;
+    LoadWords<kScaleWords>(base + kScaleAt + row * kScaleWords * 4, s.words);
+    s.super = 0;
+    if constexpr (planes::HasSuper(kFormat)) {
+      s.super = reinterpret_cast<const uint32_t*>(super)[row];
+    }
+    return s;
+  }
+  __device__ static GroupScales Scales(const RowScales& row, int group) {
     GroupScales s = {{0, 0}, {0, 0}, planes::ZeroOf(kFormat)};
-    const uint16_t first = *reinterpret_cast<const uint16_t*>(at);
     if constexpr (!planes::HasSuper(kFormat)) {
-      const float d =
+      const uint32_t word =
+          kScaleWords == 4 ? row.words[group] : row.words[group / 2] >> group % 2 * 16;
+      const auto first = static_cast<uint16_t>(word & 0xffff);
+      s.scale[0] = s.scale[1] =
           kFormat.scales == cpu::Scales::kBf16 ? Bf16ToFloat(first) : HalfToFloat(first);
-      s.scale[0] = s.scale[1] = d;
       if constexpr (kFormat.scales == cpu::Scales::kHalfMin) {
-        s.min[0] = s.min[1] = -HalfToFloat(*reinterpret_cast<const uint16_t*>(at + 2));
+        s.min[0] = s.min[1] = -HalfToFloat(static_cast<uint16_t>(word >> 16));
       }
-      if constexpr (kFormat.scales == cpu::Scales::kHalfZero) s.zero = at[2];
+      if constexpr (kFormat.scales == cpu::Scales::kHalfZero) s.zero = word >> 16 & 0xff;
     } else {
-      const uint32_t both =
-          *reinterpret_cast<const uint32_t*>(super + (row * (groups / 8) + group / 8) * 4);
-      const float d = HalfToFloat(static_cast<uint16_t>(both & 0xffff));
-      const float m = HalfToFloat(static_cast<uint16_t>(both >> 16));
-      const int a = first & 0xff, b = first >> 8;
+      const uint32_t both = row.words[group / 2] >> group % 2 * 16;
+      const float d = HalfToFloat(static_cast<uint16_t>(row.super & 0xffff));
+      const float m = HalfToFloat(static_cast<uint16_t>(row.super >> 16));
+      const uint32_t a = both & 0xff, b = both >> 8 & 0xff;
       if constexpr (kFormat.scales == cpu::Scales::kSuper) {
         s.scale[0] = d * static_cast<float>(static_cast<int8_t>(a));
         s.scale[1] = d * static_cast<float>(static_cast<int8_t>(b));
@@ -105,11 +137,19 @@ struct BlockReader {
   }
 
  private:
+  template <int kBytes>
+  __device__ static void Copy(const uint8_t* from, char* to) {
+#pragma unroll
+    for (int i = 0; i < kBytes; i += kWarp * 16) {
+      const int at = i + static_cast<int>(threadIdx.x) % kWarp * 16;
+      if (at < kBytes) CopyAsync16(to + at, from + at, true);
+    }
+  }
   template <int kN>
   __device__ static void LoadWords(const uint8_t* from, uint32_t* to) {
     if constexpr (kN % 4 == 0) {
       for (int i = 0; i < kN; i += 4) {
-        const uint4 v = LoadOnce16(from + 4 * i);
+        const uint4 v = *reinterpret_cast<const uint4*>(from + 4 * i);
         to[i] = v.x;
         to[i + 1] = v.y;
         to[i + 2] = v.z;
@@ -123,11 +163,14 @@ struct BlockReader {
       for (int i = 0; i < kN; ++i) to[i] = reinterpret_cast<const uint32_t*>(from)[i];
     }
   }
+  // The field of a quad, moved up by `up` bits.
   template <int kBits>
-  __device__ static uint32_t Field(const uint32_t* words, int quad) {
+  __device__ static uint32_t Field(const uint32_t* words, int quad, int up) {
     constexpr int kPerWord = 8 / kBits;
     constexpr uint32_t kMask = kBits == 8 ? ~0u : 0x01010101u * ((1u << kBits) - 1);
-    return words[quad / kPerWord] >> (quad % kPerWord * kBits) & kMask;
+    const uint32_t word = words[quad / kPerWord];
+    const int at = quad % kPerWord * kBits;
+    return (at >= up ? word >> (at - up) : word << (up - at)) & kMask << up;
   }
 };
 

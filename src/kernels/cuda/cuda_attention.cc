@@ -25,6 +25,33 @@ int64_t RowsOf(std::span<const SeqChunk> chunks) {
 
 }  // namespace
 
+void CudaBackend::PrepareHeads(std::span<const Heads> parts, std::span<const int32_t> positions,
+                               std::span<const int32_t> slots) {
+  // Two spans that are not the step's own cannot be on the card at once.
+  if (step_ == nullptr) return Backend::PrepareHeads(parts, positions, slots);
+  HeadParts all;
+  CHECK(parts.size() <= HeadParts::kMost);
+  for (const Heads& p : parts) {
+    HeadPart& to = all.part[all.n++];
+    to.x = p.x.f32();
+    to.heads = p.x.shape[1];
+    to.head_dim = p.x.shape[2];
+    to.norm = p.norm;
+    to.eps = p.eps;
+    to.at = p.at;
+    if (p.rope != nullptr) {
+      to.rope.offset = p.offset;
+      to.rope.dims = p.rope->dims;
+      to.rope.adjacent = p.rope->pairing == RopePairing::kAdjacent;
+      to.cos = p.rope->cos;
+      to.sin = p.rope->sin;
+    }
+    if (p.cache != nullptr) to.cache = CacheOf(*p.cache);
+  }
+  CUDA_NAMESPACE::PrepareHeads(device_->stream(), all, parts[0].x.shape[0], OnCard(positions),
+                               OnCard(slots));
+}
+
 // In launches of about equally many rows, whose parts fit 128 MiB.
 void CudaBackend::Attend(const AttentionShape& shape, const float* q, const Cache& k,
                          const Cache& v, const RowIndex& index, float* out) {
@@ -128,7 +155,7 @@ void CudaBackend::MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t r
 bool CudaBackend::Decompresses(const MlaArgs& a) const {
   const MlaForm form = a.form == MlaForm::kAuto ? options_.mla_form : a.form;
   const bool whole = a.nope % 8 == 0 && a.rope % 8 == 0 && a.kv_lora % 8 == 0;
-  return form != MlaForm::kAbsorbed && rounds_prompts() && Rounds(Cast(a.kv_b)) && whole &&
+  return form != MlaForm::kAbsorbed && rounds_prompts() && MayRound(Cast(a.kv_b)) && whole &&
          PromptsFit(a.nope + a.rope, a.v_dim);
 }
 
@@ -174,7 +201,7 @@ void CudaBackend::ExpandHeads(const MlaArgs& a, const uint16_t* latents, int64_t
       const int64_t from = std::max(first, part.first_row);
       const int64_t to = std::min(first + n, part.first_row + part.matrix.rows);
       if (from >= to) continue;
-      Matrix m = Rounded(part.matrix);
+      Matrix m = Rounded(part.matrix, 0, 1);
       m.data += (from - part.first_row) * m.cols * 2;
       m.rows = to - from;
       MultiplyTiles(device_->stream(), m, latents + key * a.kv_lora, rows,

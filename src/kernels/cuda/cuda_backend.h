@@ -30,14 +30,20 @@ struct WeightPart {
 class CudaWeight final : public Weight {
  public:
   CudaWeight(int64_t count, int64_t rows, int64_t cols, std::vector<WeightPart> parts,
-             std::unique_ptr<Memory> memory)
-      : Weight(count, rows, cols), parts_(std::move(parts)), memory_(std::move(memory)) {}
+             std::unique_ptr<Memory> memory, bool rounds)
+      : Weight(count, rows, cols),
+        parts_(std::move(parts)),
+        memory_(std::move(memory)),
+        rounds_(rounds) {}
   size_t bytes() const override { return memory_->size(); }
   const std::vector<WeightPart>& parts() const { return parts_; }
+  // Whether rows of prompts meet it on the tensor cores.
+  bool rounds() const { return rounds_; }
 
  private:
   std::vector<WeightPart> parts_;
   std::unique_ptr<Memory> memory_;
+  bool rounds_;
 };
 
 class CudaBackend final : public Backend {
@@ -87,7 +93,8 @@ class CudaBackend final : public Backend {
 
   // Memory that is kept between steps and only grows; two of one name are never alive at once.
   enum Scratch {
-    kActivations,
+    kActivations,      // of one byte
+    kWideActivations,  // of two
     kRounded,
     kRoundedWeight,
     kAttentionParts,
@@ -103,6 +110,7 @@ class CudaBackend final : public Backend {
     kExpertOutput,
     kSummarySpace,
     kSummaries,
+    kExpertOrder,
     kScratchCount,
   };
   struct Block {
@@ -138,7 +146,6 @@ class CudaBackend final : public Backend {
   Result<std::vector<Part>> PartsOf(std::span<const WeightSource> sources, WeightUse use) const;
   Status UploadPart(const WeightSource& source, const WeightPart& part, size_t i);
   void FillRows(const WeightSource& source, Form form, int64_t first, int64_t n, uint8_t* to);
-  void CopyRows(const Matrix& m, int64_t row, int64_t n, const uint8_t* slice, uint8_t* to);
 
   // ---- what the host knows of a step
   const int32_t* Place(Arena& arena, std::span<const int32_t> values);
@@ -149,13 +156,29 @@ class CudaBackend final : public Backend {
   RowIndex IndexOf(std::span<const SeqChunk> chunks, int32_t block_tokens);
 
   // ---- products
-  Activations Convert(const float* x, int64_t ld, int64_t rows, const Matrix& w);
+  struct Factor {
+    const CudaWeight* w;
+    Output out;
+  };
+  Activations Convert(const float* x, int64_t ld, int64_t rows, int64_t cols, int parts);
+  void Multiply(const float* x, int64_t ld, int64_t rows, std::span<const Factor> factors,
+                const RowMap& map);
   void Multiply(const float* x, int64_t ld, int64_t rows, const CudaWeight& w, const RowMap& map,
-                const Output& out);
+                const Output& out) {
+    const Factor factor = {&w, out};
+    Multiply(x, ld, rows, {&factor, 1}, map);
+  }
   void MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
                       int64_t first);
-  bool Rounds(const CudaWeight& w) const;
-  Matrix Rounded(const Matrix& m);
+  bool Rounds(std::span<const Part> parts, int64_t cols) const;
+  bool MayRound(const CudaWeight& w) const;
+  // Matrices `first` .. of a stack as bf16, for prompts.
+  Matrix Rounded(const Matrix& m, int64_t first, int64_t count);
+  OrderSpace OrderOf(const int32_t* experts, int64_t rows, int64_t n_experts);
+  void MixRows(const MoeArgs& a, int64_t first, int64_t rows);
+  void MixPrompt(const MoeArgs& a, int64_t first, int64_t rows);
+  void MultiplyExperts(const CudaWeight& w, const uint16_t* x, const RowTiles& tiles,
+                       const Output& out);
   // ---- attention
   void Attend(const AttentionShape& shape, const float* q, const Cache& k, const Cache& v,
               const RowIndex& index, float* out);

@@ -1,5 +1,8 @@
 // The operations: shapes checked, kernels chosen and enqueued.
 #include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/block_planes.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -57,33 +60,6 @@ void CudaBackend::StoreKv(Tensor src, int64_t from, int64_t n, std::span<const i
                           at, {cache.data, cache.dtype == DType::kBf16, cache.width});
 }
 
-void CudaBackend::PrepareHeads(std::span<const Heads> parts, std::span<const int32_t> positions,
-                               std::span<const int32_t> slots) {
-  // Two spans that are not the step's own cannot be on the card at once.
-  if (step_ == nullptr) return Backend::PrepareHeads(parts, positions, slots);
-  HeadParts all;
-  CHECK(parts.size() <= HeadParts::kMost);
-  for (const Heads& p : parts) {
-    HeadPart& to = all.part[all.n++];
-    to.x = p.x.f32();
-    to.heads = p.x.shape[1];
-    to.head_dim = p.x.shape[2];
-    to.norm = p.norm;
-    to.eps = p.eps;
-    to.at = p.at;
-    if (p.rope != nullptr) {
-      to.rope.offset = p.offset;
-      to.rope.dims = p.rope->dims;
-      to.rope.adjacent = p.rope->pairing == RopePairing::kAdjacent;
-      to.cos = p.rope->cos;
-      to.sin = p.rope->sin;
-    }
-    if (p.cache != nullptr) to.cache = CacheOf(*p.cache);
-  }
-  CUDA_NAMESPACE::PrepareHeads(device_->stream(), all, parts[0].x.shape[0], OnCard(positions),
-                               OnCard(slots));
-}
-
 void CudaBackend::GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) {
   CUDA_NAMESPACE::GatherRows(device_->stream(), x.f32(), Width(x), OnCard(rows),
                              static_cast<int64_t>(rows.size()), out.f32());
@@ -97,51 +73,70 @@ void CudaBackend::Wait() { Remember(device_->Synchronise()); }
 
 // ---- products
 
-Activations CudaBackend::Convert(const float* x, int64_t ld, int64_t rows, const Matrix& w) {
-  if (!IsBlocks(w.form)) return {.x = x, .ld = ld};
-  const int parts = PartsOfActivations(w.form);
-  const int64_t values = rows * w.cols;
-  const int64_t info = values / block_planes::kGroup * 3 * static_cast<int64_t>(sizeof(float));
-  auto* memory =
-      static_cast<char*>(Reserve(kActivations, static_cast<size_t>(info + parts * values)));
+Activations CudaBackend::Convert(const float* x, int64_t ld, int64_t rows, int64_t cols,
+                                 int parts) {
+  if (parts == 0) return {.x = x, .ld = ld};
+  const int64_t tiles = rows * ActivationTiles(cols), values = tiles * block_planes::kTileK;
+  const int64_t info = tiles * 16 * static_cast<int64_t>(sizeof(float));
+  auto* memory = static_cast<char*>(Reserve(parts == 1 ? kActivations : kWideActivations,
+                                            static_cast<size_t>(info + parts * values)));
   Activations a{.high = reinterpret_cast<int8_t*>(memory + info),
                 .low = parts == 1 ? nullptr : reinterpret_cast<int8_t*>(memory + info + values),
                 .groups = reinterpret_cast<float*>(memory)};
-  QuantiseActivations(device_->stream(), x, ld, rows, w.cols, parts, const_cast<int8_t*>(a.high),
+  QuantiseActivations(device_->stream(), x, ld, rows, cols, parts, const_cast<int8_t*>(a.high),
                       const_cast<int8_t*>(a.low), const_cast<float*>(a.groups));
   return a;
 }
 
-// Rows of answers.
-void CudaBackend::Multiply(const float* x, int64_t ld, int64_t rows, const CudaWeight& w,
-                           const RowMap& map, const Output& out) {
+// Rows of answers: matrices of one form in one launch, x made into integers once for each width.
+void CudaBackend::Multiply(const float* x, int64_t ld, int64_t rows,
+                           std::span<const Factor> factors, const RowMap& map) {
   if (rows == 0) return;
-  const int64_t x_rows = (rows + map.share - 1) / map.share;
-  int converted = -1;
-  Activations a;
-  for (const WeightPart& part : w.parts()) {
-    const int form = IsBlocks(part.matrix.form) ? PartsOfActivations(part.matrix.form) : 0;
-    if (form != converted) a = Convert(x, ld, x_rows, part.matrix);
-    converted = form;
-    const float* bias = out.bias == nullptr ? nullptr : out.bias + part.first_row;
-    MultiplyRows(device_->stream(), part.matrix, a, rows, map,
-                 {out.data + part.first_row, out.ld, bias});
+  std::vector<RowProduct> products;
+  for (const Factor& f : factors) {
+    for (const WeightPart& part : f.w->parts()) {
+      const float* bias = f.out.bias == nullptr ? nullptr : f.out.bias + part.first_row;
+      products.push_back({part.matrix, {f.out.data + part.first_row, f.out.ld, bias}});
+    }
+  }
+  std::ranges::sort(products, {}, [](const RowProduct& p) { return p.w.form; });
+  std::optional<Activations> converted[3];
+  RowProducts batch;
+  for (size_t i = 0; i < products.size(); ++i) {
+    const Form form = products[i].w.form;
+    batch.of[batch.count++] = products[i];
+    const bool last = i + 1 == products.size() || products[i + 1].w.form != form;
+    if (!last && batch.count < kMostProducts) continue;
+    const int parts = IsBlocks(form) ? PartsOfActivations(form) : 0;
+    if (!converted[parts]) {
+      converted[parts] =
+          Convert(x, ld, (rows + map.share - 1) / map.share, products[i].w.cols, parts);
+    }
+    const auto multiply = parts > 0 ? MultiplyBlocks : MultiplyRows;
+    multiply(device_->stream(), batch, *converted[parts], rows, map);
+    batch.count = 0;
   }
 }
 
-// Whether rows of prompts meet it on the tensor cores.
-bool CudaBackend::Rounds(const CudaWeight& w) const {
-  return !options_.exact_prompts && w.cols() % 8 == 0 &&
-         std::ranges::all_of(w.parts(),
-                             [](const WeightPart& p) { return p.matrix.form != Form::kF32; });
+bool CudaBackend::Rounds(std::span<const Part> parts, int64_t cols) const {
+  return !options_.exact_prompts && cols % 8 == 0 &&
+         std::ranges::all_of(parts, [](const Part& p) { return p.form != Form::kF32; });
 }
 
-// As bf16, valid until the next one.
-Matrix CudaBackend::Rounded(const Matrix& m) {
-  if (m.form == Form::kBf16) return m;
-  uint16_t* made = ReserveHalves(kRoundedWeight, m.rows * m.cols);
-  RoundMatrix(device_->stream(), m, 0, made);
-  return {Form::kBf16, reinterpret_cast<const uint8_t*>(made), m.rows, m.cols, 0};
+bool CudaBackend::MayRound(const CudaWeight& w) const {
+  std::vector<Part> parts;
+  for (const WeightPart& p : w.parts()) parts.push_back({p.matrix.rows, p.matrix.form});
+  return Rounds(parts, w.cols());
+}
+
+Matrix CudaBackend::Rounded(const Matrix& m, int64_t first, int64_t count) {
+  if (m.form == Form::kBf16) {
+    return {m.form, m.data + first * m.stride, m.rows, m.cols, m.stride};
+  }
+  const int64_t bytes = m.rows * m.cols * 2;
+  auto* made = static_cast<uint16_t*>(Reserve(kRoundedWeight, static_cast<size_t>(count * bytes)));
+  RoundMatrices(device_->stream(), m, first, count, made);
+  return {Form::kBf16, reinterpret_cast<const uint8_t*>(made), m.rows, m.cols, bytes};
 }
 
 // Rows `first` and on of x [rows, cols], which are of prompts.
@@ -152,7 +147,7 @@ void CudaBackend::MultiplyPrompt(const float* x, int64_t rows, std::span<const P
   for (const Product& p : products) {
     const CudaWeight& w = Cast(p.w);
     float* out = p.out.f32() + first * w.rows();
-    if (!Rounds(w)) {
+    if (!w.rounds()) {
       Multiply(x + first * cols, cols, n, w, {}, {out, w.rows(), p.bias});
       continue;
     }
@@ -161,19 +156,21 @@ void CudaBackend::MultiplyPrompt(const float* x, int64_t rows, std::span<const P
       RoundRows(device_->stream(), x + first * cols, cols, n, cols, rounded);
     }
     for (const WeightPart& part : w.parts()) {
-      const Matrix m = Rounded(part.matrix);
       const float* bias = p.bias == nullptr ? nullptr : p.bias + part.first_row;
-      MultiplyTiles(device_->stream(), m, rounded, n, {out + part.first_row, w.rows(), bias});
+      MultiplyTiles(device_->stream(), Rounded(part.matrix, 0, 1), rounded, n,
+                    {out + part.first_row, w.rows(), bias});
     }
   }
 }
 
 void CudaBackend::MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) {
   const int64_t rows = Rows(x), cols = Width(x), exact = std::min(rows, exact_rows);
+  std::vector<Factor> factors;
   for (const Product& p : products) {
     CHECK(p.w->cols() == cols && Width(p.out) == p.w->rows() && p.w->count() == 1);
-    Multiply(x.f32(), cols, exact, Cast(p.w), {}, {p.out.f32(), p.w->rows(), p.bias});
+    factors.push_back({&Cast(p.w), {p.out.f32(), p.w->rows(), p.bias}});
   }
+  Multiply(x.f32(), cols, exact, factors, {});
   if (exact < rows) MultiplyPrompt(x.f32(), rows, products, exact);
 }
 
@@ -198,22 +195,99 @@ void CudaBackend::Route(const RouterArgs& a, int32_t* experts, float* weights) {
   CUDA_NAMESPACE::Route(device_->stream(), shape, a.logits.f32(), a.bias, experts, weights);
 }
 
-void CudaBackend::MixExperts(const MoeArgs& a) {
+OrderSpace CudaBackend::OrderOf(const int32_t* experts, int64_t rows, int64_t n_experts) {
+  const int64_t groups = OrderGroups(rows, n_experts), tiles = OrderTiles(rows, n_experts);
+  const int64_t bytes = (rows + 2 * groups + 1 + 3 * tiles) * static_cast<int64_t>(sizeof(int32_t));
+  auto* at = static_cast<int32_t*>(Reserve(kExpertOrder, static_cast<size_t>(bytes)));
+  const auto take = [&](int64_t n) { return std::exchange(at, at + n); };
+  OrderSpace order = {};
+  order.groups = groups;
+  order.tiles = tiles;
+  order.rows = take(rows);
+  order.matrix = take(groups);
+  order.first = take(groups + 1);
+  order.tile_matrix = take(tiles);
+  order.tile_first = take(tiles);
+  order.tile_end = take(tiles);
+  OrderExperts(device_->stream(), experts, rows, n_experts, order);
+  return order;
+}
+
+// Rows of answers; those of several tokens by expert, so that its weights are read once.
+void CudaBackend::MixRows(const MoeArgs& a, int64_t first, int64_t rows) {
   const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
-  const int64_t rows = Rows(a.x), hidden = gate_up.cols(), ffn = down.cols();
+  const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = rows * a.top_k;
+  float* both = ReserveFloats(kExpertBoth, assigned * 2 * ffn);
+  float* middle = ReserveFloats(kExpertMiddle, assigned * ffn);
+  float* output = ReserveFloats(kExpertOutput, assigned * hidden);
+  RowMap map{.matrix = a.experts + first * a.top_k, .share = a.top_k};
+  if (rows > 1) {
+    const OrderSpace order = OrderOf(map.matrix, assigned, gate_up.count());
+    map.order = {order.rows, order.matrix, order.first, order.groups};
+  }
+  Multiply(a.x.f32() + first * hidden, hidden, assigned, gate_up, map, {both, 2 * ffn, nullptr});
+  CUDA_NAMESPACE::SwiGlu(device_->stream(), both, assigned, ffn, middle);
+  map.share = 1;
+  Multiply(middle, ffn, assigned, down, map, {output, hidden, nullptr});
+  CombineExperts(device_->stream(), output, a.weights + first * a.top_k, rows, a.top_k, hidden,
+                 a.out.f32() + first * hidden);
+}
+
+// As many matrices at a time as a quarter of a GiB holds rounded; tiles of others are empty then.
+void CudaBackend::MultiplyExperts(const CudaWeight& w, const uint16_t* x, const RowTiles& tiles,
+                                  const Output& out) {
+  for (const WeightPart& part : w.parts()) {
+    const Matrix& m = part.matrix;
+    const int64_t fit = std::max<int64_t>((int64_t{256} << 20) / (m.rows * m.cols * 2), 1);
+    const int64_t step = m.form == Form::kBf16 ? w.count() : std::min(fit, w.count());
+    for (int64_t first = 0; first < w.count(); first += step) {
+      RowTiles of = tiles;
+      of.first_matrix = first;
+      of.matrices = std::min(step, w.count() - first);
+      MultiplyRowTiles(device_->stream(), Rounded(m, first, of.matrices), x, of,
+                       {out.data + part.first_row, out.ld, nullptr});
+    }
+  }
+}
+
+// Rows of prompts, rounded: tiles of rows that chose the same expert. Between the two products the
+// rows are in the order of the experts.
+void CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
+  const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
+  const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = rows * a.top_k;
+  const auto halves = [&](Scratch area, int64_t n) {
+    return static_cast<uint16_t*>(Reserve(area, static_cast<size_t>(n) * sizeof(uint16_t)));
+  };
+  float* both = ReserveFloats(kExpertBoth, assigned * 2 * ffn);
+  uint16_t* middle = halves(kExpertMiddle, assigned * ffn);
+  float* output = ReserveFloats(kExpertOutput, assigned * hidden);
+  uint16_t* rounded = halves(kRounded, rows * hidden);
+  RoundRows(device_->stream(), a.x.f32() + first * hidden, hidden, rows, hidden, rounded);
+  const OrderSpace order = OrderOf(a.experts + first * a.top_k, assigned, gate_up.count());
+  RowTiles tiles{.matrix = order.tile_matrix,
+                 .first = order.tile_first,
+                 .end = order.tile_end,
+                 .count = order.tiles};
+  tiles.x_rows = order.rows;
+  tiles.share = a.top_k;
+  MultiplyExperts(gate_up, rounded, tiles, {both, 2 * ffn, nullptr});
+  SwiGluRounded(device_->stream(), both, assigned, ffn, middle);
+  tiles.x_rows = nullptr;
+  tiles.out_rows = order.rows;
+  MultiplyExperts(down, middle, tiles, {output, hidden, nullptr});
+  CombineExperts(device_->stream(), output, a.weights + first * a.top_k, rows, a.top_k, hidden,
+                 a.out.f32() + first * hidden);
+}
+
+void CudaBackend::MixExperts(const MoeArgs& a) {
   constexpr int64_t kMostRows = 2048;  // bounds the memory
-  for (int64_t first = 0; first < rows; first += kMostRows) {
-    const int64_t n = std::min(kMostRows, rows - first), assigned = n * a.top_k;
-    const int32_t* experts = a.experts + first * a.top_k;
-    float* both = ReserveFloats(kExpertBoth, assigned * 2 * ffn);
-    float* middle = ReserveFloats(kExpertMiddle, assigned * ffn);
-    float* output = ReserveFloats(kExpertOutput, assigned * hidden);
-    Multiply(a.x.f32() + first * hidden, hidden, assigned, gate_up,
-             {.matrix = experts, .share = a.top_k}, {both, 2 * ffn, nullptr});
-    CUDA_NAMESPACE::SwiGlu(device_->stream(), both, assigned, ffn, middle);
-    Multiply(middle, ffn, assigned, down, {.matrix = experts}, {output, hidden, nullptr});
-    CombineExperts(device_->stream(), output, a.weights + first * a.top_k, n, a.top_k, hidden,
-                   a.out.f32() + first * hidden);
+  const int64_t rows = Rows(a.x);
+  const bool rounds = Cast(a.gate_up).rounds() && Cast(a.down).rounds();
+  const int64_t exact = rounds ? std::min(rows, a.exact_rows) : rows;
+  for (int64_t first = 0; first < rows;) {
+    const int64_t n = std::min(kMostRows, (first < exact ? exact : rows) - first);
+    first < exact ? MixRows(a, first, n) : MixPrompt(a, first, n);
+    first += n;
   }
 }
 

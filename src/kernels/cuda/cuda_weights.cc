@@ -110,10 +110,10 @@ Result<WeightPtr> CudaBackend::Prepare(std::span<const WeightSource> sources, We
     for (const WeightPart& part : placed) HADAL_OK(UploadPart(sources[i], part, i));
   }
   HADAL_OK(device_->Synchronise());
-  auto weight = std::make_unique<CudaWeight>(static_cast<int64_t>(sources.size()), sources[0].rows,
-                                             cols, std::move(placed), std::move(*memory));
-  rounds_a_weight_ = rounds_a_weight_ || (use == WeightUse::kMultiply && Rounds(*weight));
-  return weight;
+  const bool rounds = use == WeightUse::kMultiply && Rounds(parts, cols);
+  rounds_a_weight_ = rounds_a_weight_ || rounds;
+  return std::make_unique<CudaWeight>(static_cast<int64_t>(sources.size()), sources[0].rows, cols,
+                                      std::move(placed), std::move(*memory), rounds);
 }
 
 // A part of matrix i, a slice of rows at a time: one is made on the host while the one before it is
@@ -122,36 +122,23 @@ Status CudaBackend::UploadPart(const WeightSource& source, const WeightPart& par
   constexpr int64_t kSliceBytes = int64_t{32} << 20;
   const Matrix& m = part.matrix;
   uint8_t* to = const_cast<uint8_t*>(m.data) + static_cast<int64_t>(i) * m.stride;
-  const int64_t most = std::clamp<int64_t>(kSliceBytes / PartBytes(m.form, 1, m.cols), 1, m.rows);
+  constexpr int64_t kTile = block_planes::kTileRows;  // rows of blocks lie together
+  const int64_t tiles = std::max<int64_t>(1, kSliceBytes / PartBytes(m.form, kTile, m.cols));
+  const int64_t most = tiles * kTile;
   for (int64_t row = 0; row < m.rows; row += most) {
     const int64_t n = std::min(most, m.rows - row);
     Block& slice = staging_[next_staging_];
     next_staging_ ^= 1;
-    Grow(slice, static_cast<size_t>(PartBytes(m.form, n, m.cols)), true);
+    const auto bytes = static_cast<size_t>(PartBytes(m.form, n, m.cols));
+    Grow(slice, bytes, true);
     if (!error_) return Finish();
     FillRows(source, m.form, part.first_row + row, n, static_cast<uint8_t*>(slice.data));
     HADAL_OK(device_->Synchronise());
-    CopyRows(m, row, n, static_cast<const uint8_t*>(slice.data), to);
+    const int64_t at =
+        IsBlocks(m.form) ? PartBytes(m.form, row, m.cols) : row * RowBytesOf(m.form, m.cols);
+    device_->ToDevice(to + at, slice.data, bytes);
   }
   return {};
-}
-
-// A slice, which is laid out as a matrix of n rows, to its place in the matrix at `to`.
-void CudaBackend::CopyRows(const Matrix& m, int64_t row, int64_t n, const uint8_t* slice,
-                           uint8_t* to) {
-  const auto copy = [&](int64_t from, int64_t at, int64_t row_bytes) {
-    if (row_bytes == 0) return;
-    device_->ToDevice(to + at + row * row_bytes, slice + from, static_cast<size_t>(n * row_bytes));
-  };
-  if (!IsBlocks(m.form)) return copy(0, 0, RowBytesOf(m.form, m.cols));
-  const auto& f = block_planes::FormatOf(static_cast<int>(TypeOf(m.form)));
-  const auto from = block_planes::PlanesOf(f, n, m.cols);
-  const auto at = block_planes::PlanesOf(f, m.rows, m.cols);
-  const int64_t groups = m.cols / block_planes::kGroup;
-  copy(from.low, at.low, groups * f.low_bits * 4);
-  copy(from.high, at.high, groups * f.high_bits * 4);
-  copy(from.scales, at.scales, groups * block_planes::GroupScaleBytes(f));
-  copy(from.super, at.super, block_planes::HasSuper(f) ? m.cols / 256 * 4 : 0);
 }
 
 // Rows of the source as a matrix of n rows, by all threads, about a MiB of decoded rows at a time.
@@ -160,12 +147,13 @@ void CudaBackend::FillRows(const WeightSource& source, Form form, int64_t first,
   const int64_t cols = source.cols;
   const int64_t row_bytes = IsBlocks(form) ? RowBytes(TypeOf(form), cols) : cols * 4;
   const int64_t step = std::clamp<int64_t>((1 << 20) / row_bytes, 1, n);
+  if (IsBlocks(form)) std::memset(to, 0, static_cast<size_t>(PartBytes(form, n, cols)));
   pool_.ForEach(static_cast<int>((n + step - 1) / step), [&](int task, int) {
     const int64_t row = task * step, count = std::min(step, n - row);
     if (IsBlocks(form)) {
       std::vector<std::byte> rows(static_cast<size_t>(count * row_bytes));
       source.read_blocks(first + row, count, rows.data());
-      block_planes::PackRows(TypeOf(form), rows.data(), row, count, n, cols, to);
+      block_planes::PackRows(TypeOf(form), rows.data(), row, count, cols, to);
       return;
     }
     if (form == Form::kF32) {

@@ -39,23 +39,39 @@ struct Matrix {
   int64_t stride = 0;  // bytes from one matrix to the next
 };
 
+// Rows of a product sorted by their matrix, on the card: group i holds rows rows[first[i]] ..
+// rows[first[i + 1]] - 1, which meet matrix[i]. Groups beyond those that have rows are empty.
+struct RowOrder {
+  const int32_t* rows = nullptr;
+  const int32_t* matrix = nullptr;
+  const int32_t* first = nullptr;
+  int64_t groups = 0;  // at most so many have rows
+};
+
 // Which matrix of a stack row r of a product meets, and which row of x it is.
 struct RowMap {
   const int32_t* matrix = nullptr;  // of row r: matrix[r]; else
   int64_t modulo = 0;               // r % modulo; else, when 0, matrix 0 for all
   int64_t share = 1;                // row r reads row r / share of x
+  RowOrder order = {};              // with `matrix`, optional: the same rows sorted
 };
 
 // ---- activations
 
+// Values of k that the products with block weights take at once.
+constexpr int64_t ActivationTiles(int64_t cols) { return (cols + 127) / 128; }
+
 // Rows of x as the products read them: float32, or with block weights integers of one or two bytes
-// per 32 values (see cpu/block_format.h).
+// per 32 values (see cpu/block_format.h), in tiles of 128 values (padded with zeros) of four
+// groups.
 struct Activations {
   const float* x = nullptr;  // [rows][ld]
   int64_t ld = 0;
-  const int8_t* high = nullptr;   // [rows][cols]
-  const int8_t* low = nullptr;    // [rows][cols] of two parts, else null: x = 256 high + low
-  const float* groups = nullptr;  // [rows][cols / 32][3]: scale, scale * sum of each half
+  // [rows][tiles][4][group][8]: of lane i of four the quads i and i + 4 of every group.
+  const int8_t* high = nullptr;
+  const int8_t* low = nullptr;  // of two parts, else null: x = 256 high + low
+  // [rows][tiles][4][group]: scale; scale * sum of both halves, of the first, of the second.
+  const float* groups = nullptr;
 };
 void QuantiseActivations(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols,
                          int parts, int8_t* high, int8_t* low, float* groups);
@@ -67,16 +83,43 @@ struct Output {
   const float* bias = nullptr;
 };
 
-// Few rows: every row is computed alone, in an order that only the shape fixes.
-void MultiplyRows(Stream& s, const Matrix& w, const Activations& x, int64_t rows, const RowMap& map,
-                  const Output& out);
+// Few rows: every row is computed alone, in an order that only the shape fixes. Several products of
+// one x with matrices of one form and as many columns are one launch.
+struct RowProduct {
+  Matrix w;
+  Output out;
+};
+constexpr int kMostProducts = 4;
+struct RowProducts {
+  int count = 0;
+  RowProduct of[kMostProducts];
+};
+void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                  const RowMap& map);
+void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                    const RowMap& map);
 
 // Many rows on the matrix unit: x rounded to bf16, sums in float32. x is [rows][cols] of bf16 with
 // cols a multiple of 8; w bf16.
 void MultiplyTiles(Stream& s, const Matrix& w, const uint16_t* x, int64_t rows, const Output& out);
+// The same with a matrix of the stack for every tile of rows. Tile i is rows first[i] .. end[i] -
+// 1, at most kTileOfRows of them, in an order in which row r is row x_rows[r] / share of x and
+// out_rows[r] of the output (null: r itself). Tiles whose matrix is not one of first_matrix .. are
+// empty; w begins with that one.
+constexpr int64_t kTileOfRows = 128;
+struct RowTiles {
+  const int32_t *matrix = nullptr, *first = nullptr, *end = nullptr;
+  int64_t count = 0;
+  int64_t first_matrix = 0, matrices = 0;
+  const int32_t* x_rows = nullptr;
+  int64_t share = 1;
+  const int32_t* out_rows = nullptr;
+};
+void MultiplyRowTiles(Stream& s, const Matrix& w, const uint16_t* x, const RowTiles& tiles,
+                      const Output& out);
 void RoundRows(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols, uint16_t* out);
-// A matrix of any form as bf16 [rows][cols].
-void RoundMatrix(Stream& s, const Matrix& w, int64_t matrix, uint16_t* out);
+// Matrices `first` .. of a stack of any form as bf16 [count][rows][cols].
+void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uint16_t* out);
 
 // ---- rows of a step
 void Embed(Stream& s, const Matrix& table, const int32_t* ids, int64_t rows, float* out);
@@ -88,6 +131,9 @@ void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, fl
 void Add(Stream& s, float* x, const float* delta, int64_t n);
 // out [rows][n] = silu(gate) * up of both [rows][2 n].
 void SwiGlu(Stream& s, const float* both, int64_t rows, int64_t n, float* out);
+
+// The same, rounded to bf16.
+void SwiGluRounded(Stream& s, const float* both, int64_t rows, int64_t n, uint16_t* out);
 
 struct RopeShape {
   int64_t rows = 0, heads = 0, head_dim = 0, offset = 0, dims = 0;
@@ -199,6 +245,22 @@ struct RouterShape {
 };
 void Route(Stream& s, const RouterShape& shape, const float* logits, const float* bias,
            int32_t* experts, float* weights);
+// Rows 0 .. rows - 1, of which row r meets matrix experts[r], sorted: a RowOrder and RowTiles. The
+// sizes of the arrays follow from the counts: an expert without rows has no group, one with rows at
+// most one tile that is not full.
+struct OrderSpace {
+  int32_t *rows, *matrix, *first;                // [rows], [groups], [groups + 1]
+  int32_t *tile_matrix, *tile_first, *tile_end;  // [tiles]
+  int64_t groups, tiles;
+};
+constexpr int64_t OrderGroups(int64_t rows, int64_t experts) {
+  return rows < experts ? rows : experts;
+}
+constexpr int64_t OrderTiles(int64_t rows, int64_t experts) {
+  return rows / kTileOfRows + OrderGroups(rows, experts);
+}
+void OrderExperts(Stream& s, const int32_t* experts, int64_t rows, int64_t n_experts,
+                  const OrderSpace& to);
 // out[t] += sum over k < top_k of weights[t][k] * parts[t * top_k + k], in that order.
 void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
                     int64_t n, float* out);

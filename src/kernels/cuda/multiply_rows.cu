@@ -1,23 +1,170 @@
-// Products of few rows: a warp computes one column of the output for up to four rows at a time, its
-// lanes striding over k, so that a weight is read once for those rows. A row's sums are added in an
-// order that k alone fixes. Limit: weight bytes over memory bandwidth.
-#include "kernels/cuda/block_values.h"
-#include "kernels/cuda/simt.h"
+// Products of few rows with weights that are not in blocks.
+//
+// 16-bit weights meet x on the bf16 matrix unit, one row or sixteen: 16 rows of weights are the
+// instruction's tall operand and up to 16 rows of x its columns, each value of x in two bf16 parts
+// (off by at most 2^-17 of it). F16 weights are two such parts, exactly, and x three. One row
+// wastes seven columns of eight, which costs nothing while memory is the limit, and has for that
+// the same bits in every batch: a column of the instruction depends on no other. FMAs for one row
+// and the unit for more would not agree; FMAs for sixteen rows would take longer than the weights
+// take to come. k may be taken in any order as long as both operands agree, so a lane reads 16
+// bytes of a row, which are its operands of two instructions; they wait in its ring of shared
+// memory.
+//
+// float32 weights, and those whose rows are no whole number of 16 bytes, take float32 FMAs: a warp
+// computes one column of the output for up to four rows.
+//
+// Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md counts the instructions.
+#include "kernels/cuda/plain_values.h"
+#include "kernels/cuda/row_products.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
+// ---- 16-bit weights on the matrix unit
+
+constexpr int kStepK = 64, kHalfStep = 32;  // values of k of a warp's turn
+constexpr int kStepBytes = kProductRows * kStepK * 2;
+constexpr int kStages = StagesFor(kStepBytes);
+
+// A lane's 16 bytes of a step are its own: of rows lane / 4 and lane / 4 + 8 the values
+// 8 (lane % 4) .. of both halves. [half of the step][row][lane]
+__device__ uint4* PlaceOf(char* step, int half, int row) {
+  return reinterpret_cast<uint4*>(step) + (half * 2 + row) * kWarp + threadIdx.x % kWarp;
+}
+
+// Two floats as the sum of pairs of bf16. What is left of an infinity would be NaN.
+template <int kParts>
+__device__ void Split(float a, float b, uint32_t (&parts)[kParts]) {
+  constexpr float kLeast = -0x1p120f;
+  for (int i = 0; i < kParts; ++i) {
+    parts[i] = PackBf16(a, b);
+    a = fmaxf(a - Bf16Low(parts[i]), kLeast);
+    b = fmaxf(b - Bf16High(parts[i]), kLeast);
+  }
+}
+
+template <Form kForm>
+constexpr int kXParts = kForm == Form::kF16 ? 3 : 2;
+
+// Eight values of x of row lane / 4, as the instruction takes them.
+template <int kParts>
+struct XHalfStep {
+  uint32_t pairs[4][kParts];
+
+  __device__ void Load(const float* row, int k, int cols) {
+    for (int i = 0; i < 4; ++i) {
+      for (int part = 0; part < kParts; ++part) pairs[i][part] = 0;
+    }
+    if (row == nullptr || k >= cols) return;
+    for (int i = 0; i < 2; ++i) {
+      const float4 v = *reinterpret_cast<const float4*>(row + k + 4 * i);
+      Split(v.x, v.y, pairs[2 * i]);
+      Split(v.z, v.w, pairs[2 * i + 1]);
+    }
+  }
+};
+
+// Of the products of parts: first by first in one chain, all others in the other.
+struct Sums {
+  float high[4] = {}, low[4] = {};
+};
+
+template <Form kForm>
+__device__ void MultiplyHalfStep(const uint4 (&rows)[2], const XHalfStep<kXParts<kForm>>& x,
+                                 Sums& sums) {
+  const uint32_t words[2][4] = {{rows[0].x, rows[0].y, rows[0].z, rows[0].w},
+                                {rows[1].x, rows[1].y, rows[1].z, rows[1].w}};
+  for (int i = 0; i < 4; i += 2) {
+    uint32_t a[4] = {words[0][i], words[1][i], words[0][i + 1], words[1][i + 1]};
+    if constexpr (kForm == Form::kF16) {
+      uint32_t rest[4];
+      for (int j = 0; j < 4; ++j) {
+        uint32_t parts[2];
+        Split(HalfToFloat(static_cast<uint16_t>(a[j] & 0xffff)),
+              HalfToFloat(static_cast<uint16_t>(a[j] >> 16)), parts);
+        a[j] = parts[0];
+        rest[j] = parts[1];
+      }
+      for (int part = 0; part < 2; ++part) {
+        MmaBf16(sums.low, rest, {x.pairs[i][part], x.pairs[i + 1][part]});
+      }
+    }
+    for (int part = 1; part < kXParts<kForm>; ++part) {
+      MmaBf16(sums.low, a, {x.pairs[i][part], x.pairs[i + 1][part]});
+    }
+    MmaBf16(sums.high, a, {x.pairs[i][0], x.pairs[i + 1][0]});
+  }
+}
+
+template <Form kForm, int kColumns>
+__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
+    HalvesKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
+  constexpr int kN = TilesOfColumns(kColumns);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
+  if (set.count <= 0) return;
+  const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
+  const Matrix& w = products.of[at.product].w;
+  const int column0 = at.tile * kProductRows;
+  const int cols = static_cast<int>(w.cols), stride = warps * kStepK;
+  const auto* matrix = reinterpret_cast<const uint16_t*>(w.data + set.matrix * w.stride);
+  const uint16_t* w_row = matrix + (column0 + lane / 4) * w.cols;
+  const bool there[2] = {column0 + lane / 4 < w.rows, column0 + lane / 4 + 8 < w.rows};
+  char* ring = RingOfWarp<kColumns, kStages, kStepBytes>();
+  const auto copy = [&](int k, int stage) {
+    if (k < cols) {
+      for (int half = 0; half < 2; ++half) {
+        const int from = k + half * kHalfStep + lane % 4 * 8;
+        for (int i = 0; i < 2; ++i) {
+          const bool valid = there[i] && from < cols;
+          CopyAsync16(PlaceOf(ring + stage * kStepBytes, half, i),
+                      valid ? w_row + i * 8 * w.cols + from : matrix, valid);
+        }
+      }
+    }
+    CopyAsyncCommit();
+  };
+  for (int first = 0; first < set.count; first += kColumns) {
+    for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK + i * stride, i);
+    const float* x_rows[kN];
+    for (int n = 0; n < kN; ++n) {
+      const int r = first + n * 8 + lane / 4;
+      const bool is_row = r < set.count && n * 8 + lane / 4 < kColumns;
+      x_rows[n] = is_row ? x.x + set[r] / static_cast<int>(map.share) * x.ld : nullptr;
+    }
+    Sums sums[kN];
+    int stage = 0;
+#pragma unroll 1
+    for (int k = warp * kStepK; k < cols; k += stride) {
+      CopyAsyncWait<kStages - 2>();
+      copy(k + (kStages - 1) * stride, stage == 0 ? kStages - 1 : stage - 1);
+      char* step = ring + stage * kStepBytes;
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+      for (int half = 0; half < 2; ++half) {
+        const uint4 words[2] = {*PlaceOf(step, half, 0), *PlaceOf(step, half, 1)};
+        for (int n = 0; n < kN; ++n) {
+          XHalfStep<kXParts<kForm>> of_x;
+          of_x.Load(x_rows[n], k + half * kHalfStep + lane % 4 * 8, cols);
+          MultiplyHalfStep<kForm>(words, of_x, sums[n]);
+        }
+      }
+    }
+    float total[kN][4];
+    for (int n = 0; n < kN; ++n) {
+      for (int i = 0; i < 4; ++i) total[n][i] = sums[n].high[i] + sums[n].low[i];
+    }
+    if (first > 0) __syncthreads();
+    StoreSums<kColumns>(total, products.of[at.product].out, set, first, column0,
+                        static_cast<int>(w.rows));
+  }
+}
+
+// ---- FMAs
+
 constexpr int kWarps = 8;
 constexpr int kMostRows = 4;
-
-__device__ int64_t MatrixOf(const RowMap& map, int64_t row) {
-  if (map.matrix != nullptr) return map.matrix[row];
-  return map.modulo > 0 ? row % map.modulo : 0;
-}
-
-__device__ void Store(const Output& out, int64_t row, int64_t n, float sum) {
-  out.data[row * out.ld + n] = out.bias == nullptr ? sum : sum + out.bias[n];
-}
 
 template <Form kForm>
 __device__ void LoadEight(const uint8_t* row, int64_t i, float (&w)[8]) {
@@ -38,13 +185,6 @@ __device__ void LoadEight(const uint8_t* row, int64_t i, float (&w)[8]) {
     }
   }
 }
-template <Form kForm>
-__device__ float LoadOne(const uint8_t* row, int64_t i) {
-  if constexpr (kForm == Form::kF32) return reinterpret_cast<const float*>(row)[i];
-  const uint16_t v = reinterpret_cast<const uint16_t*>(row)[i];
-  return kForm == Form::kBf16 ? Bf16ToFloat(v) : HalfToFloat(v);
-}
-
 // Rows row0 .. row0 + kRows - 1 of the product, all of one matrix.
 template <Form kForm, int kRows>
 __device__ void PlainColumn(const Matrix& w, int64_t matrix, const Activations& x, int64_t share,
@@ -69,226 +209,61 @@ __device__ void PlainColumn(const Matrix& w, int64_t matrix, const Activations& 
   }
   for (int r = 0; r < kRows; ++r) {
     const float sum = WarpSum(sums[r]);
-    if (lane == 0) Store(out, row0 + r, n, sum);
+    if (lane != 0) continue;
+    out.data[(row0 + r) * out.ld + n] = out.bias == nullptr ? sum : sum + out.bias[n];
   }
 }
 
-template <int kType, int kRows>
-__device__ void BlockColumn(const Matrix& w, int64_t matrix, const Activations& x, int64_t share,
-                            int64_t row0, int64_t n, const Output& out) {
-  using Reader = BlockReader<kType>;
-  constexpr int kParts = Reader::kFormat.x_parts;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const Reader reader(w, matrix);
-  float sums[kRows] = {};
-  for (int64_t g = lane; g < reader.groups; g += kWarp) {
-    const typename Reader::Codes codes = reader.Load(n, g);
-    const GroupScales scales = reader.Scales(n, g);
-    for (int r = 0; r < kRows; ++r) {
-      const int64_t at = ((row0 + r) / share * reader.groups + g);
-      const float* info = x.groups + at * 3;
-      for (int half = 0; half < 2; ++half) {
-        int32_t dot = 0, dot_low = 0;
-        const auto* high = reinterpret_cast<const int32_t*>(x.high + at * 32 + half * 16);
-        const auto* low = reinterpret_cast<const int32_t*>(x.low + at * 32 + half * 16);
-        for (int q = 0; q < 4; ++q) {
-          const int32_t quad = Reader::Quad(codes, half * 4 + q);
-          dot = Dot4(quad, high[q], dot);
-          if constexpr (kParts == 2) dot_low = Dot4(quad, low[q], dot_low);
-        }
-        if constexpr (kParts == 2) dot = dot * 256 + dot_low;
-        const float product = static_cast<float>(dot) * info[0];
-        const float zero = static_cast<float>(scales.zero) * info[1 + half];
-        sums[r] = fmaf(scales.scale[half], product - zero, sums[r]);
-        sums[r] = fmaf(-scales.min[half], info[1 + half], sums[r]);
-      }
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    const float sum = WarpSum(sums[r]);
-    if (lane == 0) Store(out, row0 + r, n, sum);
-  }
-}
-
-template <class Column>
-__device__ void Columns(const Matrix& w, int64_t rows, int per_block, const RowMap& map,
-                        const Column& column) {
+template <Form kForm>
+__global__ void FmaKernel(Matrix w, Activations x, int64_t rows, int per_block, RowMap map,
+                          Output out) {
   const int64_t n = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp;
   const int64_t row0 = int64_t{blockIdx.x} * per_block;
   if (n >= w.rows) return;
-  const int64_t matrix = MatrixOf(map, row0);
+  const int64_t matrix = map.matrix != nullptr ? map.matrix[row0]
+                         : map.modulo > 0      ? row0 % map.modulo
+                                               : 0;
   const int64_t left = rows - row0;
   if (per_block == 1 || left == 1) {
-    column.template operator()<1>(matrix, row0, n);
+    PlainColumn<kForm, 1>(w, matrix, x, map.share, row0, n, out);
   } else if (left == 2) {
-    column.template operator()<2>(matrix, row0, n);
+    PlainColumn<kForm, 2>(w, matrix, x, map.share, row0, n, out);
   } else if (left == 3) {
-    column.template operator()<3>(matrix, row0, n);
+    PlainColumn<kForm, 3>(w, matrix, x, map.share, row0, n, out);
   } else {
-    column.template operator()<kMostRows>(matrix, row0, n);
+    PlainColumn<kForm, kMostRows>(w, matrix, x, map.share, row0, n, out);
   }
 }
 
-template <Form kForm>
-__global__ void PlainKernel(Matrix w, Activations x, int64_t rows, int per_block, RowMap map,
-                            Output out) {
-  Columns(w, rows, per_block, map, [&]<int kRows>(int64_t matrix, int64_t row0, int64_t n) {
-    PlainColumn<kForm, kRows>(w, matrix, x, map.share, row0, n, out);
+void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
+                 const RowMap& map) {
+  const bool mapped = map.matrix != nullptr || map.modulo > 0;
+  const int per_block = mapped ? 1 : kMostRows;
+  const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(rows, per_block)),
+                  static_cast<unsigned>(CeilDiv<int64_t>(product.w.rows, kWarps)));
+  ForPlainForm(product.w.form, [&]<Form kForm>() {
+    Launch(s, grid, kWarps * kWarp, 0, FmaKernel<kForm>, product.w, x, rows, per_block, map,
+           product.out);
   });
-}
-template <int kType>
-__global__ void BlockKernel(Matrix w, Activations x, int64_t rows, int per_block, RowMap map,
-                            Output out) {
-  Columns(w, rows, per_block, map, [&]<int kRows>(int64_t matrix, int64_t row0, int64_t n) {
-    BlockColumn<kType, kRows>(w, matrix, x, map.share, row0, n, out);
-  });
-}
-
-// A warp per group of 32.
-template <int kParts>
-__global__ void QuantiseKernel(const float* x, int64_t ld, int64_t groups, int8_t* high,
-                               int8_t* low, float* info) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t g = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp, row = blockIdx.x;
-  if (g >= groups) return;
-  constexpr float kSteps = kParts == 1 ? cpu::kActivationSteps8 : cpu::kActivationSteps16;
-  const float v = x[row * ld + g * 32 + lane];
-  const bool good = fabsf(v) <= cpu::kLargestActivation;  // NaN is not
-  const float most = WarpMax(good ? fabsf(v) : 0.0f);
-  const bool all = __ballot_sync(~0u, good) == ~0u;
-  const int q = all && most > 0 ? __float2int_rn(v * (kSteps / most)) : 0;
-  float sum = static_cast<float>(q);
-  for (int step = 8; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
-  const int64_t at = row * groups + g;
-  const float scale = all ? most / kSteps : __uint_as_float(0x7fc00000);
-  if constexpr (kParts == 1) {
-    high[at * 32 + lane] = static_cast<int8_t>(q);
-  } else {
-    const int top = (q + 128) >> 8;  // the low part is signed
-    high[at * 32 + lane] = static_cast<int8_t>(top);
-    low[at * 32 + lane] = static_cast<int8_t>(q - top * 256);
-  }
-  if (lane == 0) info[at * 3] = scale;
-  if (lane % 16 == 0) info[at * 3 + 1 + lane / 16] = sum * scale;
-}
-
-template <int kType>
-__global__ void RoundBlocksKernel(Matrix w, int64_t matrix, uint16_t* out) {
-  using Reader = BlockReader<kType>;
-  const Reader reader(w, matrix);
-  const int64_t i = int64_t{blockIdx.x} * kWarps * kWarp + threadIdx.x;
-  if (i >= w.rows * reader.groups) return;
-  const int64_t row = i / reader.groups, g = i % reader.groups;
-  const typename Reader::Codes codes = reader.Load(row, g);
-  const GroupScales s = reader.Scales(row, g);
-  auto* to = reinterpret_cast<uint2*>(out + row * w.cols + g * 32);
-  for (int q = 0; q < 8; ++q) {
-    const int32_t quad = Reader::Quad(codes, q);
-    float v[4];
-    for (int j = 0; j < 4; ++j) {
-      const int code = static_cast<int8_t>(quad >> 8 * j) - s.zero;
-      v[j] = s.scale[q / 4] * static_cast<float>(code) - s.min[q / 4];
-    }
-    to[q] = {PackBf16(v[0], v[1]), PackBf16(v[2], v[3])};
-  }
-}
-template <Form kForm>
-__global__ void RoundPlainKernel(Matrix w, int64_t matrix, uint16_t* out) {
-  const int64_t i = int64_t{blockIdx.x} * kWarps * kWarp + threadIdx.x;
-  if (i < w.rows * w.cols) out[i] = FloatToBf16(LoadOne<kForm>(w.data + matrix * w.stride, i));
-}
-
-template <Form kForm>
-__global__ void EmbedPlainKernel(Matrix table, const int32_t* ids, float* out) {
-  const int64_t i = int64_t{blockIdx.y} * kWarps * kWarp + threadIdx.x, row = blockIdx.x;
-  if (i >= table.cols) return;
-  out[row * table.cols + i] = LoadOne<kForm>(table.data, ids[row] * table.cols + i);
-}
-template <int kType>
-__global__ void EmbedBlocksKernel(Matrix table, const int32_t* ids, float* out) {
-  using Reader = BlockReader<kType>;
-  const Reader reader(table, 0);
-  const int64_t g = int64_t{blockIdx.y} * kWarps * kWarp + threadIdx.x, row = blockIdx.x;
-  if (g >= reader.groups) return;
-  const typename Reader::Codes codes = reader.Load(ids[row], g);
-  const GroupScales s = reader.Scales(ids[row], g);
-  float* to = out + row * table.cols + g * 32;
-  for (int q = 0; q < 8; ++q) {
-    const int32_t quad = Reader::Quad(codes, q);
-    for (int j = 0; j < 4; ++j) {
-      const int code = static_cast<int8_t>(quad >> 8 * j) - s.zero;
-      to[4 * q + j] = s.scale[q / 4] * static_cast<float>(code) - s.min[q / 4];
-    }
-  }
-}
-
-// Rows in x, which may be many; blocks over n in y, of which there are at most 65,535.
-dim3 Grid(int64_t n, int64_t per_block, int64_t rows) {
-  return dim3(static_cast<unsigned>(rows), static_cast<unsigned>(CeilDiv(n, per_block)));
-}
-dim3 FlatGrid(int64_t n) {
-  return dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kWarps * kWarp)));
-}
-constexpr int kThreads = kWarps * kWarp;
-
-// Calls fn.template operator()<form>() for a form that is not blocks.
-template <class F>
-void ForPlainForm(Form form, const F& fn) {
-  if (form == Form::kF32) return fn.template operator()<Form::kF32>();
-  if (form == Form::kBf16) return fn.template operator()<Form::kBf16>();
-  fn.template operator()<Form::kF16>();
 }
 
 }  // namespace
 
-void QuantiseActivations(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols,
-                         int parts, int8_t* high, int8_t* low, float* groups) {
-  const int64_t n = cols / 32;
-  const auto kernel = parts == 1 ? QuantiseKernel<1> : QuantiseKernel<2>;
-  Launch(s, Grid(n, kWarps, rows), kThreads, 0, kernel, x, ld, n, high, low, groups);
-}
-
-void MultiplyRows(Stream& s, const Matrix& w, const Activations& x, int64_t rows, const RowMap& map,
-                  const Output& out) {
-  const bool mapped = map.matrix != nullptr || map.modulo > 0;
-  const int per_block = mapped ? 1 : kMostRows;
-  const dim3 grid = Grid(w.rows, kWarps, CeilDiv<int64_t>(rows, per_block));
-  if (IsBlocks(w.form)) {
-    ForBlockType(w.form, [&]<int kType>() {
-      Launch(s, grid, kThreads, 0, BlockKernel<kType>, w, x, rows, per_block, map, out);
-    });
-  } else {
-    ForPlainForm(w.form, [&]<Form kForm>() {
-      Launch(s, grid, kThreads, 0, PlainKernel<kForm>, w, x, rows, per_block, map, out);
-    });
+void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                  const RowMap& map) {
+  const Matrix& w = products.of[0].w;
+  if (w.form == Form::kF32 || w.cols % 8 != 0 || x.ld % 4 != 0) {
+    for (int i = 0; i < products.count; ++i) MultiplyFma(s, products.of[i], x, rows, map);
+    return;
   }
-}
-
-void RoundMatrix(Stream& s, const Matrix& w, int64_t matrix, uint16_t* out) {
-  if (IsBlocks(w.form)) {
-    ForBlockType(w.form, [&]<int kType>() {
-      Launch(s, FlatGrid(w.rows * w.cols / 32), kThreads, 0, RoundBlocksKernel<kType>, w, matrix,
-             out);
-    });
-  } else {
-    ForPlainForm(w.form, [&]<Form kForm>() {
-      Launch(s, FlatGrid(w.rows * w.cols), kThreads, 0, RoundPlainKernel<kForm>, w, matrix, out);
-    });
-  }
-}
-
-void Embed(Stream& s, const Matrix& table, const int32_t* ids, int64_t rows, float* out) {
-  if (IsBlocks(table.form)) {
-    ForBlockType(table.form, [&]<int kType>() {
-      Launch(s, Grid(table.cols / 32, kThreads, rows), kThreads, 0, EmbedBlocksKernel<kType>, table,
-             ids, out);
-    });
-  } else {
-    ForPlainForm(table.form, [&]<Form kForm>() {
-      Launch(s, Grid(table.cols, kThreads, rows), kThreads, 0, EmbedPlainKernel<kForm>, table, ids,
-             out);
-    });
-  }
+  const int columns = ColumnsFor(map, rows), warps = WarpsOf(CeilDiv<int64_t>(w.cols, kStepK));
+  const dim3 grid = ProductGrid(products, map, rows, columns);
+  ForColumns(columns, [&]<int kColumns>() {
+    const auto kernel = w.form == Form::kBf16 ? HalvesKernel<Form::kBf16, kColumns>
+                                              : HalvesKernel<Form::kF16, kColumns>;
+    Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, kStages, kStepBytes), kernel,
+           products, x, rows, map);
+  });
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -1,97 +1,193 @@
-// Products of many rows on the tensor cores with mma.sync, for every card from sm_80 on: tiles of
-// 128 rows by 128 columns, 32 values of k at a time through four stages of shared memory. Both
-// operands are bf16 and contiguous in k. Limit: the card's bf16 rate.
+// Products of many rows on the tensor cores with mma.sync: a block computes 128 rows by 256 or 128
+// columns, 64 values of k at a time through a ring of shared memory that cp.async fills; a warp has
+// 64 by 64 (or 32) of it. Both operands are bf16 and contiguous in k; the rows are either those of
+// x in their order or, for experts, groups of rows that meet one matrix each (RowTiles). An
+// element's sum runs along k in one chain, whatever the tile. Limit: what mma.sync gets of the
+// card's bf16 rate; bench/gpu/NOTES.md has the arithmetic.
 #include "kernels/cuda/simt.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kTile = 128;          // rows, and columns
-constexpr int kStep = 32;           // values of k in a stage
-constexpr int kChunks = kStep / 8;  // of 16 bytes, in a row of a stage
-constexpr int kStages = 4;
-constexpr int kWarpRows = 64, kWarpCols = 32;
-constexpr int kStageBytes = kTile * kStep * 2;  // of one operand
+constexpr int kRows = static_cast<int>(kTileOfRows);
+constexpr int kStep = 64;                      // values of k in a stage
+constexpr int kChunks = kStep / 8;             // of 16 bytes, in a row of a stage
+constexpr int kLoadRows = kThreads / kChunks;  // that the block loads at a time
+constexpr int kWarpRows = 64;
 
-// Chunk c of row r in a stage: rows two apart take other banks.
+constexpr int StageBytes(int columns) { return (kRows + columns) * kStep * 2; }
+// As many as leave room for two blocks of a multiprocessor with 128 columns, for one with 256.
+constexpr int StagesOf(int columns) { return columns == 256 ? 4 : 3; }
+
+// Chunk c of row r in a stage: the rows of a chunk that ldmatrix reads take all banks.
 __device__ char* ChunkAt(char* stage, int r, int c) {
-  return stage + r * kStep * 2 + (c ^ (r / 2 % kChunks)) * 16;
+  return stage + r * kStep * 2 + (c ^ (r % kChunks)) * 16;
 }
 
-// Rows first .. first + kTile - 1 of a matrix [rows][cols], values k .. k + kStep - 1.
-__device__ void LoadStage(const uint16_t* from, int64_t rows, int64_t cols, int64_t first,
-                          int64_t k, char* stage) {
-  for (int i = static_cast<int>(threadIdx.x); i < kTile * kChunks; i += kThreads) {
-    const int r = i / kChunks, c = i % kChunks;
-    const bool valid = first + r < rows && k + c * 8 < cols;
-    CopyAsync16(ChunkAt(stage, r, c), from + (valid ? (first + r) * cols + k + c * 8 : 0), valid);
+// Rows of x and of the output that a block has.
+struct BlockRows {
+  int64_t first = 0, end = 0;  // in the order of the rows
+  int64_t matrix = 0;
+};
+__device__ BlockRows RowsOfBlock(const RowTiles& tiles, int64_t rows) {
+  const int64_t x = blockIdx.x;
+  if (tiles.matrix == nullptr) {
+    const int64_t end = (x + 1) * kRows;
+    return {x * kRows, end < rows ? end : rows, 0};
   }
+  const int64_t matrix = tiles.matrix[x] - tiles.first_matrix;
+  if (matrix < 0 || matrix >= tiles.matrices) return {};
+  return {tiles.first[x], tiles.end[x], matrix};
 }
 
-__global__ void __launch_bounds__(kThreads)
-    TilesKernel(const uint16_t* w, const uint16_t* x, int64_t n, int64_t k, int64_t rows,
-                Output out) {
+struct TilesArgs {
+  const uint8_t* w = nullptr;
+  int64_t stride = 0;  // bytes from one matrix to the next
+  const uint16_t* x = nullptr;
+  int64_t n = 0, k = 0, rows = 0;
+  RowTiles tiles = {};
+  Output out = {};
+};
+
+template <int kColumns>
+__global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel(TilesArgs a) {
+  constexpr int kStages = StagesOf(kColumns), kWarpColumns = kColumns / 4;
+  constexpr int kM = kWarpRows / 16, kN = kWarpColumns / 8;
+  constexpr int kXLoads = kRows / kLoadRows, kWLoads = kColumns / kLoadRows;
+  const BlockRows block = RowsOfBlock(a.tiles, a.rows);
+  if (block.first >= block.end) return;
   char* memory = SharedMemory();
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int warp_row = warp % 2 * kWarpRows, warp_col = warp / 2 * kWarpCols;
-  const int64_t row0 = int64_t{blockIdx.x} * kTile, col0 = int64_t{blockIdx.y} * kTile;
-  const int64_t steps = CeilDiv<int64_t>(k, kStep);
-  const auto stage_of = [&](int64_t step) { return memory + step % kStages * 2 * kStageBytes; };
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
+  const int warp_row = warp % 2 * kWarpRows, warp_col = warp / 2 * kWarpColumns;
+  const int64_t col0 = int64_t{blockIdx.y} * kColumns, steps = CeilDiv<int64_t>(a.k, kStep);
+  const auto stage_of = [&](int64_t step) {
+    return memory + step % kStages * StageBytes(kColumns);
+  };
+
+  // What this thread loads: chunk `chunk` of rows load_row + i * kLoadRows.
+  const int chunk = thread % kChunks, load_row = thread / kChunks;
+  int x_rows[kXLoads];  // of x, or -1
+#pragma unroll
+  for (int i = 0; i < kXLoads; ++i) {
+    const auto r = static_cast<int>(block.first) + load_row + i * kLoadRows;
+    const bool mapped = a.tiles.x_rows != nullptr && r < block.end;
+    const int from = mapped ? a.tiles.x_rows[r] / static_cast<int>(a.tiles.share) : r;
+    x_rows[i] = r < block.end ? from : -1;
+  }
+  const auto* w = reinterpret_cast<const uint16_t*>(a.w + block.matrix * a.stride);
+  const uint16_t* w_row = w + (col0 + load_row) * a.k + chunk * 8;
   const auto load = [&](int64_t step) {
     if (step < steps) {
-      LoadStage(x, rows, k, row0, step * kStep, stage_of(step));
-      LoadStage(w, n, k, col0, step * kStep, stage_of(step) + kStageBytes);
+      char *xs = stage_of(step), *ws = xs + kRows * kStep * 2;
+      const bool in_k = step * kStep + chunk * 8 < a.k;
+#pragma unroll
+      for (int i = 0; i < kXLoads; ++i) {
+        const bool valid = in_k && x_rows[i] >= 0;
+        CopyAsync16(ChunkAt(xs, load_row + i * kLoadRows, chunk),
+                    valid ? a.x + x_rows[i] * a.k + step * kStep + chunk * 8 : a.x, valid);
+      }
+#pragma unroll
+      for (int i = 0; i < kWLoads; ++i) {
+        const bool valid = in_k && col0 + load_row + i * kLoadRows < a.n;
+        CopyAsync16(ChunkAt(ws, load_row + i * kLoadRows, chunk),
+                    valid ? w_row + i * kLoadRows * a.k + step * kStep : w, valid);
+      }
     }
     CopyAsyncCommit();
   };
-  constexpr int kM = kWarpRows / 16, kN = kWarpCols / 8;
+
   float sums[kM][kN][4] = {};
+#pragma unroll
   for (int i = 0; i < kStages - 1; ++i) load(i);
   for (int64_t step = 0; step < steps; ++step) {
     CopyAsyncWait<kStages - 2>();
     __syncthreads();
     load(step + kStages - 1);
-    char *xs = stage_of(step), *ws = xs + kStageBytes;
-    for (int half = 0; half < kStep / 16; ++half) {
-      uint32_t a[kM][4], b[kN / 2][4];
+    char *xs = stage_of(step), *ws = xs + kRows * kStep * 2;
+#pragma unroll 2
+    for (int part = 0; part < kStep / 16; ++part) {
+      uint32_t x[kM][4], b[kN / 2][4];
+#pragma unroll
       for (int i = 0; i < kM; ++i) {
-        const int r = warp_row + i * 16 + lane % 16;
-        LoadMatrix4(a[i], ChunkAt(xs, r, half * 2 + lane / 16));
+        LoadMatrix4(x[i], ChunkAt(xs, warp_row + i * 16 + lane % 16, part * 2 + lane / 16));
       }
+#pragma unroll
       for (int i = 0; i < kN / 2; ++i) {
         const int r = warp_col + i * 16 + lane / 16 * 8 + lane % 8;
-        LoadMatrix4(b[i], ChunkAt(ws, r, half * 2 + lane / 8 % 2));
+        LoadMatrix4(b[i], ChunkAt(ws, r, part * 2 + lane / 8 % 2));
       }
+#pragma unroll
       for (int i = 0; i < kM; ++i) {
+#pragma unroll
         for (int j = 0; j < kN; ++j) {
-          const uint32_t two[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-          MmaBf16(sums[i][j], a[i], two);
+          MmaBf16(sums[i][j], x[i], {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]});
         }
       }
     }
   }
+
+  const bool pairs = a.n % 2 == 0 && a.out.ld % 2 == 0 &&
+                     reinterpret_cast<uintptr_t>(a.out.data) % sizeof(float2) == 0;
+#pragma unroll
   for (int i = 0; i < kM; ++i) {
-    for (int j = 0; j < kN; ++j) {
-      for (int e = 0; e < 4; ++e) {
-        const int64_t row = row0 + warp_row + i * 16 + lane / 4 + e / 2 * 8;
-        const int64_t col = col0 + warp_col + j * 8 + lane % 4 * 2 + e % 2;
-        if (row >= rows || col >= n) continue;
-        const float bias = out.bias == nullptr ? 0.0f : out.bias[col];
-        out.data[row * out.ld + col] = sums[i][j][e] + bias;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t r = block.first + warp_row + i * 16 + lane / 4 + half * 8;
+      if (r >= block.end) continue;
+      const int64_t row = a.tiles.out_rows != nullptr ? a.tiles.out_rows[r] : r;
+#pragma unroll
+      for (int j = 0; j < kN; ++j) {
+        const int64_t col = col0 + warp_col + j * 8 + lane % 4 * 2;
+        float v[2] = {sums[i][j][half * 2], sums[i][j][half * 2 + 1]};
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          if (a.out.bias != nullptr && col + e < a.n) v[e] += a.out.bias[col + e];
+        }
+        float* to = a.out.data + row * a.out.ld + col;
+        if (pairs && col < a.n) {
+          *reinterpret_cast<float2*>(to) = {v[0], v[1]};
+        } else {
+          if (col < a.n) to[0] = v[0];
+          if (col + 1 < a.n) to[1] = v[1];
+        }
       }
     }
+  }
+}
+
+// Fewer blocks than this leave multiprocessors idle; smaller ones fill them better.
+constexpr int64_t kEnoughBlocks = 132;
+
+void Multiply(Stream& s, const TilesArgs& a, int64_t row_tiles) {
+  const auto grid = [&](int64_t columns) {
+    return dim3(static_cast<unsigned>(row_tiles), static_cast<unsigned>(CeilDiv(a.n, columns)));
+  };
+  if (row_tiles * CeilDiv<int64_t>(a.n, 256) >= kEnoughBlocks) {
+    Launch(s, grid(256), kThreads, size_t{StagesOf(256)} * StageBytes(256), TilesKernel<256>, a);
+  } else {
+    Launch(s, grid(128), kThreads, size_t{StagesOf(128)} * StageBytes(128), TilesKernel<128>, a);
   }
 }
 
 }  // namespace
 
 void MultiplyTiles(Stream& s, const Matrix& w, const uint16_t* x, int64_t rows, const Output& out) {
-  const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(rows, kTile)),
-                  static_cast<unsigned>(CeilDiv<int64_t>(w.rows, kTile)));
-  Launch(s, grid, kThreads, size_t{kStages} * 2 * kStageBytes, TilesKernel,
-         reinterpret_cast<const uint16_t*>(w.data), x, w.rows, w.cols, rows, out);
+  Multiply(s, {.w = w.data, .x = x, .n = w.rows, .k = w.cols, .rows = rows, .out = out},
+           CeilDiv<int64_t>(rows, kRows));
+}
+
+void MultiplyRowTiles(Stream& s, const Matrix& w, const uint16_t* x, const RowTiles& tiles,
+                      const Output& out) {
+  Multiply(s,
+           {.w = w.data,
+            .stride = w.stride,
+            .x = x,
+            .n = w.rows,
+            .k = w.cols,
+            .tiles = tiles,
+            .out = out},
+           tiles.count);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -57,6 +57,14 @@ __device__ inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const ui
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+// The same of half the values of k: a [16, 16], b [16, 8] (mma.m16n8k16).
+__device__ inline void MmaInt8Half(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, "
+      "{%0,%1,%2,%3};"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(a0), "r"(a1), "r"(b));
+}
 // Four 8 x 8 matrices of 16-bit values; lane l gives the address of row l % 8 of matrix l / 8.
 __device__ inline void LoadMatrix4(uint32_t (&r)[4], const void* row) {
   const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
@@ -109,6 +117,10 @@ __device__ inline float Exp2(float v) {
   float f;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(f) : "f"(v));
   return f;
+}
+// Bytes of low (0 .. 3) and high (4 .. 7) that the four lowest fields of four bits choose.
+__device__ inline uint32_t BytePermute(uint32_t low, uint32_t high, uint32_t fields) {
+  return __byte_perm(low, high, fields);
 }
 // Signed bytes: c + a . b.
 __device__ inline int32_t Dot4(int32_t a, int32_t b, int32_t c) { return __dp4a(a, b, c); }

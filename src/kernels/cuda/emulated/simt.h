@@ -104,6 +104,14 @@ inline uint32_t PackBf16(float low, float high) {
   return hadal::FloatToBf16(low) | uint32_t{hadal::FloatToBf16(high)} << 16;
 }
 inline float HalfToFloat(uint16_t v) { return hadal::F16ToFloat(v); }
+inline uint32_t BytePermute(uint32_t low, uint32_t high, uint32_t fields) {
+  const uint64_t all = low | uint64_t{high} << 32;
+  uint32_t out = 0;
+  for (int i = 0; i < 4; ++i) {
+    out |= static_cast<uint32_t>(all >> (fields >> 4 * i & 7) * 8 & 0xff) << 8 * i;
+  }
+  return out;
+}
 inline int32_t Dot4(int32_t a, int32_t b, int32_t c) {
   for (int i = 0; i < 4; ++i) {
     c += static_cast<int8_t>(a >> 8 * i) * static_cast<int8_t>(b >> 8 * i);
@@ -168,6 +176,10 @@ inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)
   MmaEmulated(c, a, b, [](uint32_t x, uint32_t y) {
     return Dot4(static_cast<int32_t>(x), static_cast<int32_t>(y), 0);
   });
+}
+// a0: row g, k 4t ..; a1: row g + 8; b: k 4t .., column g.
+inline void MmaInt8Half(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
+  MmaInt8(c, {a0, a1, 0, 0}, {b, 0});
 }
 inline void LoadMatrices(uint32_t (&r)[4], const void* row, bool transposed) {
   CHECK(reinterpret_cast<uintptr_t>(row) % 16 == 0);

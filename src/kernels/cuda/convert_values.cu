@@ -1,0 +1,173 @@
+// Values in another form: activations as integers for the products with block weights, matrices
+// rounded to bf16 and gated products for prompts, looked-up rows.
+#include "kernels/cuda/block_values.h"
+#include "kernels/cuda/plain_values.h"
+
+namespace hadal::CUDA_NAMESPACE {
+namespace {
+
+constexpr int kWarps = 8, kThreads = kWarps * kWarp;
+
+// A warp per group of 32.
+template <int kParts>
+__global__ void QuantiseKernel(const float* x, int64_t ld, int64_t cols, int8_t* high, int8_t* low,
+                               float* info) {
+  constexpr int kGroups = planes::kTileGroups;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t g = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp, row = blockIdx.x;
+  const int64_t tiles = ActivationTiles(cols);
+  if (g >= tiles * kGroups) return;
+  constexpr float kSteps = kParts == 1 ? cpu::kActivationSteps8 : cpu::kActivationSteps16;
+  const float v = g * 32 < cols ? x[row * ld + g * 32 + lane] : 0.0f;
+  const bool good = fabsf(v) <= cpu::kLargestActivation;  // NaN is not
+  const float most = WarpMax(good ? fabsf(v) : 0.0f);
+  const bool all = __ballot_sync(~0u, good) == ~0u;
+  // Zero where that is too small to invert or not a number.
+  const int q = all && most >= 1e-30f ? __float2int_rn(v * (kSteps / most)) : 0;
+  float sum = static_cast<float>(q);
+  for (int step = 8; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
+  const float both = sum + __shfl_xor_sync(~0u, sum, 16);
+  const float scale = all ? most / kSteps : __uint_as_float(0x7fc00000);
+  const int64_t tile = row * tiles + g / kGroups;
+  const int in_tile = static_cast<int>(g % kGroups), quad = lane / 4;
+  const int64_t at = tile * planes::kTileK + quad % 4 * 32 + in_tile * 8 + quad / 4 * 4 + lane % 4;
+  if constexpr (kParts == 1) {
+    high[at] = static_cast<int8_t>(q);
+  } else {
+    const int top = (q + 128) >> 8;  // the low part is signed
+    high[at] = static_cast<int8_t>(top);
+    low[at] = static_cast<int8_t>(q - top * 256);
+  }
+  float* to = info + tile * 16 + in_tile;
+  if (lane == 0) to[0] = scale;
+  if (lane == 0) to[kGroups] = both * scale;
+  if (lane % 16 == 0) to[(2 + lane / 16) * kGroups] = sum * scale;
+}
+
+// The values of a unit: fn(row, k, four values), for those that are in the matrix.
+template <int kType, class F>
+__device__ void ForUnit(const Matrix& w, int64_t matrix, int64_t tile, int unit, const F& fn) {
+  using Reader = BlockReader<kType>;
+  const Reader reader(w.data + matrix * w.stride, tile);
+  const int64_t tiles = planes::ColumnTiles(w.cols);
+  const int in_tile = unit / kWarp * planes::kHalfRows + unit % kWarp / 4;
+  const int64_t row = tile / tiles * planes::kTileRows + in_tile;
+  if (row >= w.rows) return;
+  const typename Reader::Codes codes = reader.Load(unit);
+  const typename Reader::RowScales scales = reader.LoadScales(in_tile);
+  for (int g = 0; g < planes::kTileGroups; ++g) {
+    const int64_t k = tile % tiles * planes::kTileK + g * planes::kGroup;
+    if (k >= w.cols) return;
+    const GroupScales s = Reader::Scales(scales, g);
+    for (int half = 0; half < 2; ++half) {
+      const int32_t quad = Reader::Quad(codes, g * 2 + half);
+      const int part = Reader::kHalves ? half : 0;
+      float v[4];
+      for (int j = 0; j < 4; ++j) {
+        const int code = static_cast<int8_t>(quad >> 8 * j) - s.zero;
+        v[j] = s.scale[part] * static_cast<float>(code) - s.min[part];
+      }
+      fn(row, k + half * 16 + unit % 4 * 4, v);
+    }
+  }
+}
+
+// Block y is matrix first + y of the stack.
+template <int kType>
+__global__ void RoundBlocksKernel(Matrix w, int64_t first, uint16_t* out) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= planes::RowTiles(w.rows) * planes::ColumnTiles(w.cols) * planes::kUnits) return;
+  out += blockIdx.y * w.rows * w.cols;
+  ForUnit<kType>(w, first + blockIdx.y, i / planes::kUnits, static_cast<int>(i % planes::kUnits),
+                 [&](int64_t row, int64_t k, const float(&v)[4]) {
+                   *reinterpret_cast<uint2*>(out + row * w.cols + k) = {PackBf16(v[0], v[1]),
+                                                                        PackBf16(v[2], v[3])};
+                 });
+}
+template <Form kForm>
+__global__ void RoundPlainKernel(Matrix w, int64_t first, uint16_t* out) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x, size = w.rows * w.cols;
+  if (i >= size) return;
+  out[blockIdx.y * size + i] =
+      FloatToBf16(LoadOne<kForm>(w.data + (first + blockIdx.y) * w.stride, i));
+}
+
+template <Form kForm>
+__global__ void EmbedPlainKernel(Matrix table, const int32_t* ids, float* out) {
+  const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
+  if (i >= table.cols) return;
+  out[row * table.cols + i] = LoadOne<kForm>(table.data, ids[row] * table.cols + i);
+}
+// A thread per unit of the row.
+template <int kType>
+__global__ void EmbedBlocksKernel(Matrix table, const int32_t* ids, float* out) {
+  const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
+  const int64_t tiles = planes::ColumnTiles(table.cols), id = ids[row];
+  if (i >= tiles * 4) return;
+  const int unit =
+      planes::UnitOf(static_cast<int>(id % planes::kTileRows), static_cast<int>(i % 4));
+  ForUnit<kType>(table, 0, id / planes::kTileRows * tiles + i / 4, unit,
+                 [&](int64_t, int64_t k, const float(&v)[4]) {
+                   float* to = out + row * table.cols + k;
+                   for (int j = 0; j < 4; ++j) to[j] = v[j];
+                 });
+}
+
+__global__ void SwiGluRoundedKernel(const float* both, int64_t n, uint16_t* out) {
+  const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
+  if (i >= n) return;
+  const float gate = both[row * 2 * n + i], up = both[row * 2 * n + n + i];
+  out[row * n + i] = FloatToBf16(gate / (1.0f + expf(-gate)) * up);
+}
+
+// Rows in x, which may be many; blocks over n in y, of which there are at most 65,535.
+dim3 Grid(int64_t n, int64_t per_block, int64_t rows) {
+  return dim3(static_cast<unsigned>(rows), static_cast<unsigned>(CeilDiv(n, per_block)));
+}
+dim3 MatrixGrid(int64_t n, int64_t matrices) {
+  return dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads)),
+              static_cast<unsigned>(matrices));
+}
+
+}  // namespace
+
+void QuantiseActivations(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols,
+                         int parts, int8_t* high, int8_t* low, float* groups) {
+  const auto kernel = parts == 1 ? QuantiseKernel<1> : QuantiseKernel<2>;
+  Launch(s, Grid(ActivationTiles(cols) * planes::kTileGroups, kWarps, rows), kThreads, 0, kernel, x,
+         ld, cols, high, low, groups);
+}
+
+void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uint16_t* out) {
+  if (IsBlocks(w.form)) {
+    const int64_t units = planes::RowTiles(w.rows) * planes::ColumnTiles(w.cols) * planes::kUnits;
+    ForBlockType(w.form, [&]<int kType>() {
+      Launch(s, MatrixGrid(units, count), kThreads, 0, RoundBlocksKernel<kType>, w, first, out);
+    });
+  } else {
+    ForPlainForm(w.form, [&]<Form kForm>() {
+      Launch(s, MatrixGrid(w.rows * w.cols, count), kThreads, 0, RoundPlainKernel<kForm>, w, first,
+             out);
+    });
+  }
+}
+
+void SwiGluRounded(Stream& s, const float* both, int64_t rows, int64_t n, uint16_t* out) {
+  Launch(s, Grid(n, kThreads, rows), kThreads, 0, SwiGluRoundedKernel, both, n, out);
+}
+
+void Embed(Stream& s, const Matrix& table, const int32_t* ids, int64_t rows, float* out) {
+  if (IsBlocks(table.form)) {
+    ForBlockType(table.form, [&]<int kType>() {
+      Launch(s, Grid(planes::ColumnTiles(table.cols) * 4, kThreads, rows), kThreads, 0,
+             EmbedBlocksKernel<kType>, table, ids, out);
+    });
+  } else {
+    ForPlainForm(table.form, [&]<Form kForm>() {
+      Launch(s, Grid(table.cols, kThreads, rows), kThreads, 0, EmbedPlainKernel<kForm>, table, ids,
+             out);
+    });
+  }
+}
+
+}  // namespace hadal::CUDA_NAMESPACE

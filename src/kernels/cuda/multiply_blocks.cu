@@ -1,0 +1,197 @@
+// Products of few rows with weights in blocks, on the integer matrix unit: 16 rows of weights by up
+// to 16 rows of x, whose integers are multiplied exactly; scales and mins are applied in one chain
+// of float operations along k. One row and sixteen take the same path, so a row has the same bits
+// in every batch, and a weight is read once for all of them. A warp brings tiles of weights
+// (block_planes.h) as whole lines into its ring of shared memory. Limit: weight bytes
+// over memory bandwidth; bench/gpu/NOTES.md counts the instructions.
+#include "kernels/cuda/block_values.h"
+#include "kernels/cuda/row_products.h"
+
+namespace hadal::CUDA_NAMESPACE {
+namespace {
+
+static_assert(kProductRows == planes::kTileRows);
+
+// What a lane has of a tile: rows lane / 4 and lane / 4 + 8.
+template <int kType>
+struct WeightTile {
+  using Reader = BlockReader<kType>;
+  typename Reader::Codes codes[2];
+  typename Reader::RowScales scales[2];
+
+  __device__ WeightTile(const Reader& tile, int lane) {
+    for (int half = 0; half < 2; ++half) {
+      codes[half] = tile.Load(half * kWarp + lane);
+      scales[half] = tile.LoadScales(half * planes::kHalfRows + lane / 4);
+    }
+  }
+};
+
+constexpr int kPair = 2;  // groups whose x is in registers at once
+
+// Of 8 rows of x and two groups of a tile: the lane's codes of row lane / 4, and of rows
+// lane % 4 * 2 and the next the groups' scales and sums. Rows that are not there are zero.
+template <int kParts, bool kHalves, bool kSums, bool kOne>
+struct XPair {
+  uint32_t codes[kParts][2 * kPair];  // [group * 2 + half]
+  float scale[2][kPair];
+  float sums[kSums ? 2 : 1][kHalves ? 2 : 1][kPair];
+
+  // `rows` are the first tiles of the rows.
+  __device__ XPair(const Activations& x, int tile, int pair, const int (&rows)[3], int lane) {
+    for (int part = 0; part < kParts; ++part) {
+      for (int i = 0; i < 2 * kPair; ++i) codes[part][i] = 0;
+      if (rows[0] < 0) continue;
+      const int8_t* from = part == 0 ? x.high : x.low;
+      const uint4 v = *reinterpret_cast<const uint4*>(
+          from + int64_t{rows[0] + tile} * planes::kTileK + lane % 4 * 32 + pair * 16);
+      codes[part][0] = v.x;
+      codes[part][1] = v.y;
+      codes[part][2] = v.z;
+      codes[part][3] = v.w;
+    }
+    for (int c = 0; c < (kOne ? 1 : 2); ++c) {
+      const bool there = rows[1 + c] >= 0;
+      const float* from = x.groups + int64_t{rows[1 + c] + tile} * 16 + pair * kPair;
+      Load(there, from, scale[c]);
+      if constexpr (kSums && kHalves) {
+        Load(there, from + 8, sums[c][0]);
+        Load(there, from + 12, sums[c][1]);
+      } else if constexpr (kSums) {
+        Load(there, from + 4, sums[c][0]);
+      }
+    }
+  }
+
+ private:
+  __device__ static void Load(bool there, const float* from, float (&to)[kPair]) {
+    float2 v = {0, 0};
+    if (there) v = *reinterpret_cast<const float2*>(from);
+    to[0] = v.x;
+    to[1] = v.y;
+  }
+};
+
+// sums += w x over a group, which is group `in_pair` of x; sums [half of the tile][row of x] as
+// the fragments have them.
+template <int kType, class X, bool kOne>
+__device__ void MultiplyGroup(const WeightTile<kType>& w, int group, const X& x, int in_pair,
+                              float (&sums)[4]) {
+  using Reader = BlockReader<kType>;
+  constexpr int kParts = Reader::kFormat.x_parts, kHalves = Reader::kHalves ? 2 : 1;
+  uint32_t a[4];
+  for (int i = 0; i < 4; ++i) {
+    a[i] = static_cast<uint32_t>(Reader::Quad(w.codes[i % 2], group * 2 + i / 2));
+  }
+  const GroupScales scales[2] = {Reader::Scales(w.scales[0], group),
+                                 Reader::Scales(w.scales[1], group)};
+#pragma unroll
+  for (int h = 0; h < kHalves; ++h) {
+    int32_t dots[kParts][4] = {};
+    for (int part = 0; part < kParts; ++part) {
+      const uint32_t* codes = x.codes[part] + in_pair * 2;
+      if constexpr (kHalves == 2) {
+        MmaInt8Half(dots[part], a[2 * h], a[2 * h + 1], codes[h]);
+      } else {
+        MmaInt8(dots[part], a, {codes[0], codes[1]});
+      }
+    }
+    for (int i = 0; i < 4; i += kOne ? 2 : 1) {
+      const int row = i / 2, c = i % 2;
+      const int32_t dot = kParts == 2 ? dots[0][i] * 256 + dots[kParts - 1][i] : dots[0][i];
+      float v = static_cast<float>(dot);
+      if constexpr (Reader::kHasZero) {
+        const float zero = static_cast<float>(scales[row].zero);
+        v = fmaf(v, x.scale[c][in_pair], -zero * x.sums[c][h][in_pair]);
+      } else {
+        v *= x.scale[c][in_pair];
+      }
+      sums[i] = fmaf(scales[row].scale[h], v, sums[i]);
+      if constexpr (Reader::kHasMin) {
+        sums[i] = fmaf(-scales[row].min[h], x.sums[c][h][in_pair], sums[i]);
+      }
+    }
+  }
+}
+
+template <int kType, int kColumns>
+__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
+    BlocksKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
+  using Reader = BlockReader<kType>;
+  constexpr bool kOne = kColumns == 1;
+  using X =
+      XPair<Reader::kFormat.x_parts, Reader::kHalves, Reader::kHasZero || Reader::kHasMin, kOne>;
+  constexpr int kN = TilesOfColumns(kColumns), kStages = StagesFor(Reader::kCopyBytes);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
+  if (set.count <= 0) return;
+  const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
+  const RowProduct& product = products.of[at.product];
+  const int tiles = static_cast<int>(planes::ColumnTiles(product.w.cols));
+  const uint8_t* matrix = product.w.data + set.matrix * product.w.stride;
+  char* ring = RingOfWarp<kColumns, kStages, Reader::kCopyBytes>();
+  for (int first = 0; first < set.count; first += kColumns) {
+    int x_rows[kN][3];
+#pragma unroll
+    for (int n = 0; n < kN; ++n) {
+      const int in[3] = {lane / 4, lane % 4 * 2, lane % 4 * 2 + 1};
+      for (int i = 0; i < 3; ++i) {
+        const int r = first + n * 8 + in[i];
+        x_rows[n][i] = r < set.count && n * 8 + in[i] < kColumns
+                           ? set[r] / static_cast<int>(map.share) * tiles
+                           : -1;
+      }
+    }
+    const auto copy = [&](int tile, int stage) {
+      if (tile < tiles) {
+        Reader(matrix, int64_t{at.tile} * tiles + tile).CopyTo(ring + stage * Reader::kCopyBytes);
+      }
+      CopyAsyncCommit();
+    };
+    for (int i = 0; i < kStages - 1; ++i) copy(warp + i * warps, i);
+    float sums[kN][4] = {};
+    int stage = 0;
+#pragma unroll 1
+    for (int tile = warp; tile < tiles; tile += warps) {
+      CopyAsyncWait<kStages - 2>();
+      __syncwarp();
+      copy(tile + (kStages - 1) * warps, stage == 0 ? kStages - 1 : stage - 1);
+      const WeightTile<kType> w(Reader(ring + stage * Reader::kCopyBytes), lane);
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+#pragma unroll
+      for (int pair = 0; pair < planes::kTileGroups / kPair; ++pair) {
+#pragma unroll
+        for (int n = 0; n < kN; ++n) {
+          const X of_x(x, tile, pair, x_rows[n], lane);
+#pragma unroll
+          for (int g = 0; g < kPair; ++g) {
+            MultiplyGroup<kType, X, kOne>(w, pair * kPair + g, of_x, g, sums[n]);
+          }
+        }
+      }
+    }
+    if (first > 0) __syncthreads();
+    StoreSums<kColumns>(sums, product.out, set, first, at.tile * kProductRows,
+                        static_cast<int>(product.w.rows));
+  }
+}
+
+}  // namespace
+
+void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                    const RowMap& map) {
+  const Matrix& w = products.of[0].w;
+  const int columns = ColumnsFor(map, rows), warps = WarpsOf(planes::ColumnTiles(w.cols));
+  const dim3 grid = ProductGrid(products, map, rows, columns);
+  ForBlockType(w.form, [&]<int kType>() {
+    constexpr int kBytes = BlockReader<kType>::kCopyBytes;
+    ForColumns(columns, [&]<int kColumns>() {
+      Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, StagesFor(kBytes), kBytes),
+             BlocksKernel<kType, kColumns>, products, x, rows, map);
+    });
+  });
+}
+
+}  // namespace hadal::CUDA_NAMESPACE

@@ -1,0 +1,144 @@
+// Owns: what the products of few rows have in common, whatever the weights: which matrix and rows a
+// block of threads has, how k is shared by its warps, and how their sums become the output.
+// A block computes 16 columns of the output for up to kColumns rows at a time ("columns" of the
+// matrix instruction, whose rows are those of the weights); its warps take turns along k.
+// Only .cu files include this.
+#pragma once
+
+#include "kernels/cuda/simt.h"
+
+namespace hadal::CUDA_NAMESPACE {
+
+constexpr int kProductRows = 16;  // of weights, in a block
+constexpr int kMostWarps = 8;
+
+// Warps of a block: of `steps` steps of k as many to each as can be. A function of k alone, for it
+// fixes the order of a row's sums.
+inline int WarpsOf(int64_t steps) {
+  const int64_t most = steps < kMostWarps ? steps : kMostWarps;
+  int64_t best = most, best_turns = CeilDiv(steps, best);
+  for (int64_t warps = most; warps >= CeilDiv<int64_t>(most, 2); --warps) {
+    const int64_t turns = CeilDiv(steps, warps);
+    if (steps * 20 >= warps * turns * 19) return static_cast<int>(warps);
+    if (steps * best * best_turns > steps * warps * turns) {
+      best = warps;
+      best_turns = turns;
+    }
+  }
+  return static_cast<int>(best);
+}
+
+// Rows that meet one matrix.
+struct RowSet {
+  int matrix = 0, count = 0;
+  const int32_t* rows = nullptr;  // else
+  int first = 0, step = 1;
+
+  __device__ int operator[](int i) const { return rows != nullptr ? rows[i] : first + i * step; }
+};
+
+// Those of part x of a grid; see RowParts.
+__device__ inline RowSet RowsOf(const RowMap& map, int rows, int columns, int x) {
+  if (map.order.rows != nullptr) {
+    const int first = map.order.first[x];
+    return {map.order.matrix[x], map.order.first[x + 1] - first, map.order.rows + first};
+  }
+  if (map.matrix != nullptr) return {map.matrix[x], 1, nullptr, x, 1};
+  const int step = map.modulo > 0 ? static_cast<int>(map.modulo) : 1, matrix = x % step;
+  const int done = x / step * columns, left = CeilDiv(rows - matrix, step) - done;
+  return {matrix, left < columns ? left : columns, nullptr, matrix + done * step, step};
+}
+inline int64_t RowParts(const RowMap& map, int64_t rows, int columns) {
+  if (map.order.rows != nullptr) return map.order.groups;
+  if (map.matrix != nullptr) return rows;
+  if (map.modulo == 0) return CeilDiv<int64_t>(rows, columns);
+  return map.modulo * CeilDiv(CeilDiv(rows, map.modulo), int64_t{columns});
+}
+// Rows at a time that suit the product: 1, 8 or 16.
+inline int ColumnsFor(const RowMap& map, int64_t rows) {
+  if (map.order.rows != nullptr) return 8;
+  if (map.matrix != nullptr) return 1;
+  const int64_t of_matrix = map.modulo > 0 ? CeilDiv(rows, map.modulo) : rows;
+  return of_matrix == 1 ? 1 : of_matrix <= 8 ? 8 : 16;
+}
+
+// The product of tile y of a grid over all products, and its tile.
+struct ProductTile {
+  int product, tile;
+};
+__device__ inline ProductTile ProductOf(const RowProducts& products, int y) {
+  int i = 0;
+  for (; i + 1 < products.count; ++i) {
+    const int tiles = static_cast<int>(CeilDiv<int64_t>(products.of[i].w.rows, kProductRows));
+    if (y < tiles) break;
+    y -= tiles;
+  }
+  return {i, y};
+}
+// Parts of rows in x, so that those which read the same weights run together; tiles in y, of which
+// there are at most 65,535.
+inline dim3 ProductGrid(const RowProducts& products, const RowMap& map, int64_t rows, int columns) {
+  int64_t tiles = 0;
+  for (int i = 0; i < products.count; ++i) {
+    tiles += CeilDiv<int64_t>(products.of[i].w.rows, kProductRows);
+  }
+  return dim3(static_cast<unsigned>(RowParts(map, rows, columns)), static_cast<unsigned>(tiles));
+}
+
+constexpr int TilesOfColumns(int columns) { return columns <= 8 ? 1 : columns / 8; }
+// Of shared memory: the warps' sums, then a ring of `stages` stages for each warp, through which
+// cp.async brings weights: many bytes under way and no register that waits for them.
+__device__ __host__ constexpr size_t SumBytes(int columns, int warps) {
+  return sizeof(float) * kProductRows * static_cast<size_t>(columns * warps);
+}
+
+constexpr size_t ProductBytes(int columns, int warps, int stages, int stage_bytes) {
+  return SumBytes(columns, warps) + static_cast<size_t>(warps * stages * stage_bytes);
+}
+template <int kColumns, int kStages, int kStageBytes>
+__device__ char* RingOfWarp() {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  return SharedMemory() + SumBytes(kColumns, warps) + warp * kStages * kStageBytes;
+}
+// Three blocks of a multiprocessor have room for their rings.
+constexpr int StagesFor(int stage_bytes) { return stage_bytes > 1536 ? 3 : 4; }
+// Blocks of a multiprocessor that have room for their registers.
+constexpr int BlocksFor(int columns) { return columns == 1 ? 3 : 2; }
+
+// Adds the warps' sums, which are in the fragments of the matrix instruction, in their order.
+// `first` is the first of `set`'s rows that were computed.
+template <int kColumns>
+__device__ void StoreSums(const float (&sums)[TilesOfColumns(kColumns)][4], const Output& out,
+                          const RowSet& set, int first, int column0, int columns) {
+  auto* shared = reinterpret_cast<float*>(SharedMemory());
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  float* mine = shared + thread / kWarp * kProductRows * kColumns;
+#pragma unroll
+  for (int n = 0; n < TilesOfColumns(kColumns); ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int column = n * 8 + lane % 4 * 2 + i % 2, row = lane / 4 + i / 2 * 8;
+      if (column < kColumns) mine[column * kProductRows + row] = sums[n][i];
+    }
+  }
+  __syncthreads();
+  for (int i = thread; i < kProductRows * kColumns; i += static_cast<int>(blockDim.x)) {
+    const int r = first + i / kProductRows, n = column0 + i % kProductRows;
+    if (r >= set.count || n >= columns) continue;
+    float sum = shared[i];
+    for (int warp = 1; warp < warps; ++warp) sum += shared[warp * kProductRows * kColumns + i];
+    out.data[set[r] * out.ld + n] = out.bias == nullptr ? sum : sum + out.bias[n];
+  }
+}
+
+// Calls fn.template operator()<columns>() for 1, 8 or 16.
+template <class F>
+void ForColumns(int columns, const F& fn) {
+  if (columns == 1) return fn.template operator()<1>();
+  if (columns == 8) return fn.template operator()<8>();
+  fn.template operator()<16>();
+}
+
+}  // namespace hadal::CUDA_NAMESPACE
