@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "cli/gpu_facts.h"
 #include "cli/load_cost.h"
 #include "cli/machine_limits.h"
 #include "cli/peer_bench.h"
@@ -213,6 +214,7 @@ struct Report {
   int64_t depth = 0;           // tokens in the cache before each measurement
   uint64_t peak_resident = 0;  // of the whole run
   MachineLimits limits;
+  std::vector<GpuFacts> gpus = {};  // after the last measurement, when a GPU computed
   std::vector<Row> rows;
   std::vector<SpeculationSpeed> speculation;  // empty: not asked for
 };
@@ -307,15 +309,12 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   const int64_t n_blocks = max_batch * ((longest + kBlockTokens - 1) / kBlockTokens);
   HADAL_TRY(auto kv, KvStorage::Allocate(*loaded.backend, loaded.model->kv_layout(),
                                          static_cast<int32_t>(n_blocks), kBlockTokens));
-  Report report{ModelDirectory(shared.config).filename().string(),
-                loaded.backend->description(),
-                loaded.model->info(),
-                timed.cost,
-                options.depth,
-                0,
-                {},
-                {},
-                {}};
+  Report report;
+  report.path = ModelDirectory(shared.config).filename().string();
+  report.backend = loaded.backend->description();
+  report.model = loaded.model->info();
+  report.load = timed.cost;
+  report.depth = options.depth;
   report.load.kv_bytes = kv->bytes();
   if (options.depth > 0) HADAL_OK(FillCache(*loaded.backend, loaded.model->kv_layout(), *kv));
   Measurement measurement(loaded, *kv, options, shared.config);
@@ -326,6 +325,7 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
       }
     }
   }
+  if (loaded.backend->FreeBytes()) report.gpus = GpuMonitor().Read();
   HADAL_TRY(report.speculation, Guess(shared, options, loaded));
   HADAL_TRY(const ProcessMemory memory, MemoryOfThisProcess());
   report.peak_resident = memory.peak_resident;
@@ -419,6 +419,7 @@ void PrintTable(const Shared& shared, const Report& r) {
   PrintLoad(shared, r);
   fmt::print("{}: {:.1f} GB/s, {:.0f} GFLOP/s\n\n", shared.T("limits measured now", "本次实测上限"),
              r.limits.read_bytes_per_second / 1e9, r.limits.flops_per_second / 1e9);
+  for (const GpuFacts& gpu : r.gpus) fmt::print("{}\n", Describe(shared, gpu));
   if (r.depth > 0) {
     fmt::print("{} {}\n", shared.T("tokens in the cache before:", "测量前缓存中的 token 数："),
                r.depth);
@@ -505,6 +506,7 @@ void PrintJson(const Report& r) {
                             {"resident_bytes", r.model.resident_bytes},
                             {"read_at_every_use_bytes", r.model.file_bytes},
                             {"load", LoadJson(r)},
+                            {"gpus", ToJson(r.gpus)},
                             {"peak_rss_bytes", r.peak_resident},
                             {"kv_bytes", r.load.kv_bytes},
                             {"architecture", r.model.architecture},

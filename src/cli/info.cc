@@ -9,6 +9,7 @@
 #include "base/cpu_info.h"
 #include "base/version.h"
 #include "cli/commands.h"
+#include "cli/gpu_facts.h"
 #include "cli/terminal.h"
 #include "tokenizer/utf8.h"
 
@@ -39,17 +40,25 @@ int PrintError(const Shared& shared, const Error& error) {
 }
 
 int PrintVersion(const Shared& shared) {
+  const GpuMonitor monitor;
+  const std::vector<GpuFacts> gpus = monitor.Read();
   const std::string chosen =
       shared.config.cpu.isa == "auto" ? std::string(NameOf(BestIsa())) : shared.config.cpu.isa;
   if (shared.json) {
     const nlohmann::json j = {{"version", Version()},   {"commit", Commit()},
                               {"compiler", Compiler()}, {"isa_found", IsaNames()},
-                              {"isa_chosen", chosen},   {"threads", UsableCpus()}};
+                              {"isa_chosen", chosen},   {"threads", UsableCpus()},
+                              {"gpus", ToJson(gpus)}};
     fmt::print("{}\n", j.dump(2));
     return 0;
   }
   fmt::print("hadal {} ({})\n{}\nisa found: {}; chosen: {}\nthreads: {}\n", Version(), Commit(),
              Compiler(), fmt::join(IsaNames(), " "), chosen, UsableCpus());
+  for (const GpuFacts& gpu : gpus) fmt::print("{}\n", Describe(shared, gpu));
+  if (gpus.empty()) {
+    fmt::print("{}: {}\n", shared.T("no NVIDIA GPU found", "未发现 NVIDIA GPU"),
+               monitor.available() ? "NVML" : monitor.reason());
+  }
   return 0;
 }
 

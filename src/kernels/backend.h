@@ -166,7 +166,7 @@ struct Heads {
   const float* norm = nullptr;  // [head_dim]
   float eps = 0;
   const RopeTable* rope = nullptr;
-  int offset = 0;               // of the rotated dimensions
+  int offset = 0;  // of the rotated dimensions
   const KvView* cache = nullptr;
   int64_t at = 0;
 };
