@@ -13,6 +13,7 @@
 #else
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/stream.h"
 
 namespace hadal::cuda {
