@@ -40,6 +40,8 @@ __device__ void WriteGroup(float v, float most, bool all, int64_t tile, int in_t
 // A warp per group of 32.
 __global__ void QuantiseKernel(ActivationSource from, int64_t cols, Activations one,
                                Activations two) {
+  LetNextBegin();
+  WaitForInputs();
   constexpr int kGroups = planes::kTileGroups;
   const int64_t g = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp, row = blockIdx.x;
   const int64_t tiles = ActivationTiles(cols), i = g * kWarp + threadIdx.x % kWarp;
@@ -144,8 +146,8 @@ dim3 MatrixGrid(int64_t n, int64_t matrices) {
 
 void QuantiseActivations(Stream& s, const ActivationSource& from, int64_t rows, int64_t cols,
                          const Activations& one, const Activations& two) {
-  Launch(s, Grid(ActivationTiles(cols) * planes::kTileGroups, kWarps, rows), kThreads, 0,
-         QuantiseKernel, from, cols, one, two);
+  LaunchEarly(s, Grid(ActivationTiles(cols) * planes::kTileGroups, kWarps, rows), kThreads, 0,
+              QuantiseKernel, from, cols, one, two);
 }
 
 void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uint16_t* out) {
