@@ -8,40 +8,54 @@ namespace {
 
 constexpr int kWarps = 8, kThreads = kWarps * kWarp;
 
-// A warp per group of 32.
+__device__ float Gated(float gate, float up) { return gate / (1.0f + expf(-gate)) * up; }
+
+// A warp's group `in_tile` of a tile, of which each lane has a value.
 template <int kParts>
-__global__ void QuantiseKernel(const float* x, int64_t ld, int64_t cols, int8_t* high, int8_t* low,
-                               float* info) {
+__device__ void WriteGroup(float v, float most, bool all, int64_t tile, int in_tile,
+                           const Activations& to) {
   constexpr int kGroups = planes::kTileGroups;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t g = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp, row = blockIdx.x;
-  const int64_t tiles = ActivationTiles(cols);
-  if (g >= tiles * kGroups) return;
   constexpr float kSteps = kParts == 1 ? cpu::kActivationSteps8 : cpu::kActivationSteps16;
-  const float v = g * 32 < cols ? x[row * ld + g * 32 + lane] : 0.0f;
-  const bool good = fabsf(v) <= cpu::kLargestActivation;  // NaN is not
-  const float most = WarpMax(good ? fabsf(v) : 0.0f);
-  const bool all = __ballot_sync(~0u, good) == ~0u;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, quad = lane / 4;
   // Zero where that is too small to invert or not a number.
   const int q = all && most >= 1e-30f ? __float2int_rn(v * (kSteps / most)) : 0;
   float sum = static_cast<float>(q);
   for (int step = 8; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
   const float both = sum + __shfl_xor_sync(~0u, sum, 16);
   const float scale = all ? most / kSteps : __uint_as_float(0x7fc00000);
-  const int64_t tile = row * tiles + g / kGroups;
-  const int in_tile = static_cast<int>(g % kGroups), quad = lane / 4;
   const int64_t at = tile * planes::kTileK + quad % 4 * 32 + in_tile * 8 + quad / 4 * 4 + lane % 4;
   if constexpr (kParts == 1) {
-    high[at] = static_cast<int8_t>(q);
+    to.high[at] = static_cast<int8_t>(q);
   } else {
     const int top = (q + 128) >> 8;  // the low part is signed
-    high[at] = static_cast<int8_t>(top);
-    low[at] = static_cast<int8_t>(q - top * 256);
+    to.high[at] = static_cast<int8_t>(top);
+    to.low[at] = static_cast<int8_t>(q - top * 256);
   }
-  float* to = info + tile * 16 + in_tile;
-  if (lane == 0) to[0] = scale;
-  if (lane == 0) to[kGroups] = both * scale;
-  if (lane % 16 == 0) to[(2 + lane / 16) * kGroups] = sum * scale;
+  float* info = to.groups + tile * 16 + in_tile;
+  if (lane == 0) info[0] = scale;
+  if (lane == 0) info[kGroups] = both * scale;
+  if (lane % 16 == 0) info[(2 + lane / 16) * kGroups] = sum * scale;
+}
+
+// A warp per group of 32.
+__global__ void QuantiseKernel(ActivationSource from, int64_t cols, Activations one,
+                               Activations two) {
+  LetNextBegin();
+  WaitForInputs();
+  constexpr int kGroups = planes::kTileGroups;
+  const int64_t g = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp, row = blockIdx.x;
+  const int64_t tiles = ActivationTiles(cols), i = g * kWarp + threadIdx.x % kWarp;
+  if (g >= tiles * kGroups) return;
+  const float* x = from.x + row * from.ld;
+  float v = 0;
+  if (i < cols) v = from.gated ? Gated(x[i], x[cols + i]) : x[i];
+  const bool good = fabsf(v) <= cpu::kLargestActivation;  // NaN is not
+  const float most = WarpMax(good ? fabsf(v) : 0.0f);
+  const bool all = __ballot_sync(~0u, good) == ~0u;
+  const int64_t tile = row * tiles + g / kGroups;
+  const auto in_tile = static_cast<int>(g % kGroups);
+  if (one.high != nullptr) WriteGroup<1>(v, most, all, tile, in_tile, one);
+  if (two.high != nullptr) WriteGroup<2>(v, most, all, tile, in_tile, two);
 }
 
 // The values of a unit: fn(row, k, four values), for those that are in the matrix.
@@ -116,8 +130,7 @@ __global__ void EmbedBlocksKernel(Matrix table, const int32_t* ids, float* out) 
 __global__ void SwiGluRoundedKernel(const float* both, int64_t n, uint16_t* out) {
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= n) return;
-  const float gate = both[row * 2 * n + i], up = both[row * 2 * n + n + i];
-  out[row * n + i] = FloatToBf16(gate / (1.0f + expf(-gate)) * up);
+  out[row * n + i] = FloatToBf16(Gated(both[row * 2 * n + i], both[row * 2 * n + n + i]));
 }
 
 // Rows in x, which may be many; blocks over n in y, of which there are at most 65,535.
@@ -131,11 +144,10 @@ dim3 MatrixGrid(int64_t n, int64_t matrices) {
 
 }  // namespace
 
-void QuantiseActivations(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols,
-                         int parts, int8_t* high, int8_t* low, float* groups) {
-  const auto kernel = parts == 1 ? QuantiseKernel<1> : QuantiseKernel<2>;
-  Launch(s, Grid(ActivationTiles(cols) * planes::kTileGroups, kWarps, rows), kThreads, 0, kernel, x,
-         ld, cols, high, low, groups);
+void QuantiseActivations(Stream& s, const ActivationSource& from, int64_t rows, int64_t cols,
+                         const Activations& one, const Activations& two) {
+  LaunchEarly(s, Grid(ActivationTiles(cols) * planes::kTileGroups, kWarps, rows), kThreads, 0,
+              QuantiseKernel, from, cols, one, two);
 }
 
 void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uint16_t* out) {

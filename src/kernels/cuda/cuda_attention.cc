@@ -136,7 +136,7 @@ void CudaBackend::MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t r
   const int64_t heads = a.n_heads, q_dim = a.nope + a.rope, k_dim = a.kv_lora + a.rope;
   const RowMap by_head{.modulo = heads};
   float* absorbed = ReserveFloats(kMlaQuery, rows * heads * k_dim);
-  Multiply(a.q.f32(), q_dim, rows * heads, Cast(a.uk), by_head, {absorbed, k_dim, nullptr});
+  Multiply({a.q.f32(), q_dim}, rows * heads, Cast(a.uk), by_head, {absorbed, k_dim, nullptr});
   CopyColumns(device_->stream(), a.q.f32(), q_dim, a.nope, a.rope, rows * heads, absorbed, k_dim,
               a.kv_lora);
   float* latent = ReserveFloats(kMlaLatent, rows * heads * a.kv_lora);
@@ -147,7 +147,7 @@ void CudaBackend::MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t r
                              .v_dim = a.kv_lora,
                              .scale = a.scale};
   Attend(shape, absorbed, CacheOf(a.latent), CacheOf(a.latent), index, latent);
-  Multiply(latent, a.kv_lora, rows * heads, Cast(a.uv), by_head, {a.out.f32(), a.v_dim, nullptr});
+  Multiply({latent, a.kv_lora}, rows * heads, Cast(a.uv), by_head, {a.out.f32(), a.v_dim, nullptr});
 }
 
 // Whether rows of prompts take the decompressed form: where it is not rounded, the absorbed one is

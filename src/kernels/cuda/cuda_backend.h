@@ -95,6 +95,7 @@ class CudaBackend final : public Backend {
   enum Scratch {
     kActivations,      // of one byte
     kWideActivations,  // of two
+    kGated,
     kRounded,
     kRoundedWeight,
     kAttentionParts,
@@ -106,7 +107,7 @@ class CudaBackend final : public Backend {
     kExpanding,
     kExpanded,
     kExpertBoth,
-    kExpertMiddle,
+    kExpertMiddle,  // rounded
     kExpertOutput,
     kSummarySpace,
     kSummaries,
@@ -160,13 +161,18 @@ class CudaBackend final : public Backend {
     const CudaWeight* w;
     Output out;
   };
-  Activations Convert(const float* x, int64_t ld, int64_t rows, int64_t cols, int parts);
-  void Multiply(const float* x, int64_t ld, int64_t rows, std::span<const Factor> factors,
+  // x as the forms of matrices want it: [0] float32, [1] and [2] integers of so many bytes.
+  struct Converted {
+    Activations of[3];
+  };
+  Converted Convert(const ActivationSource& x, int64_t rows, int64_t cols,
+                    std::span<const RowProduct> products);
+  void Multiply(const ActivationSource& x, int64_t rows, std::span<const Factor> factors,
                 const RowMap& map);
-  void Multiply(const float* x, int64_t ld, int64_t rows, const CudaWeight& w, const RowMap& map,
+  void Multiply(const ActivationSource& x, int64_t rows, const CudaWeight& w, const RowMap& map,
                 const Output& out) {
     const Factor factor = {&w, out};
-    Multiply(x, ld, rows, {&factor, 1}, map);
+    Multiply(x, rows, {&factor, 1}, map);
   }
   void MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
                       int64_t first);

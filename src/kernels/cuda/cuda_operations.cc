@@ -15,7 +15,9 @@ const CudaWeight& Cast(const Weight* w) { return static_cast<const CudaWeight&>(
 int64_t Width(const Tensor& x) { return x.shape[x.shape.rank() - 1]; }
 int64_t Rows(const Tensor& x) { return x.shape.elements() / Width(x); }
 
+// Bytes of the integers that x becomes; 0: it stays float32.
 int PartsOfActivations(Form form) {
+  if (!IsBlocks(form)) return 0;
   return cpu::kBlockFormats[static_cast<int>(form) - static_cast<int>(Form::kBlocks)].x_parts;
 }
 
@@ -73,24 +75,38 @@ void CudaBackend::Wait() { Remember(device_->Synchronise()); }
 
 // ---- products
 
-Activations CudaBackend::Convert(const float* x, int64_t ld, int64_t rows, int64_t cols,
-                                 int parts) {
-  if (parts == 0) return {.x = x, .ld = ld};
+CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t rows, int64_t cols,
+                                            std::span<const RowProduct> products) {
   const int64_t tiles = rows * ActivationTiles(cols), values = tiles * block_planes::kTileK;
   const int64_t info = tiles * 16 * static_cast<int64_t>(sizeof(float));
-  auto* memory = static_cast<char*>(Reserve(parts == 1 ? kActivations : kWideActivations,
-                                            static_cast<size_t>(info + parts * values)));
-  Activations a{.high = reinterpret_cast<int8_t*>(memory + info),
-                .low = parts == 1 ? nullptr : reinterpret_cast<int8_t*>(memory + info + values),
-                .groups = reinterpret_cast<float*>(memory)};
-  QuantiseActivations(device_->stream(), x, ld, rows, cols, parts, const_cast<int8_t*>(a.high),
-                      const_cast<int8_t*>(a.low), const_cast<float*>(a.groups));
-  return a;
+  Converted made;
+  for (const RowProduct& p : products) {
+    const int parts = PartsOfActivations(p.w.form);
+    Activations& a = made.of[parts];
+    if (a.x != nullptr || a.high != nullptr) continue;
+    if (parts == 0) {
+      a = {.x = x.x, .ld = x.ld};
+      if (!x.gated) continue;
+      float* gated = ReserveFloats(kGated, rows * cols);
+      CUDA_NAMESPACE::SwiGlu(device_->stream(), x.x, rows, cols, gated);
+      a = {.x = gated, .ld = cols};
+      continue;
+    }
+    auto* memory = static_cast<char*>(Reserve(parts == 1 ? kActivations : kWideActivations,
+                                              static_cast<size_t>(info + parts * values)));
+    a.groups = reinterpret_cast<float*>(memory);
+    a.high = reinterpret_cast<int8_t*>(memory + info);
+    if (parts == 2) a.low = a.high + values;
+  }
+  if (made.of[1].high != nullptr || made.of[2].high != nullptr) {
+    QuantiseActivations(device_->stream(), x, rows, cols, made.of[1], made.of[2]);
+  }
+  return made;
 }
 
-// Rows of answers: matrices of one form in one launch, x made into integers once for each width.
-void CudaBackend::Multiply(const float* x, int64_t ld, int64_t rows,
-                           std::span<const Factor> factors, const RowMap& map) {
+// Rows of answers: matrices of one form in one launch.
+void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<const Factor> factors,
+                           const RowMap& map) {
   if (rows == 0) return;
   std::vector<RowProduct> products;
   for (const Factor& f : factors) {
@@ -100,20 +116,16 @@ void CudaBackend::Multiply(const float* x, int64_t ld, int64_t rows,
     }
   }
   std::ranges::sort(products, {}, [](const RowProduct& p) { return p.w.form; });
-  std::optional<Activations> converted[3];
+  const int64_t x_rows = (rows + map.share - 1) / map.share;
+  const Converted converted = Convert(x, x_rows, factors[0].w->cols(), products);
   RowProducts batch;
   for (size_t i = 0; i < products.size(); ++i) {
     const Form form = products[i].w.form;
     batch.of[batch.count++] = products[i];
     const bool last = i + 1 == products.size() || products[i + 1].w.form != form;
     if (!last && batch.count < kMostProducts) continue;
-    const int parts = IsBlocks(form) ? PartsOfActivations(form) : 0;
-    if (!converted[parts]) {
-      converted[parts] =
-          Convert(x, ld, (rows + map.share - 1) / map.share, products[i].w.cols, parts);
-    }
-    const auto multiply = parts > 0 ? MultiplyBlocks : MultiplyRows;
-    multiply(device_->stream(), batch, *converted[parts], rows, map);
+    const auto multiply = IsBlocks(form) ? MultiplyBlocks : MultiplyRows;
+    multiply(device_->stream(), batch, converted.of[PartsOfActivations(form)], rows, map);
     batch.count = 0;
   }
 }
@@ -148,7 +160,7 @@ void CudaBackend::MultiplyPrompt(const float* x, int64_t rows, std::span<const P
     const CudaWeight& w = Cast(p.w);
     float* out = p.out.f32() + first * w.rows();
     if (!w.rounds()) {
-      Multiply(x + first * cols, cols, n, w, {}, {out, w.rows(), p.bias});
+      Multiply({x + first * cols, cols}, n, w, {}, {out, w.rows(), p.bias});
       continue;
     }
     if (rounded == nullptr) {
@@ -170,14 +182,22 @@ void CudaBackend::MatMuls(Tensor x, std::span<const Product> products, int64_t e
     CHECK(p.w->cols() == cols && Width(p.out) == p.w->rows() && p.w->count() == 1);
     factors.push_back({&Cast(p.w), {p.out.f32(), p.w->rows(), p.bias}});
   }
-  Multiply(x.f32(), cols, exact, factors, {});
+  Multiply({x.f32(), cols}, exact, factors, {});
   if (exact < rows) MultiplyPrompt(x.f32(), rows, products, exact);
 }
 
+// Between the two products rows of answers go from the first one's output to what the second one
+// reads, those of prompts by way of float32.
 void CudaBackend::FeedForward(const FfnArgs& a) {
+  const int64_t rows = Rows(a.x), ffn = a.down->cols(), hidden = a.down->rows();
+  const int64_t exact = std::min(rows, a.exact_rows);
   MatMul(a.x, *a.gate_up, nullptr, a.both, a.exact_rows);
-  SwiGlu(a.both, a.product);
-  MatMul(a.product, *a.down, nullptr, a.out, a.exact_rows);
+  Multiply({a.both.f32(), 2 * ffn, true}, exact, Cast(a.down), {}, {a.out.f32(), hidden, nullptr});
+  if (exact == rows) return;
+  CUDA_NAMESPACE::SwiGlu(device_->stream(), a.both.f32() + exact * 2 * ffn, rows - exact, ffn,
+                         a.product.f32() + exact * ffn);
+  const Product product = {a.down, nullptr, a.out};
+  MultiplyPrompt(a.product.f32(), rows, {&product, 1}, exact);
 }
 
 // ---- mixture of experts
@@ -218,17 +238,15 @@ void CudaBackend::MixRows(const MoeArgs& a, int64_t first, int64_t rows) {
   const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
   const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = rows * a.top_k;
   float* both = ReserveFloats(kExpertBoth, assigned * 2 * ffn);
-  float* middle = ReserveFloats(kExpertMiddle, assigned * ffn);
   float* output = ReserveFloats(kExpertOutput, assigned * hidden);
   RowMap map{.matrix = a.experts + first * a.top_k, .share = a.top_k};
   if (rows > 1) {
     const OrderSpace order = OrderOf(map.matrix, assigned, gate_up.count());
     map.order = {order.rows, order.matrix, order.first, order.groups};
   }
-  Multiply(a.x.f32() + first * hidden, hidden, assigned, gate_up, map, {both, 2 * ffn, nullptr});
-  CUDA_NAMESPACE::SwiGlu(device_->stream(), both, assigned, ffn, middle);
+  Multiply({a.x.f32() + first * hidden, hidden}, assigned, gate_up, map, {both, 2 * ffn, nullptr});
   map.share = 1;
-  Multiply(middle, ffn, assigned, down, map, {output, hidden, nullptr});
+  Multiply({both, 2 * ffn, true}, assigned, down, map, {output, hidden, nullptr});
   CombineExperts(device_->stream(), output, a.weights + first * a.top_k, rows, a.top_k, hidden,
                  a.out.f32() + first * hidden);
 }

@@ -68,13 +68,21 @@ struct Activations {
   const float* x = nullptr;  // [rows][ld]
   int64_t ld = 0;
   // [rows][tiles][4][group][8]: of lane i of four the quads i and i + 4 of every group.
-  const int8_t* high = nullptr;
-  const int8_t* low = nullptr;  // of two parts, else null: x = 256 high + low
+  int8_t* high = nullptr;
+  int8_t* low = nullptr;  // of two parts, else null: x = 256 high + low
   // [rows][tiles][4][group]: scale; scale * sum of both halves, of the first, of the second.
-  const float* groups = nullptr;
+  float* groups = nullptr;
 };
-void QuantiseActivations(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols,
-                         int parts, int8_t* high, int8_t* low, float* groups);
+// Rows of float32 [rows][ld]: their first values, or, gated, silu of those times as many after
+// them.
+struct ActivationSource {
+  const float* x = nullptr;
+  int64_t ld = 0;
+  bool gated = false;
+};
+// As integers of one byte, of two, or both: those whose `high` is not null.
+void QuantiseActivations(Stream& s, const ActivationSource& from, int64_t rows, int64_t cols,
+                         const Activations& one, const Activations& two);
 
 // Where a product goes: out[r][n] (+ bias[n]).
 struct Output {

@@ -2,8 +2,9 @@
 // to 16 rows of x, whose integers are multiplied exactly; scales and mins are applied in one chain
 // of float operations along k. One row and sixteen take the same path, so a row has the same bits
 // in every batch, and a weight is read once for all of them. A warp brings tiles of weights
-// (block_planes.h) as whole lines into its ring of shared memory. Limit: weight bytes
-// over memory bandwidth; bench/gpu/NOTES.md counts the instructions.
+// (block_planes.h) as whole lines into its ring of shared memory, the first ones before the kernels
+// that make x have ended. Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md counts the
+// instructions.
 #include "kernels/cuda/block_values.h"
 #include "kernels/cuda/row_products.h"
 
@@ -114,8 +115,11 @@ __device__ void MultiplyGroup(const WeightTile<kType>& w, int group, const X& x,
   }
 }
 
+template <int kType>
+constexpr int kXParts = planes::FormatOf(kType).x_parts;
+
 template <int kType, int kColumns>
-__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
+__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts<kType>))
     BlocksKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
   using Reader = BlockReader<kType>;
   constexpr bool kOne = kColumns == 1;
@@ -125,6 +129,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
+  const bool sorted = map.matrix != nullptr;  // what is sorted is an input
+  if (sorted) WaitForInputs();
   const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
   if (set.count <= 0) return;
   const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
@@ -133,6 +139,15 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
   const uint8_t* matrix = product.w.data + set.matrix * product.w.stride;
   char* ring = RingOfWarp<kColumns, kStages, Reader::kCopyBytes>();
   for (int first = 0; first < set.count; first += kColumns) {
+    const auto copy = [&](int tile, int stage) {
+      if (tile < tiles) {
+        Reader(matrix, int64_t{at.tile} * tiles + tile).CopyTo(ring + stage * Reader::kCopyBytes);
+      }
+      CopyAsyncCommit();
+    };
+    for (int i = 0; i < kStages - 1; ++i) copy(warp + i * warps, i);
+    if (first == 0) LetNextBegin();
+    if (first == 0 && !sorted) WaitForInputs();
     int x_rows[kN][3];
 #pragma unroll
     for (int n = 0; n < kN; ++n) {
@@ -144,13 +159,6 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
                            : -1;
       }
     }
-    const auto copy = [&](int tile, int stage) {
-      if (tile < tiles) {
-        Reader(matrix, int64_t{at.tile} * tiles + tile).CopyTo(ring + stage * Reader::kCopyBytes);
-      }
-      CopyAsyncCommit();
-    };
-    for (int i = 0; i < kStages - 1; ++i) copy(warp + i * warps, i);
     float sums[kN][4] = {};
     int stage = 0;
 #pragma unroll 1
@@ -188,8 +196,8 @@ void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x
   ForBlockType(w.form, [&]<int kType>() {
     constexpr int kBytes = BlockReader<kType>::kCopyBytes;
     ForColumns(columns, [&]<int kColumns>() {
-      Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, StagesFor(kBytes), kBytes),
-             BlocksKernel<kType, kColumns>, products, x, rows, map);
+      LaunchEarly(s, grid, warps * kWarp, ProductBytes(kColumns, warps, StagesFor(kBytes), kBytes),
+                  BlocksKernel<kType, kColumns>, products, x, rows, map);
     });
   });
 }

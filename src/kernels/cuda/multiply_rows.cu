@@ -97,12 +97,14 @@ __device__ void MultiplyHalfStep(const uint4 (&rows)[2], const XHalfStep<kXParts
 }
 
 template <Form kForm, int kColumns>
-__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
+__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, 1))
     HalvesKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
   constexpr int kN = TilesOfColumns(kColumns);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
+  const bool sorted = map.matrix != nullptr;  // what is sorted is an input
+  if (sorted) WaitForInputs();
   const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
   if (set.count <= 0) return;
   const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
@@ -128,6 +130,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns))
   };
   for (int first = 0; first < set.count; first += kColumns) {
     for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK + i * stride, i);
+    if (first == 0) LetNextBegin();
+    if (first == 0 && !sorted) WaitForInputs();
     const float* x_rows[kN];
     for (int n = 0; n < kN; ++n) {
       const int r = first + n * 8 + lane / 4;
@@ -261,8 +265,8 @@ void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, 
   ForColumns(columns, [&]<int kColumns>() {
     const auto kernel = w.form == Form::kBf16 ? HalvesKernel<Form::kBf16, kColumns>
                                               : HalvesKernel<Form::kF16, kColumns>;
-    Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, kStages, kStepBytes), kernel,
-           products, x, rows, map);
+    LaunchEarly(s, grid, warps * kWarp, ProductBytes(kColumns, warps, kStages, kStepBytes), kernel,
+                products, x, rows, map);
   });
 }
 

@@ -173,6 +173,7 @@ void Multiply(Stream& s, const TilesArgs& a, int64_t row_tiles) {
 }  // namespace
 
 void MultiplyTiles(Stream& s, const Matrix& w, const uint16_t* x, int64_t rows, const Output& out) {
+  if (MultiplyByLibrary(s, w, x, rows, out)) return;
   Multiply(s, {.w = w.data, .x = x, .n = w.rows, .k = w.cols, .rows = rows, .out = out},
            CeilDiv<int64_t>(rows, kRows));
 }

@@ -103,8 +103,8 @@ __device__ char* RingOfWarp() {
 }
 // Three blocks of a multiprocessor have room for their rings.
 constexpr int StagesFor(int stage_bytes) { return stage_bytes > 1536 ? 3 : 4; }
-// Blocks of a multiprocessor that have room for their registers.
-constexpr int BlocksFor(int columns) { return columns == 1 ? 3 : 2; }
+// Blocks of a multiprocessor that have room for their registers; x of `parts` parts.
+constexpr int BlocksFor(int columns, int parts) { return columns == 1 && parts == 1 ? 3 : 2; }
 
 // Adds the warps' sums, which are in the fragments of the matrix instruction, in their order.
 // `first` is the first of `set`'s rows that were computed.

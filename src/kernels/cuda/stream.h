@@ -3,12 +3,18 @@
 
 #include <cuda_runtime_api.h>
 
+#include <memory>
+
 namespace hadal::cuda {
+
+class TilesLibrary;  // cublaslt.cc
 
 struct Stream {
   cudaStream_t handle = nullptr;
   cudaError_t error = cudaSuccess;
   bool dropping = false;  // what is enqueued is dropped: the step failed on the host
+  bool library_sought = false;
+  std::shared_ptr<TilesLibrary> library = nullptr;  // null where it is not installed
 
   void Check(cudaError_t result) {
     if (error == cudaSuccess) error = result;
