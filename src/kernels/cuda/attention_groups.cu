@@ -290,6 +290,8 @@ __device__ bool IsLast(int* count, int n) {
 template <int kDim, int kTiles>
 __global__ void __launch_bounds__(kThreads, (Block<kDim, kTiles>::kBlocksPerSm))
     GroupsKernel(Problem p) {
+  LetNextBegin();
+  WaitForInputs();
   using B = Block<kDim, kTiles>;
   const int64_t row = blockIdx.z, head_blocks = CeilDiv<int64_t>(p.a.group, B::kHeads);
   const int64_t kv = blockIdx.y / head_blocks, head0 = blockIdx.y % head_blocks * B::kHeads;

@@ -257,6 +257,8 @@ struct Block {
 template <int kTeams>
 __global__ void __launch_bounds__(Block<kTeams>::kThreads, Block<kTeams>::kBlocksPerSm)
     LatentsKernel(Problem p) {
+  LetNextBegin();
+  WaitForInputs();
   using B = Block<kTeams>;
   const int64_t row = blockIdx.z, heads = p.a.group, group = row * gridDim.x + blockIdx.x;
   const int split = static_cast<int>(blockIdx.y), visible = p.index.visible[row];
@@ -275,6 +277,8 @@ __global__ void __launch_bounds__(Block<kTeams>::kThreads, Block<kTeams>::kBlock
 }
 
 __global__ void __launch_bounds__(kJoinThreads) JoinKernel(Problem p, int block_heads) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t row = blockIdx.y, heads = p.a.group, head = blockIdx.x;
   const int64_t group = row * CeilDiv<int64_t>(heads, block_heads) + head / block_heads;
   const int n = SplitsOf(Rule(), p.index.visible[row]);

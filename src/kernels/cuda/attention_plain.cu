@@ -51,6 +51,8 @@ __device__ void Stage(const Cache& c, const RowIndex& index, const int32_t* tabl
 // out [v_dim], then the largest score and the sum, when the row has several parts.
 __global__ void AttendKernel(AttentionShape a, const float* q, Cache k, Cache v, RowIndex index,
                              int64_t parts, float* space, float* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t row = blockIdx.z, split = blockIdx.x;
   const int64_t head_blocks = CeilDiv<int64_t>(a.group, kHeads);
   const int64_t kv = blockIdx.y / head_blocks, head0 = blockIdx.y % head_blocks * kHeads;
@@ -130,6 +132,8 @@ __global__ void AttendKernel(AttentionShape a, const float* q, Cache k, Cache v,
 
 __global__ void JoinKernel(AttentionShape a, RowIndex index, int64_t parts, const float* space,
                            float* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t head = blockIdx.x, heads = a.n_kv * a.group, row = head / heads;
   const int64_t n = SplitsOf(Rule(), index.visible[row]), width = a.v_dim + 2;
   if (n == 1) return;

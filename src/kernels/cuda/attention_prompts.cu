@@ -281,6 +281,8 @@ struct Block {
 
 template <int kK, int kV>
 __global__ void __launch_bounds__(kThreads, 2) PromptsKernel(const __grid_constant__ Problem p) {
+  LetNextBegin();
+  WaitForInputs();
   int tile = static_cast<int>(blockIdx.x), at = 0;
   for (; tile >= TilesOf(p.chunk[at]); ++at) tile -= TilesOf(p.chunk[at]);
   const PromptChunk chunk = p.chunk[at];
@@ -306,6 +308,8 @@ void LaunchPrompts(Stream& s, const Problem& p) {
 // out[i][j] = the cache's column `from` + j of position i, rounded to bf16.
 __global__ void GatherKernel(Cache c, RowIndex index, int64_t row, int64_t n, int64_t from,
                              int64_t columns, uint16_t* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int32_t* table = index.tables + index.table_at[row];
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n * columns; i += stride) {

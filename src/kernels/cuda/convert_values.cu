@@ -89,6 +89,8 @@ __device__ void ForUnit(const Matrix& w, int64_t matrix, int64_t tile, int unit,
 // Block y is matrix first + y of the stack.
 template <int kType>
 __global__ void RoundBlocksKernel(Matrix w, int64_t first, uint16_t* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= planes::RowTiles(w.rows) * planes::ColumnTiles(w.cols) * planes::kUnits) return;
   out += blockIdx.y * w.rows * w.cols;
@@ -100,6 +102,8 @@ __global__ void RoundBlocksKernel(Matrix w, int64_t first, uint16_t* out) {
 }
 template <Form kForm>
 __global__ void RoundPlainKernel(Matrix w, int64_t first, uint16_t* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x, size = w.rows * w.cols;
   if (i >= size) return;
   out[blockIdx.y * size + i] =
@@ -108,6 +112,8 @@ __global__ void RoundPlainKernel(Matrix w, int64_t first, uint16_t* out) {
 
 template <Form kForm>
 __global__ void EmbedPlainKernel(Matrix table, const int32_t* ids, float* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= table.cols) return;
   out[row * table.cols + i] = LoadOne<kForm>(table.data, ids[row] * table.cols + i);
@@ -115,6 +121,8 @@ __global__ void EmbedPlainKernel(Matrix table, const int32_t* ids, float* out) {
 // A thread per unit of the row.
 template <int kType>
 __global__ void EmbedBlocksKernel(Matrix table, const int32_t* ids, float* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   const int64_t tiles = planes::ColumnTiles(table.cols), id = ids[row];
   if (i >= tiles * 4) return;
@@ -128,6 +136,8 @@ __global__ void EmbedBlocksKernel(Matrix table, const int32_t* ids, float* out) 
 }
 
 __global__ void SwiGluRoundedKernel(const float* both, int64_t n, uint16_t* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= n) return;
   out[row * n + i] = FloatToBf16(Gated(both[row * 2 * n + i], both[row * 2 * n + n + i]));
@@ -146,8 +156,8 @@ dim3 MatrixGrid(int64_t n, int64_t matrices) {
 
 void QuantiseActivations(Stream& s, const ActivationSource& from, int64_t rows, int64_t cols,
                          const Activations& one, const Activations& two) {
-  LaunchEarly(s, Grid(ActivationTiles(cols) * planes::kTileGroups, kWarps, rows), kThreads, 0,
-              QuantiseKernel, from, cols, one, two);
+  Launch(s, Grid(ActivationTiles(cols) * planes::kTileGroups, kWarps, rows), kThreads, 0,
+         QuantiseKernel, from, cols, one, two);
 }
 
 void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uint16_t* out) {

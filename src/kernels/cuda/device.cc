@@ -29,7 +29,10 @@ class CudaGraph final : public Graph {
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(const DeviceInfo& info, cudaStream_t stream) : info_(info) { stream_.handle = stream; }
+  CudaDevice(const DeviceInfo& info, cudaStream_t stream) : info_(info) {
+    stream_.handle = stream;
+    stream_.early = info.major >= 9;
+  }
   ~CudaDevice() override { (void)cudaStreamDestroy(stream_.handle); }
 
   DeviceInfo info() const override {

@@ -9,6 +9,8 @@ constexpr int kThreads = 256;
 
 __global__ void RmsNormKernel(float* x, const float* delta, const float* weight, float eps,
                               int64_t n, float* out) {
+  LetNextBegin();
+  WaitForInputs();
   float* shared = reinterpret_cast<float*>(SharedMemory());
   float* row = x + int64_t{blockIdx.x} * n;
   const float* add = delta == nullptr ? nullptr : delta + int64_t{blockIdx.x} * n;
@@ -25,11 +27,15 @@ __global__ void RmsNormKernel(float* x, const float* delta, const float* weight,
 }
 
 __global__ void AddKernel(float* x, const float* delta, int64_t n) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i < n) x[i] += delta[i];
 }
 
 __global__ void SwiGluKernel(const float* both, int64_t n, float* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= n) return;
   const float gate = both[row * 2 * n + i], up = both[row * 2 * n + n + i];
@@ -38,6 +44,8 @@ __global__ void SwiGluKernel(const float* both, int64_t n, float* out) {
 
 __global__ void RopeKernel(float* x, RopeShape shape, const float* cos, const float* sin,
                            const int32_t* positions) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t half = shape.dims / 2;
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= shape.heads * half) return;
@@ -51,12 +59,16 @@ __global__ void RopeKernel(float* x, RopeShape shape, const float* cos, const fl
 }
 
 __global__ void GatherRowsKernel(const float* x, int64_t n, const int32_t* rows, float* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i < n) out[row * n + i] = x[rows[row] * n + i];
 }
 
 __global__ void StoreKvKernel(const float* src, int64_t ld, int64_t from, int64_t n,
                               const int32_t* slots, int64_t at, Cache cache) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= n) return;
   const float v = src[row * ld + from + i];
@@ -70,12 +82,16 @@ __global__ void StoreKvKernel(const float* src, int64_t ld, int64_t from, int64_
 
 __global__ void CopyColumnsKernel(const float* from, int64_t from_ld, int64_t n, float* to,
                                   int64_t to_ld) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i < n) to[row * to_ld + i] = from[row * from_ld + i];
 }
 
 __global__ void CombineExpertsKernel(const float* parts, const float* weights, int top_k, int64_t n,
                                      float* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= n) return;
   float sum = out[row * n + i];
@@ -86,6 +102,8 @@ __global__ void CombineExpertsKernel(const float* parts, const float* weights, i
 }
 
 __global__ void RoundRowsKernel(const float* x, int64_t ld, int64_t cols, uint16_t* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = (int64_t{blockIdx.y} * kThreads + threadIdx.x) * 2, row = blockIdx.x;
   if (i >= cols) return;
   const float* from = x + row * ld + i;

@@ -24,6 +24,8 @@ __device__ void StoreHead(const HeadPart& p, int64_t row, int64_t head, const fl
 }
 
 __global__ void HeadsKernel(HeadParts parts, const int32_t* positions, const int32_t* slots) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t row = blockIdx.x;
   int64_t head = blockIdx.y;
   int part = 0;

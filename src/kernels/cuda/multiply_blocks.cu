@@ -196,8 +196,8 @@ void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x
   ForBlockType(w.form, [&]<int kType>() {
     constexpr int kBytes = BlockReader<kType>::kCopyBytes;
     ForColumns(columns, [&]<int kColumns>() {
-      LaunchEarly(s, grid, warps * kWarp, ProductBytes(kColumns, warps, StagesFor(kBytes), kBytes),
-                  BlocksKernel<kType, kColumns>, products, x, rows, map);
+      Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, StagesFor(kBytes), kBytes),
+             BlocksKernel<kType, kColumns>, products, x, rows, map);
     });
   });
 }

@@ -221,6 +221,8 @@ __device__ void PlainColumn(const Matrix& w, int64_t matrix, const Activations& 
 template <Form kForm>
 __global__ void FmaKernel(Matrix w, Activations x, int64_t rows, int per_block, RowMap map,
                           Output out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t n = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp;
   const int64_t row0 = int64_t{blockIdx.x} * per_block;
   if (n >= w.rows) return;
@@ -265,8 +267,8 @@ void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, 
   ForColumns(columns, [&]<int kColumns>() {
     const auto kernel = w.form == Form::kBf16 ? HalvesKernel<Form::kBf16, kColumns>
                                               : HalvesKernel<Form::kF16, kColumns>;
-    LaunchEarly(s, grid, warps * kWarp, ProductBytes(kColumns, warps, kStages, kStepBytes), kernel,
-                products, x, rows, map);
+    Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, kStages, kStepBytes), kernel,
+           products, x, rows, map);
   });
 }
 

@@ -52,6 +52,8 @@ struct TilesArgs {
 
 template <int kColumns>
 __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel(TilesArgs a) {
+  LetNextBegin();
+  WaitForInputs();
   constexpr int kStages = StagesOf(kColumns), kWarpColumns = kColumns / 4;
   constexpr int kM = kWarpRows / 16, kN = kWarpColumns / 8;
   constexpr int kXLoads = kRows / kLoadRows, kWLoads = kColumns / kLoadRows;

@@ -21,6 +21,8 @@ __device__ int SumBelow(int v, int& all) {
 }
 
 __global__ void OrderKernel(const int32_t* experts, int rows, int n_experts, OrderSpace to) {
+  LetNextBegin();
+  WaitForInputs();
   auto* counts = reinterpret_cast<int*>(SharedMemory());
   int* places = counts + n_experts;
   const int thread = static_cast<int>(threadIdx.x);

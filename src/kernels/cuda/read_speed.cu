@@ -8,6 +8,8 @@ constexpr int kThreads = 256;
 constexpr int kLoads = 8;  // of 16 bytes in flight per thread
 
 __global__ void ReadKernel(const uint8_t* from, int64_t pieces, uint32_t* sums) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t step = int64_t{gridDim.x} * kThreads;
   uint32_t sum = 0;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < pieces; i += step * kLoads) {

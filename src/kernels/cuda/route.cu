@@ -41,6 +41,8 @@ __device__ int TakeBest(const float* values, int n, uint8_t* taken) {
 
 __global__ void RouteKernel(RouterShape a, const float* logits, const float* bias, int32_t* experts,
                             float* weights) {
+  LetNextBegin();
+  WaitForInputs();
   const int lane = static_cast<int>(threadIdx.x), n = static_cast<int>(a.experts);
   const int64_t row = blockIdx.x;
   logits += row * n;

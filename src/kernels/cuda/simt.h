@@ -18,11 +18,12 @@
 
 namespace hadal::cuda {
 
-namespace launch {
-
+// A kernel on the stream, with so many bytes of dynamic shared memory. Errors stay with the stream.
+// It may begin before the kernel before it has ended: all its threads that are not done at once
+// call WaitForInputs before they read what other kernels write, or write anything.
 template <class... P, class... A>
-void Enqueue(Stream& stream, dim3 grid, int threads, size_t shared, bool early,
-             void (*kernel)(P...), const A&... args) {
+void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel)(P...),
+            const A&... args) {
   if (stream.dropping || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   if (shared > 48 * 1024) {
     stream.Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -37,24 +38,8 @@ void Enqueue(Stream& stream, dim3 grid, int threads, size_t shared, bool early,
   config.dynamicSmemBytes = shared;
   config.stream = stream.handle;
   config.attrs = &attribute;
-  config.numAttrs = early ? 1 : 0;
+  config.numAttrs = stream.early ? 1 : 0;
   stream.Check(cudaLaunchKernelEx(&config, kernel, P(args)...));
-}
-
-}  // namespace launch
-
-// A kernel on the stream, with so many bytes of dynamic shared memory. Errors stay with the stream.
-template <class... P, class... A>
-void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel)(P...),
-            const A&... args) {
-  launch::Enqueue(stream, grid, threads, shared, false, kernel, args...);
-}
-// The same, and it may begin before the kernel before it has ended: all its threads that are not
-// done at once call WaitForInputs before they read what other kernels write, or write anything.
-template <class... P, class... A>
-void LaunchEarly(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel)(P...),
-                 const A&... args) {
-  launch::Enqueue(stream, grid, threads, shared, true, kernel, args...);
 }
 // Until the kernels before have ended and what they wrote is seen.
 __device__ inline void WaitForInputs() {
@@ -62,7 +47,7 @@ __device__ inline void WaitForInputs() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-// The next kernel may begin, if it is launched early, when all blocks have come here or ended.
+// The next kernel may begin when all blocks have come here or ended.
 __device__ inline void LetNextBegin() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");

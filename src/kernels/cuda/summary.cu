@@ -59,6 +59,8 @@ __device__ void SelectKey(const uint32_t* keys, int n, int* bins, uint32_t* key,
 
 __global__ void SliceKernel(const float* logits, int64_t vocab, const float* temperatures,
                             uint64_t* found, SliceSum* sums) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t row = blockIdx.x, slice = blockIdx.y, slices = gridDim.y;
   const int64_t per_slice = CeilDiv(vocab, slices), first = slice * per_slice;
   const int n = static_cast<int>(min(per_slice, vocab - first));
@@ -135,6 +137,8 @@ __device__ void Sort(uint64_t* entries) {
 
 __global__ void SummaryKernel(const uint64_t* found, const SliceSum* sums, int slices,
                               const float* temperatures, RowSummary* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t row = blockIdx.x;
   auto* entries = reinterpret_cast<uint64_t*>(SharedMemory());
   for (int i = static_cast<int>(threadIdx.x); i < kFound; i += kThreads) {
