@@ -160,7 +160,8 @@ struct PromptChunk {
 bool PromptsFit(int64_t k_dim, int64_t v_dim);
 void AttendPrompts(Stream& s, const PromptShape& shape, const float* q, const PromptKeys& keys,
                    const RowIndex& index, std::span<const PromptChunk> chunks, float* out);
-// out [n][columns] = columns `from` .. of positions 0 .. n - 1 of a row's sequence, as bf16.
+// out [n][columns] = columns `from` .. of positions 0 .. n - 1 of a row's sequence, as bf16; `from`,
+// `columns` and the cache's width are multiples of 8.
 void GatherCache(Stream& s, const Cache& cache, const RowIndex& index, int64_t row, int64_t n,
                  int64_t from, int64_t columns, uint16_t* out);
 
