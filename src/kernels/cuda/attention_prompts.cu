@@ -81,11 +81,14 @@ struct Block {
     }
   }
 
-  __device__ void FindSlots(const int32_t* table, int tile, int end) const {
+  // `start`: where the sequence's table begins in the tables, or its keys in the rows of keys.
+  __device__ void FindSlots(int start, int tile, int end) const {
     const int key = static_cast<int>(threadIdx.x), position = tile * kKeys + key;
     if (key >= kKeys) return;
     int slot = -1;
-    if (position < end) slot = p.keys.paged ? SlotOf(p.index, table, position) : position;
+    if (position < end) {
+      slot = p.keys.paged ? SlotOf(p.index, p.index.tables + start, position) : start + position;
+    }
     slots[tile % 2 * kKeys + key] = slot;
   }
   // Rows of kChunks chunks: a warp copies 16 keys, each lane always the same chunk.
@@ -229,9 +232,9 @@ struct Block {
   }
 
   // `n` rows, the first of which sees `visible` keys.
-  __device__ void Walk(const int32_t* table, int visible, int n) {
+  __device__ void Walk(int start, int visible, int n) {
     const int end = visible + n - 1, tiles = CeilDiv(end, kKeys);
-    FindSlots(table, 0, end);
+    FindSlots(start, 0, end);
     __syncthreads();
     LoadKeys(0);
     CopyAsyncCommit();
@@ -244,7 +247,7 @@ struct Block {
       __syncthreads();  // the keys are there, and all are done with the values before
       LoadValues(tile);
       CopyAsyncCommit();
-      FindSlots(table, tile + 1, end);
+      FindSlots(start, tile + 1, end);
       Scores s = {};
       if (sees) Score(s);
       __syncthreads();  // all are done with the keys
@@ -295,7 +298,7 @@ __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm)
   const int64_t first = (int64_t{chunk.first_row} + row0) * p.a.row_heads + head;
   B block(p, head);
   block.TakeQueries(p.q + first * p.a.k_dim, n);
-  block.Walk(p.index.tables + p.index.table_at[chunk.first_row],
+  block.Walk(p.keys.paged ? p.index.table_at[chunk.first_row] : chunk.first_key,
              p.index.visible[chunk.first_row] + row0, n);
   block.Finish(p.out + first * p.a.v_dim, n);
 }
