@@ -243,26 +243,30 @@ TEST_P(AttentionOnEveryBackend, PartsOfEveryLengthAgreeWithDouble) {
 }
 
 // A step with chunks of both kinds: many short prompts, and long ones whose rows fill several tiles
-// and begin inside a tile of keys.
-TEST_P(AttentionOnEveryBackend, ManyChunksAgreeWithDouble) {
+// and begin inside a tile of keys. A long one alone, for which there are smaller blocks, gets the
+// same bits.
+TEST_P(AttentionOnEveryBackend, ManyChunksAgreeWithDoubleAndWithAChunkAlone) {
   Random random(16);
   auto backend = MakeWithWeight(GetParam(), 2);
-  const Shape3 shape{2, 1, 64};
-  std::vector<int> contexts = {40, 0}, rows = {1, 1};
+  const Shape3 shape{4, 2, 64};
+  std::vector<int> contexts = {40, 0, 100, 0, 63}, rows = {1, 1, 129, 130, 33};
   for (int i = 0; i < 70; ++i) {
     contexts.push_back(i % 3 == 0 ? i : 0);
     rows.push_back(1 + i % 4);
   }
-  contexts.insert(contexts.end(), {0, 100, 63});
-  rows.insert(rows.end(), {130, 129, 33});
   const Sequences s = MakeSequences(contexts, rows);
-  PagedCache k(GetParam().kv, 64, 5, s.lengths, random), v(k, 64, random);
-  const std::vector<float> q = random.Normals(s.total * 128);
+  PagedCache k(GetParam().kv, 128, 5, s.lengths, random), v(k, 128, random);
+  const std::vector<float> q = random.Normals(s.total * 256);
   std::vector<SeqChunk> chunks = Chunks(s, k, true);
   chunks[0].prompt = chunks[1].prompt = false;
-  const auto expected = Oracle(shape, s, q, k, v, 0.125);
-  EXPECT_LT(RelativeError(Attend(*backend, shape, q, k, v, chunks), expected),
+  const std::vector<float> all = Attend(*backend, shape, q, k, v, chunks);
+  EXPECT_LT(RelativeError(all, Oracle(shape, s, q, k, v, 0.125)),
             backend->rounds_prompts() ? kRounded : 1e-5);
+  const std::vector<float> part(q.begin() + 2 * 256, q.begin() + 131 * 256);
+  const std::vector<float> expected(all.begin() + 2 * 256, all.begin() + 131 * 256);
+  SeqChunk alone = chunks[2];
+  alone.first_row = 0;
+  EXPECT_EQ(Attend(*backend, shape, part, k, v, {alone}), expected);
 }
 
 // So many rows that a block takes several parts of the long one.
@@ -310,6 +314,43 @@ TEST(CardAttention, PromptsOverAFloat32CacheAreRounded) {
   EXPECT_LT(error, kRounded);
   EXPECT_GT(error, 1e-5);
 }
+
+#ifdef HADAL_CUDA_EMULATED_TESTS
+// A recorded step is launched for contexts up to a power of two: its attention follows the contexts
+// of the step that is replayed, also into further parts of the keys.
+TEST(CardAttention, RecordedStepsFollowTheContexts) {
+  Random random(19);
+  auto card = NewEmulatedCudaBackend({.weights = WeightFormat::kBf16, .kv_dtype = DType::kBf16});
+  ASSERT_TRUE(card.has_value());
+  Backend& backend = **card;
+  const Shape3 shape{4, 2, 32};
+  const std::vector<TokenId> tokens(2);
+  PagedCache k(DType::kBf16, 64, 16, {140, 140}, random), v(k, 64, random);
+  std::vector<float> q = random.Normals(256), out(256);
+  GqaArgs args;
+  args.q = View(q, {2, 4, 32});
+  args.k = k.view();
+  args.v = v.view();
+  args.n_heads = 4;
+  args.n_kv_heads = 2;
+  args.head_dim = 32;
+  args.scale = 0.2f;
+  args.out = View(out, {2, 4, 32});
+  for (const int context : {100, 101, 66, 126, 127, 128, 70, 139}) {
+    const Sequences s = MakeSequences({context, 139 - context / 2}, {1, 1});
+    const std::vector<SeqChunk> chunks = Chunks(s, k);
+    const std::vector<int32_t> numbers = {0, 1};
+    const StepInput step{tokens, numbers, numbers, chunks, numbers};
+    std::vector<float> scores(256);
+    const Status done = backend.RunStep(step, {7, 16}, scores.data(), [&] {
+      backend.Attention(args, chunks);
+      return args.out;
+    });
+    ASSERT_TRUE(done.has_value());
+    EXPECT_LT(RelativeError(scores, Oracle(shape, s, q, k, v, 0.2f)), 1e-5) << context;
+  }
+}
+#endif
 
 INSTANTIATE_TEST_SUITE_P(Gqa, AttentionOnEveryBackend, testing::ValuesIn(AllConfigs()), ConfigName);
 
@@ -512,13 +553,13 @@ TEST_P(MlaOnEveryBackend, AutoTakesTheFormByWhatARowIsNotByItsChunk) {
 
 TEST_P(MlaOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
   Random random(7);
-  const MlaProblem p(random, 6, 32, 16, 80, 24);
+  const MlaProblem p(random, kProcessor == Processor::kCpu ? 6 : 3, 32, 16, 80, 24);
   auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
   const PreparedMla w1(*one, p), w3(*three, p);
   const int length = kProcessor == Processor::kCpu ? 600 : 70;
   const Sequences s = MakeSequences({0, kProcessor == Processor::kCpu ? 700 : 130}, {length, 1});
   PagedCache cache(GetParam().kv, 96, 16, s.lengths, random);
-  const int64_t width = 6 * 48, out_width = 6 * 24;
+  const int64_t width = p.heads * 48, out_width = p.heads * 24;
   const std::vector<float> q = random.Normals(s.total * width);
   const std::vector<bool> kinds = Kinds(*one);
   for (size_t i = 0; i < 2 * kinds.size(); ++i) {
@@ -549,7 +590,8 @@ TEST_P(MlaOnEveryBackend, LatentsOfDeepSeekAgreeWithDoubleAndWithARowAlone) {
   for (const int heads : {3, 16, 21}) {
     const MlaProblem p(random, heads, 16, 64, 512, 16);
     const PreparedMla w(*backend, p);
-    const Sequences s = MakeSequences({0, 31, 95, 127, 158}, {1, 2, 1, 2, 1});
+    const int longest = heads == 3 ? 1024 : 158;  // beyond 1024 keys parts are twice as long
+    const Sequences s = MakeSequences({0, 31, 63, 127, longest - 1, longest}, {1, 2, 1, 2, 1, 1});
     PagedCache cache(GetParam().kv, 576, 16, s.lengths, random);
     const int64_t width = heads * 80, out_width = heads * 16;
     const std::vector<float> q = random.Normals(s.total * width);

@@ -27,7 +27,7 @@ constexpr int kScoreStride = kKeys + 8;  // floats; spreads heads over the banks
 constexpr int kScoreBytes = kWarps * kHeads * kScoreStride * 4;  // of a team
 constexpr int kJoinThreads = 128;
 
-__device__ __host__ constexpr SplitRule Rule() { return {kKeys, 128, 64}; }
+__device__ __host__ constexpr SplitRule Rule() { return {kKeys, 64, 64, 1024}; }
 
 struct Problem {
   AttentionShape a;

@@ -10,20 +10,24 @@ namespace hadal::CUDA_NAMESPACE {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// Parts of a whole number of `step` keys, at least `least` keys, at most `most` parts.
+// Parts of a whole number of `step` keys, at least `least` keys, at most `most` parts. Rows that
+// see more than `wide` keys take parts of at least twice as many.
 struct SplitRule {
-  int step = 1, least = 1, most = 1;
+  int step = 1, least = 1, most = 1, wide = 1 << 30;
 };
 __device__ __host__ inline int SplitKeys(const SplitRule& rule, int visible) {
+  const int least = visible > rule.wide ? 2 * rule.least : rule.least;
   const int keys = CeilDiv(CeilDiv(visible, rule.most), rule.step) * rule.step;
-  return keys > rule.least ? keys : rule.least;
+  return keys > least ? keys : least;
 }
 __device__ __host__ inline int SplitsOf(const SplitRule& rule, int visible) {
   return CeilDiv(visible, SplitKeys(rule, visible));
 }
 // Of every row that sees up to this many keys.
 inline int64_t MostSplits(const SplitRule& rule, int64_t visible) {
-  const int64_t parts = CeilDiv<int64_t>(visible, rule.least);
+  const int64_t narrow = CeilDiv<int64_t>(visible < rule.wide ? visible : rule.wide, rule.least);
+  const int64_t wide = visible > rule.wide ? CeilDiv<int64_t>(visible, 2 * rule.least) : 0;
+  const int64_t parts = narrow > wide ? narrow : wide;
   return parts < rule.most ? parts : rule.most;
 }
 

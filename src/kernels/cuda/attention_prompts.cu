@@ -1,6 +1,6 @@
 // Attention of the rows of prompts on the matrix unit: queries, keys, values and probabilities in
-// bf16, scores and sums in float32. A block takes 128 rows of one chunk and one head, a warp 32 of
-// them, and walks the keys in tiles of 64 that begin at multiples of 64 of the sequence's
+// bf16, scores and sums in float32. A block takes 64 or 128 rows of one chunk and one head, a warp
+// 32 of them, and walks the keys in tiles of 64 that begin at multiples of 64 of the sequence's
 // positions: a row's result follows from its position, not from where its chunk begins or ends.
 // Keys and values take turns in shared memory, so that one arrives while the other is multiplied.
 // Limit: the matrix unit.
@@ -9,8 +9,7 @@
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
-constexpr int kWarps = 4, kThreads = kWarps * kWarp;
-constexpr int kRows = 128, kWarpRows = kRows / kWarps, kRowTiles = kWarpRows / 16;
+constexpr int kWarpRows = 32, kRowTiles = kWarpRows / 16;
 constexpr int kKeys = 64;
 constexpr int kMostChunks = 64;  // of a launch
 
@@ -24,11 +23,15 @@ struct Problem {
   PromptChunk chunk[kMostChunks];
 };
 
-__device__ __host__ int TilesOf(const PromptChunk& c) { return CeilDiv<int>(c.n_rows, kRows); }
+__device__ __host__ int TilesOf(const PromptChunk& c, int rows) {
+  return CeilDiv<int>(c.n_rows, rows);
+}
 
 // kK and kV: columns of keys and values, padded with zeros.
-template <int kK, int kV>
+template <int kK, int kV, int kWarps>
 struct Block {
+  static constexpr int kThreads = kWarps * kWarp, kRows = kWarps * kWarpRows;
+  static constexpr int kBlocksPerSm = 8 / kWarps;
   static constexpr int kKeyChunks = kK / 8, kValueChunks = kV / 8;
   static constexpr int kQueryBytes = kRows * kK * 2;
   static constexpr int kKeyBytes = kKeys * kK * 2, kValueBytes = kKeys * kV * 2;
@@ -78,11 +81,14 @@ struct Block {
     }
   }
 
-  __device__ void FindSlots(const int32_t* table, int tile, int end) const {
+  // `start`: where the sequence's table begins in the tables, or its keys in the rows of keys.
+  __device__ void FindSlots(int start, int tile, int end) const {
     const int key = static_cast<int>(threadIdx.x), position = tile * kKeys + key;
     if (key >= kKeys) return;
     int slot = -1;
-    if (position < end) slot = p.keys.paged ? SlotOf(p.index, table, position) : position;
+    if (position < end) {
+      slot = p.keys.paged ? SlotOf(p.index, p.index.tables + start, position) : start + position;
+    }
     slots[tile % 2 * kKeys + key] = slot;
   }
   // Rows of kChunks chunks: a warp copies 16 keys, each lane always the same chunk.
@@ -226,9 +232,9 @@ struct Block {
   }
 
   // `n` rows, the first of which sees `visible` keys.
-  __device__ void Walk(const int32_t* table, int visible, int n) {
+  __device__ void Walk(int start, int visible, int n) {
     const int end = visible + n - 1, tiles = CeilDiv(end, kKeys);
-    FindSlots(table, 0, end);
+    FindSlots(start, 0, end);
     __syncthreads();
     LoadKeys(0);
     CopyAsyncCommit();
@@ -241,7 +247,7 @@ struct Block {
       __syncthreads();  // the keys are there, and all are done with the values before
       LoadValues(tile);
       CopyAsyncCommit();
-      FindSlots(table, tile + 1, end);
+      FindSlots(start, tile + 1, end);
       Scores s = {};
       if (sees) Score(s);
       __syncthreads();  // all are done with the keys
@@ -279,45 +285,63 @@ struct Block {
   }
 };
 
-template <int kK, int kV>
-__global__ void __launch_bounds__(kThreads, 2) PromptsKernel(const __grid_constant__ Problem p) {
-  LetNextBegin();
-  WaitForInputs();
+template <class B>
+__global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm)
+    PromptsKernel(const __grid_constant__ Problem p) {
   int tile = static_cast<int>(blockIdx.x), at = 0;
-  for (; tile >= TilesOf(p.chunk[at]); ++at) tile -= TilesOf(p.chunk[at]);
+  for (; tile >= TilesOf(p.chunk[at], B::kRows); ++at) tile -= TilesOf(p.chunk[at], B::kRows);
   const PromptChunk chunk = p.chunk[at];
-  tile = TilesOf(chunk) - 1 - tile;  // the last rows see the most keys: longest blocks first
-  const int head = static_cast<int>(blockIdx.y), row0 = tile * kRows;
-  const int n = min(kRows, chunk.n_rows - row0);
+  // The last rows see the most keys: longest blocks first.
+  tile = TilesOf(chunk, B::kRows) - 1 - tile;
+  const int head = static_cast<int>(blockIdx.y), row0 = tile * B::kRows;
+  const int n = min(B::kRows, chunk.n_rows - row0);
   const int64_t first = (int64_t{chunk.first_row} + row0) * p.a.row_heads + head;
-  Block<kK, kV> block(p, head);
+  B block(p, head);
   block.TakeQueries(p.q + first * p.a.k_dim, n);
-  block.Walk(p.index.tables + p.index.table_at[chunk.first_row],
+  block.Walk(p.keys.paged ? p.index.table_at[chunk.first_row] : chunk.first_key,
              p.index.visible[chunk.first_row] + row0, n);
   block.Finish(p.out + first * p.a.v_dim, n);
 }
 
-template <int kK, int kV>
-void LaunchPrompts(Stream& s, const Problem& p) {
+unsigned AllTiles(const Problem& p, int rows) {
   unsigned tiles = 0;
-  for (int i = 0; i < p.chunks; ++i) tiles += static_cast<unsigned>(TilesOf(p.chunk[i]));
-  Launch(s, dim3(tiles, static_cast<unsigned>(p.a.heads)), kThreads, size_t{Block<kK, kV>::kShared},
-         PromptsKernel<kK, kV>, p);
+  for (int i = 0; i < p.chunks; ++i) tiles += static_cast<unsigned>(TilesOf(p.chunk[i], rows));
+  return tiles;
 }
 
-// out[i][j] = the cache's column `from` + j of position i, rounded to bf16.
+template <class B>
+void LaunchBlocks(Stream& s, const Problem& p) {
+  const dim3 grid(AllTiles(p, B::kRows), static_cast<unsigned>(p.a.heads));
+  Launch(s, grid, B::kThreads, size_t{B::kShared}, PromptsKernel<B>, p);
+}
+
+// Half as many rows to a block where whole blocks would not fill a card once. A row's result is the
+// same in both.
+template <int kK, int kV>
+void LaunchPrompts(Stream& s, const Problem& p) {
+  constexpr unsigned kPlaces = 2 * 132;
+  using Whole = Block<kK, kV, 4>;
+  if (AllTiles(p, Whole::kRows) * static_cast<unsigned>(p.a.heads) < kPlaces) {
+    return LaunchBlocks<Block<kK, kV, 2>>(s, p);
+  }
+  LaunchBlocks<Whole>(s, p);
+}
+
+// Eight columns of a position of the cache, as bf16.
+__device__ uint4 ReadRounded(const Cache& c, int64_t at) {
+  if (c.bf16) return *reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(c.data) + at);
+  const auto* from = reinterpret_cast<const float4*>(static_cast<const float*>(c.data) + at);
+  const float4 a = from[0], b = from[1];
+  return {PackBf16(a.x, a.y), PackBf16(a.z, a.w), PackBf16(b.x, b.y), PackBf16(b.z, b.w)};
+}
+
 __global__ void GatherKernel(Cache c, RowIndex index, int64_t row, int64_t n, int64_t from,
-                             int64_t columns, uint16_t* out) {
-  LetNextBegin();
-  WaitForInputs();
+                             int chunks, uint4* out) {
   const int32_t* table = index.tables + index.table_at[row];
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n * columns; i += stride) {
-    const int64_t position = i / columns;
-    const int64_t at =
-        SlotOf(index, table, static_cast<int>(position)) * c.width + from + i % columns;
-    out[i] = c.bf16 ? static_cast<const uint16_t*>(c.data)[at]
-                    : FloatToBf16(static_cast<const float*>(c.data)[at]);
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n * chunks; i += stride) {
+    const int64_t slot = SlotOf(index, table, static_cast<int>(i / chunks));
+    out[i] = ReadRounded(c, slot * c.width + from + i % chunks * 8);
   }
 }
 
@@ -347,9 +371,10 @@ void AttendPrompts(Stream& s, const PromptShape& shape, const float* q, const Pr
 void GatherCache(Stream& s, const Cache& cache, const RowIndex& index, int64_t row, int64_t n,
                  int64_t from, int64_t columns, uint16_t* out) {
   constexpr int kGatherThreads = 256;
-  const int64_t blocks = CeilDiv<int64_t>(n * columns, kGatherThreads * 8);
+  const int64_t chunks = columns / 8, blocks = CeilDiv<int64_t>(n * chunks, kGatherThreads);
   Launch(s, dim3(static_cast<unsigned>(blocks < 4096 ? blocks : 4096)), kGatherThreads, 0,
-         GatherKernel, cache, index, row, n, from, columns, out);
+         GatherKernel, cache, index, row, n, from, static_cast<int>(chunks),
+         reinterpret_cast<uint4*>(out));
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -19,6 +19,7 @@ size_t ExactChunks(std::span<const SeqChunk> chunks) {
   while (n > 0 && chunks[n - 1].prompt) --n;
   return n;
 }
+int64_t KeysOf(const SeqChunk& c) { return int64_t{c.context} + c.n_rows; }
 int64_t RowsOf(std::span<const SeqChunk> chunks) {
   return chunks.empty() ? 0 : chunks.back().first_row + chunks.back().n_rows;
 }
@@ -105,18 +106,18 @@ void CudaBackend::AttendPrompt(const GqaArgs& a, const RowIndex& index,
   };
   if (a.k.dtype == DType::kBf16) {
     std::vector<PromptChunk> rows;
-    for (const SeqChunk& c : chunks) rows.push_back({c.first_row, c.n_rows});
+    for (const SeqChunk& c : chunks) rows.push_back({c.first_row, c.n_rows, 0});
     AttendPrompts(device_->stream(), shape, a.q.f32(),
                   {columns(a.k.data), {}, columns(a.v.data), true}, index, rows, a.out.f32());
     return;
   }
   for (const SeqChunk& c : chunks) {
-    const int64_t keys = int64_t{c.context} + c.n_rows;
+    const int64_t keys = KeysOf(c);
     uint16_t* k = ReserveHalves(kGatheredKeys, keys * a.k.width);
     uint16_t* v = ReserveHalves(kGatheredValues, keys * a.v.width);
     GatherCache(device_->stream(), CacheOf(a.k), index, c.first_row, keys, 0, a.k.width, k);
     GatherCache(device_->stream(), CacheOf(a.v), index, c.first_row, keys, 0, a.v.width, v);
-    const PromptChunk rows{c.first_row, c.n_rows};
+    const PromptChunk rows{c.first_row, c.n_rows, 0};
     AttendPrompts(device_->stream(), shape, a.q.f32(), {columns(k), {}, columns(v), false}, index,
                   {&rows, 1}, a.out.f32());
   }
@@ -128,7 +129,16 @@ void CudaBackend::MlaAttention(const MlaArgs& a, std::span<const SeqChunk> chunk
   const size_t exact = Decompresses(a) ? ExactChunks(chunks) : chunks.size();
   const RowIndex index = IndexOf(chunks, a.latent.block_tokens);
   MlaAbsorbed(a, index, RowsOf(chunks.first(exact)));
-  for (const SeqChunk& c : chunks.subspan(exact)) MlaDecompressed(a, index, c);
+  for (size_t i = exact; i < chunks.size();) {
+    constexpr int64_t kTogether = 32768;  // keys, unless one chunk has more
+    size_t end = i + 1;
+    int64_t keys = KeysOf(chunks[i]);
+    while (end < chunks.size() && keys + KeysOf(chunks[end]) <= kTogether) {
+      keys += KeysOf(chunks[end++]);
+    }
+    MlaDecompressed(a, index, chunks.subspan(i, end - i), keys);
+    i = end;
+  }
 }
 
 void CudaBackend::MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t rows) {
@@ -159,18 +169,24 @@ bool CudaBackend::Decompresses(const MlaArgs& a) const {
          PromptsFit(a.nope + a.rope, a.v_dim);
 }
 
-// Expands all keys and values of as many heads at a time as fit 256 MiB.
-void CudaBackend::MlaDecompressed(const MlaArgs& a, const RowIndex& index, const SeqChunk& c) {
+// Expands the chunks' keys and values, for as many heads at a time as fit 256 MiB.
+void CudaBackend::MlaDecompressed(const MlaArgs& a, const RowIndex& index,
+                                  std::span<const SeqChunk> chunks, int64_t keys) {
   constexpr int64_t kSpace = int64_t{128} << 20;  // values
-  const int64_t keys = int64_t{c.context} + c.n_rows, per_head = a.nope + a.v_dim;
+  const int64_t per_head = a.nope + a.v_dim;
+  const int64_t step = std::clamp<int64_t>(kSpace / (keys * per_head), 1, a.n_heads);
   uint16_t* latents = ReserveHalves(kGatheredKeys, keys * a.kv_lora);
   uint16_t* ropes = ReserveHalves(kGatheredValues, keys * a.rope);
-  GatherCache(device_->stream(), CacheOf(a.latent), index, c.first_row, keys, 0, a.kv_lora,
-              latents);
-  GatherCache(device_->stream(), CacheOf(a.latent), index, c.first_row, keys, a.kv_lora, a.rope,
-              ropes);
-  const int64_t step = std::clamp<int64_t>(kSpace / (keys * per_head), 1, a.n_heads);
-  const PromptChunk rows{c.first_row, c.n_rows};
+  std::vector<PromptChunk> rows;
+  int64_t first = 0;
+  for (const SeqChunk& c : chunks) {
+    GatherCache(device_->stream(), CacheOf(a.latent), index, c.first_row, KeysOf(c), 0, a.kv_lora,
+                latents + first * a.kv_lora);
+    GatherCache(device_->stream(), CacheOf(a.latent), index, c.first_row, KeysOf(c), a.kv_lora,
+                a.rope, ropes + first * a.rope);
+    rows.push_back({c.first_row, c.n_rows, static_cast<int32_t>(first)});
+    first += KeysOf(c);
+  }
   for (int64_t head = 0; head < a.n_heads; head += step) {
     const int64_t heads = std::min(step, a.n_heads - head), ld = heads * per_head;
     uint16_t* expanded = ReserveHalves(kExpanded, keys * ld);
@@ -183,8 +199,8 @@ void CudaBackend::MlaDecompressed(const MlaArgs& a, const RowIndex& index, const
     const PromptKeys where{.first = {expanded, ld, per_head, a.nope},
                            .second = {ropes, a.rope, 0, a.rope},
                            .values = {expanded + a.nope, ld, per_head, a.v_dim}};
-    AttendPrompts(device_->stream(), shape, a.q.f32() + head * shape.k_dim, where, index,
-                  {&rows, 1}, a.out.f32() + head * a.v_dim);
+    AttendPrompts(device_->stream(), shape, a.q.f32() + head * shape.k_dim, where, index, rows,
+                  a.out.f32() + head * a.v_dim);
   }
 }
 

@@ -191,7 +191,8 @@ class CudaBackend final : public Backend {
   void AttendPrompt(const GqaArgs& a, const RowIndex& index, std::span<const SeqChunk> chunks);
   void MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t rows);
   bool Decompresses(const MlaArgs& a) const;
-  void MlaDecompressed(const MlaArgs& a, const RowIndex& index, const SeqChunk& chunk);
+  void MlaDecompressed(const MlaArgs& a, const RowIndex& index, std::span<const SeqChunk> chunks,
+                       int64_t keys);
   void ExpandHeads(const MlaArgs& a, const uint16_t* latents, int64_t keys, int64_t head0,
                    int64_t heads, uint16_t* out);
 

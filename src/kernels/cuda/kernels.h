@@ -215,8 +215,8 @@ AttentionMemory AttentionSpace(const AttentionShape& shape, const Cache& k, cons
 void AttendRows(Stream& s, const AttentionShape& shape, const float* q, const Cache& k,
                 const Cache& v, const RowIndex& index, const AttentionScratch& scratch, float* out);
 
-// Rows of prompts, rounded to bf16. Keys and values are bf16; columns c .. of key head h at slot or
-// position r begin at data[r * ld + h * head]. A key is the columns of `first`, then of `second`.
+// Rows of prompts, rounded to bf16. Keys and values are bf16; columns of key head h of row r begin
+// at data[r * ld + h * head]. A key is the columns of `first`, then of `second`.
 struct KeyColumns {
   const uint16_t* data = nullptr;
   int64_t ld = 0, head = 0;
@@ -224,7 +224,7 @@ struct KeyColumns {
 };
 struct PromptKeys {
   KeyColumns first, second, values;
-  bool paged = false;  // rows are slots of the cache, else positions of the sequence
+  bool paged = false;  // rows are slots of the cache, else a chunk's keys follow one another
 };
 struct PromptShape {
   int heads = 0, group = 1;  // query heads, of which `group` share a key head
@@ -234,11 +234,13 @@ struct PromptShape {
 };
 struct PromptChunk {
   int32_t first_row = 0, n_rows = 0;
+  int32_t first_key = 0;  // row of its sequence's position 0, where rows are positions
 };
 bool PromptsFit(int64_t k_dim, int64_t v_dim);
 void AttendPrompts(Stream& s, const PromptShape& shape, const float* q, const PromptKeys& keys,
                    const RowIndex& index, std::span<const PromptChunk> chunks, float* out);
-// out [n][columns] = columns `from` .. of positions 0 .. n - 1 of a row's sequence, as bf16.
+// out [n][columns] = columns `from` .. of positions 0 .. n - 1 of a row's sequence, as bf16;
+// `from`, `columns` and the cache's width are multiples of 8.
 void GatherCache(Stream& s, const Cache& cache, const RowIndex& index, int64_t row, int64_t n,
                  int64_t from, int64_t columns, uint16_t* out);
 
