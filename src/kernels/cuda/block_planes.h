@@ -64,10 +64,12 @@ constexpr int TileBytes(const BlockFormat& f) {
 }
 constexpr int SuperBytes(const BlockFormat& f) { return HasSuper(f) ? kTileRows * 4 : 0; }
 // Where tile i of a matrix begins, and what its super scales are.
-constexpr int64_t TileAt(const BlockFormat& f, int64_t tile) {
+template <class Int>
+constexpr Int TileAt(const BlockFormat& f, Int tile) {
   return tile * TileBytes(f) + tile / 2 * SuperBytes(f);
 }
-constexpr int64_t SuperAt(const BlockFormat& f, int64_t tile) {
+template <class Int>
+constexpr Int SuperAt(const BlockFormat& f, Int tile) {
   return TileAt(f, tile | 1) + TileBytes(f);
 }
 constexpr int64_t BytesOfMatrix(const BlockFormat& f, int64_t rows, int64_t cols) {

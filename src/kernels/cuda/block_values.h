@@ -54,7 +54,8 @@ struct BlockReader {
   static constexpr int kSuperBytes = planes::SuperBytes(kFormat);
   const uint8_t *base, *super;
 
-  __device__ BlockReader(const uint8_t* matrix, int64_t tile) {
+  template <class Int>
+  __device__ BlockReader(const uint8_t* matrix, Int tile) {
     constexpr cpu::BlockFormat format =
         planes::FormatOf(kType);  // members have no address on the card
     base = matrix + planes::TileAt(format, tile);
@@ -103,11 +104,22 @@ struct BlockReader {
     }
     return s;
   }
+  // What the scales and mins of a row's groups are multiplied by.
+  struct RowFactors {
+    float scale = 1, min = 1;
+  };
+  __device__ static RowFactors Factors(const RowScales& row) {
+    if constexpr (!planes::HasSuper(kFormat)) return {};
+    return {HalfToFloat(static_cast<uint16_t>(row.super & 0xffff)),
+            HalfToFloat(static_cast<uint16_t>(row.super >> 16))};
+  }
+  // Scales and mins before that.
   __device__ static GroupScales Scales(const RowScales& row, int group) {
     GroupScales s = {{0, 0}, {0, 0}, planes::ZeroOf(kFormat)};
+    const uint32_t word =
+        kScaleWords == 4 ? row.words[group] : row.words[group / 2] >> group % 2 * 16;
+    const uint32_t a = word & 0xff, b = word >> 8 & 0xff;
     if constexpr (!planes::HasSuper(kFormat)) {
-      const uint32_t word =
-          kScaleWords == 4 ? row.words[group] : row.words[group / 2] >> group % 2 * 16;
       const auto first = static_cast<uint16_t>(word & 0xffff);
       s.scale[0] = s.scale[1] =
           kFormat.scales == cpu::Scales::kBf16 ? Bf16ToFloat(first) : HalfToFloat(first);
@@ -115,23 +127,17 @@ struct BlockReader {
         s.min[0] = s.min[1] = -HalfToFloat(static_cast<uint16_t>(word >> 16));
       }
       if constexpr (kFormat.scales == cpu::Scales::kHalfZero) s.zero = word >> 16 & 0xff;
+    } else if constexpr (kFormat.scales == cpu::Scales::kSuper) {
+      s.scale[0] = static_cast<float>(static_cast<int8_t>(a));
+      s.scale[1] = static_cast<float>(static_cast<int8_t>(b));
+    } else if constexpr (kFormat.scales == cpu::Scales::kSuperMin) {
+      s.scale[0] = s.scale[1] = static_cast<float>(a);
+      s.min[0] = s.min[1] = static_cast<float>(b);
     } else {
-      const uint32_t both = row.words[group / 2] >> group % 2 * 16;
-      const float d = HalfToFloat(static_cast<uint16_t>(row.super & 0xffff));
-      const float m = HalfToFloat(static_cast<uint16_t>(row.super >> 16));
-      const uint32_t a = both & 0xff, b = both >> 8 & 0xff;
-      if constexpr (kFormat.scales == cpu::Scales::kSuper) {
-        s.scale[0] = d * static_cast<float>(static_cast<int8_t>(a));
-        s.scale[1] = d * static_cast<float>(static_cast<int8_t>(b));
-      } else if constexpr (kFormat.scales == cpu::Scales::kSuperMin) {
-        s.scale[0] = s.scale[1] = d * static_cast<float>(a);
-        s.min[0] = s.min[1] = m * static_cast<float>(b);
-      } else {
-        s.scale[0] = d * static_cast<float>(a & 15);
-        s.min[0] = m * static_cast<float>(a >> 4);
-        s.scale[1] = d * static_cast<float>(b & 15);
-        s.min[1] = m * static_cast<float>(b >> 4);
-      }
+      s.scale[0] = static_cast<float>(a & 15);
+      s.min[0] = static_cast<float>(a >> 4);
+      s.scale[1] = static_cast<float>(b & 15);
+      s.min[1] = static_cast<float>(b >> 4);
     }
     return s;
   }

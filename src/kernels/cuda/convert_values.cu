@@ -73,13 +73,15 @@ __device__ void ForUnit(const Matrix& w, int64_t matrix, int64_t tile, int unit,
     const int64_t k = tile % tiles * planes::kTileK + g * planes::kGroup;
     if (k >= w.cols) return;
     const GroupScales s = Reader::Scales(scales, g);
+    const typename Reader::RowFactors by = Reader::Factors(scales);
     for (int half = 0; half < 2; ++half) {
       const int32_t quad = Reader::Quad(codes, g * 2 + half);
       const int part = Reader::kHalves ? half : 0;
+      const float scale = by.scale * s.scale[part], min = by.min * s.min[part];
       float v[4];
       for (int j = 0; j < 4; ++j) {
         const int code = static_cast<int8_t>(quad >> 8 * j) - s.zero;
-        v[j] = s.scale[part] * static_cast<float>(code) - s.min[part];
+        v[j] = scale * static_cast<float>(code) - min;
       }
       fn(row, k + half * 16 + unit % 4 * 4, v);
     }

@@ -19,65 +19,71 @@ struct WeightTile {
   using Reader = BlockReader<kType>;
   typename Reader::Codes codes[2];
   typename Reader::RowScales scales[2];
+  typename Reader::RowFactors factors[2];
 
   __device__ WeightTile(const Reader& tile, int lane) {
     for (int half = 0; half < 2; ++half) {
       codes[half] = tile.Load(half * kWarp + lane);
       scales[half] = tile.LoadScales(half * planes::kHalfRows + lane / 4);
+      factors[half] = Reader::Factors(scales[half]);
     }
   }
 };
 
 constexpr int kPair = 2;  // groups whose x is in registers at once
 
-// Of 8 rows of x and two groups of a tile: the lane's codes of row lane / 4, and of rows
-// lane % 4 * 2 and the next the groups' scales and sums. Rows that are not there are zero.
+// Where a lane reads x: codes of row lane / 4, scales and sums of rows lane % 4 * 2 and the next.
+struct XRows {
+  const int8_t *high, *low;
+  const float* groups[2];
+};
+
+// Of 8 rows of x and two groups of a tile.
 template <int kParts, bool kHalves, bool kSums, bool kOne>
 struct XPair {
   uint32_t codes[kParts][2 * kPair];  // [group * 2 + half]
   float scale[2][kPair];
   float sums[kSums ? 2 : 1][kHalves ? 2 : 1][kPair];
 
-  // `rows` are the first tiles of the rows.
-  __device__ XPair(const Activations& x, int tile, int pair, const int (&rows)[3], int lane) {
+  __device__ XPair(const XRows& rows, int tile, int pair) {
     for (int part = 0; part < kParts; ++part) {
-      for (int i = 0; i < 2 * kPair; ++i) codes[part][i] = 0;
-      if (rows[0] < 0) continue;
-      const int8_t* from = part == 0 ? x.high : x.low;
-      const uint4 v = *reinterpret_cast<const uint4*>(
-          from + int64_t{rows[0] + tile} * planes::kTileK + lane % 4 * 32 + pair * 16);
+      const int8_t* from = part == 0 ? rows.high : rows.low;
+      const uint4 v = *reinterpret_cast<const uint4*>(from + tile * planes::kTileK + pair * 16);
       codes[part][0] = v.x;
       codes[part][1] = v.y;
       codes[part][2] = v.z;
       codes[part][3] = v.w;
     }
     for (int c = 0; c < (kOne ? 1 : 2); ++c) {
-      const bool there = rows[1 + c] >= 0;
-      const float* from = x.groups + int64_t{rows[1 + c] + tile} * 16 + pair * kPair;
-      Load(there, from, scale[c]);
+      const float* from = rows.groups[c] + tile * 16 + pair * kPair;
+      Load(from, scale[c]);
       if constexpr (kSums && kHalves) {
-        Load(there, from + 8, sums[c][0]);
-        Load(there, from + 12, sums[c][1]);
+        Load(from + 8, sums[c][0]);
+        Load(from + 12, sums[c][1]);
       } else if constexpr (kSums) {
-        Load(there, from + 4, sums[c][0]);
+        Load(from + 4, sums[c][0]);
       }
     }
   }
 
  private:
-  __device__ static void Load(bool there, const float* from, float (&to)[kPair]) {
-    float2 v = {0, 0};
-    if (there) v = *reinterpret_cast<const float2*>(from);
+  __device__ static void Load(const float* from, float (&to)[kPair]) {
+    const float2 v = *reinterpret_cast<const float2*>(from);
     to[0] = v.x;
     to[1] = v.y;
   }
 };
 
-// sums += w x over a group, which is group `in_pair` of x; sums [half of the tile][row of x] as
+// Sums of scaled products and of mins, before the rows' factors. [half of the tile][row of x] as
 // the fragments have them.
+struct TileSums {
+  float scaled[4] = {}, mins[4] = {};
+};
+
+// sums += w x over a group, which is group `in_pair` of x.
 template <int kType, class X, bool kOne>
 __device__ void MultiplyGroup(const WeightTile<kType>& w, int group, const X& x, int in_pair,
-                              float (&sums)[4]) {
+                              TileSums& sums) {
   using Reader = BlockReader<kType>;
   constexpr int kParts = Reader::kFormat.x_parts, kHalves = Reader::kHalves ? 2 : 1;
   uint32_t a[4];
@@ -107,9 +113,9 @@ __device__ void MultiplyGroup(const WeightTile<kType>& w, int group, const X& x,
       } else {
         v *= x.scale[c][in_pair];
       }
-      sums[i] = fmaf(scales[row].scale[h], v, sums[i]);
+      sums.scaled[i] = fmaf(scales[row].scale[h], v, sums.scaled[i]);
       if constexpr (Reader::kHasMin) {
-        sums[i] = fmaf(-scales[row].min[h], x.sums[c][h][in_pair], sums[i]);
+        sums.mins[i] = fmaf(scales[row].min[h], x.sums[c][h][in_pair], sums.mins[i]);
       }
     }
   }
@@ -136,28 +142,32 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
   const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
   const RowProduct& product = products.of[at.product];
   const int tiles = static_cast<int>(planes::ColumnTiles(product.w.cols));
-  const uint8_t* matrix = product.w.data + set.matrix * product.w.stride;
+  const uint8_t* matrix =
+      Reader(product.w.data + set.matrix * product.w.stride, int64_t{at.tile} * tiles).base;
   char* ring = RingOfWarp<kColumns, kStages, Reader::kCopyBytes>();
   for (int first = 0; first < set.count; first += kColumns) {
     const auto copy = [&](int tile, int stage) {
       if (tile < tiles) {
-        Reader(matrix, int64_t{at.tile} * tiles + tile).CopyTo(ring + stage * Reader::kCopyBytes);
+        Reader(matrix, tile).CopyTo(ring + stage * Reader::kCopyBytes);
       }
       CopyAsyncCommit();
     };
     for (int i = 0; i < kStages - 1; ++i) copy(warp + i * warps, i);
     if (first == 0) LetNextBegin();
     if (first == 0 && !sorted) WaitForInputs();
-    int x_rows[kN][3];
+    // Rows that are not there are the first one; their sums are not stored.
+    XRows x_rows[kN];
 #pragma unroll
     for (int n = 0; n < kN; ++n) {
-      const int in[3] = {lane / 4, lane % 4 * 2, lane % 4 * 2 + 1};
-      for (int i = 0; i < 3; ++i) {
-        const int r = first + n * 8 + in[i];
-        x_rows[n][i] = r < set.count && n * 8 + in[i] < kColumns
-                           ? set[r] / static_cast<int>(map.share) * tiles
-                           : -1;
-      }
+      const auto tile_of = [&](int column) {
+        const bool there = first + n * 8 + column < set.count && n * 8 + column < kColumns;
+        return int64_t{set[there ? first + n * 8 + column : first] / static_cast<int>(map.share)} *
+               tiles;
+      };
+      const int64_t codes = tile_of(lane / 4) * planes::kTileK + lane % 4 * 32;
+      x_rows[n].high = x.high + codes;
+      x_rows[n].low = kXParts<kType> == 2 ? x.low + codes : nullptr;
+      for (int c = 0; c < 2; ++c) x_rows[n].groups[c] = x.groups + tile_of(lane % 4 * 2 + c) * 16;
     }
     float sums[kN][4] = {};
     int stage = 0;
@@ -168,14 +178,24 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
       copy(tile + (kStages - 1) * warps, stage == 0 ? kStages - 1 : stage - 1);
       const WeightTile<kType> w(Reader(ring + stage * Reader::kCopyBytes), lane);
       stage = stage + 1 == kStages ? 0 : stage + 1;
+      TileSums of_tile[kN];
 #pragma unroll
       for (int pair = 0; pair < planes::kTileGroups / kPair; ++pair) {
 #pragma unroll
         for (int n = 0; n < kN; ++n) {
-          const X of_x(x, tile, pair, x_rows[n], lane);
+          const X of_x(x_rows[n], tile, pair);
 #pragma unroll
           for (int g = 0; g < kPair; ++g) {
-            MultiplyGroup<kType, X, kOne>(w, pair * kPair + g, of_x, g, sums[n]);
+            MultiplyGroup<kType, X, kOne>(w, pair * kPair + g, of_x, g, of_tile[n]);
+          }
+        }
+      }
+#pragma unroll
+      for (int n = 0; n < kN; ++n) {
+        for (int i = 0; i < 4; i += kOne ? 2 : 1) {
+          sums[n][i] = fmaf(w.factors[i / 2].scale, of_tile[n].scaled[i], sums[n][i]);
+          if constexpr (Reader::kHasMin) {
+            sums[n][i] = fmaf(-w.factors[i / 2].min, of_tile[n].mins[i], sums[n][i]);
           }
         }
       }

@@ -55,7 +55,7 @@ struct XHalfStep {
     for (int i = 0; i < 4; ++i) {
       for (int part = 0; part < kParts; ++part) pairs[i][part] = 0;
     }
-    if (row == nullptr || k >= cols) return;
+    if (k >= cols) return;
     for (int i = 0; i < 2; ++i) {
       const float4 v = *reinterpret_cast<const float4*>(row + k + 4 * i);
       Split(v.x, v.y, pairs[2 * i]);
@@ -132,11 +132,11 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, 1))
     for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK + i * stride, i);
     if (first == 0) LetNextBegin();
     if (first == 0 && !sorted) WaitForInputs();
-    const float* x_rows[kN];
+    const float* x_rows[kN];  // the first one where there is none; its sums are not stored
     for (int n = 0; n < kN; ++n) {
-      const int r = first + n * 8 + lane / 4;
-      const bool is_row = r < set.count && n * 8 + lane / 4 < kColumns;
-      x_rows[n] = is_row ? x.x + set[r] / static_cast<int>(map.share) * x.ld : nullptr;
+      const int column = n * 8 + lane / 4;
+      const bool is_row = first + column < set.count && column < kColumns;
+      x_rows[n] = x.x + set[is_row ? first + column : first] / static_cast<int>(map.share) * x.ld;
     }
     Sums sums[kN];
     int stage = 0;
