@@ -106,7 +106,8 @@ Result<CudaBackendOptions> CudaOptionsOf(const Config& config) {
   options.device = static_cast<int>(config.cuda.card);
   HADAL_TRY(options.weights, ParseWeightFormat(config.cuda.weights));
   options.kv_dtype = config.cuda.kv_dtype == "f32" ? DType::kF32 : DType::kBf16;
-  options.exact_prompts = config.cuda.exact_prompts;
+  if (config.cuda.prompts == "exact") options.prompts = PromptRounding::kExact;
+  if (config.cuda.prompts == "rounded") options.prompts = PromptRounding::kRounded;
   options.graphs = config.cuda.graphs;
   options.threads = ThreadsOf(config);
   return options;

@@ -75,7 +75,7 @@ struct Config {
     int64_t card = 0;
     std::string weights = "bf16";
     std::string kv_dtype = "bf16";
-    bool exact_prompts = false;
+    std::string prompts = "auto";
     bool graphs = true;
     std::string reserve = "1GiB";
   } cuda;

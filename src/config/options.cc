@@ -135,9 +135,12 @@ constexpr std::array kComputing = {
         "权重矩阵在 GPU 上的格式；bf16 时 F16 与量化矩阵按原样保留"},
     Option{"cuda.kv_dtype", REF(cuda.kv_dtype), 0, 0, "f32|bf16", false,
            "element type of the KV cache on the GPU", "GPU 上 KV 缓存的元素类型"},
-    Option{"cuda.exact_prompts", REF(cuda.exact_prompts), 0, 0, "", false,
-           "compute prompts as exactly as answers on the GPU, slower",
-           "在 GPU 上按与回答相同的精度计算提示词（较慢）"},
+    Option{"cuda.prompts", REF(cuda.prompts), 0, 0, "exact|auto|rounded", false,
+           "how the GPU computes prompts: exact: like answers, slow; rounded: in bf16, as other "
+           "engines do; auto: rounded, but exact in models whose experts are not quantised, where "
+           "rounding chooses other experts",
+           "GPU 如何计算提示词：exact 与回答同样精确，较慢；rounded 以 bf16 计算，与其他引擎相同；auto "
+           "同 rounded，但专家未量化的模型保持精确，因为舍入会选择不同的专家"},
     Option{"cuda.graphs", REF(cuda.graphs), 0, 0, "", false,
            "record the launches of a step of answers and repeat them",
            "录制并重放回答步骤的内核启动"},

@@ -251,6 +251,8 @@ class Backend {
   virtual DType kv_dtype() const = 0;
   // Asked after the weights are prepared: some kinds are rounded, others are not.
   virtual bool rounds_prompts() const { return false; }
+  // Whether it does so even where other experts are chosen then.
+  virtual bool rounds_any_experts() const { return false; }
   // A stack of sources.size() matrices of one shape, to multiply with.
   virtual Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) = 0;
   Result<WeightPtr> PrepareOne(const WeightSource& source, WeightUse use = WeightUse::kMultiply) {
@@ -343,11 +345,15 @@ struct CpuBackendOptions {
 };
 Result<std::unique_ptr<Backend>> NewCpuBackend(const CpuBackendOptions& options);
 
+// How a card computes rows of prompts: like those of answers; rounded to bf16, but in models whose
+// experts are not quantised, where rounding chooses other experts; always rounded.
+enum class PromptRounding { kExact, kAuto, kRounded };
+
 struct CudaBackendOptions {
   int device = 0;
   WeightFormat weights = WeightFormat::kBf16;  // f32 or bf16
   DType kv_dtype = DType::kBf16;
-  bool exact_prompts = false;  // prompts are computed like answers, never rounded
+  PromptRounding prompts = PromptRounding::kAuto;
   MlaForm mla_form = MlaForm::kAuto;
   bool graphs = true;  // steps of answers are recorded and repeated
   int threads = 1;     // that pack weights at load

@@ -25,7 +25,8 @@ std::vector<Isa> SixteenBitIsas() {
 
 std::unique_ptr<Backend> Make(Isa isa, int threads, bool exact_prompts = false) {
   if constexpr (kProcessor != Processor::kCpu) {
-    return MakeCuda({.exact_prompts = exact_prompts, .threads = threads});
+    return MakeCuda({.prompts = exact_prompts ? PromptRounding::kExact : PromptRounding::kAuto,
+                     .threads = threads});
   }
   CpuBackendOptions options;
   options.isa = isa;

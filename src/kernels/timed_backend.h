@@ -33,6 +33,7 @@ class TimedBackend final : public Backend {
   std::optional<size_t> FreeBytes() const override { return inner_->FreeBytes(); }
   DType kv_dtype() const override { return inner_->kv_dtype(); }
   bool rounds_prompts() const override { return inner_->rounds_prompts(); }
+  bool rounds_any_experts() const override { return inner_->rounds_any_experts(); }
   Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override {
     return inner_->Prepare(sources, use);
   }

@@ -84,6 +84,19 @@ INSTANTIATE_TEST_SUITE_P(Goldens, GoldenOnTheCard,
                            return name;
                          });
 
+// Asked for, prompts of models with experts are rounded too: most tokens choose the same experts, as
+// rows whose chunks are cut otherwise do.
+TEST(RoundedExperts, AreRoundedWhereThatIsAskedFor) {
+  const Golden golden = ReadGolden(Goldens() / "deepseek-v2-lite");
+  const auto backend = NewCard({.kv_dtype = DType::kF32, .prompts = PromptRounding::kRounded});
+  const auto model = Load(Goldens() / "deepseek-v2-lite", *backend);
+  ASSERT_NE(model, nullptr);
+  ASSERT_TRUE(model->info().rounds_prompts);
+  const auto whole = AllLogits(*model, *backend, golden.ids, 128, true);
+  EXPECT_LE(RelativeError(whole, golden, 50), 2e-2);
+  EXPECT_EQ(MaxDifference(AllLogits(*model, *backend, golden.ids, 16, true), whole), 0);
+}
+
 // Two sequences answer side by side, then one of them: logits of every step.
 std::vector<float> Decode(Model& model, Backend& backend, const std::vector<TokenId>& a,
                           const std::vector<TokenId>& b) {

@@ -288,6 +288,8 @@ struct Block {
 template <class B>
 __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm)
     PromptsKernel(const __grid_constant__ Problem p) {
+  LetNextBegin();
+  WaitForInputs();
   int tile = static_cast<int>(blockIdx.x), at = 0;
   for (; tile >= TilesOf(p.chunk[at], B::kRows); ++at) tile -= TilesOf(p.chunk[at], B::kRows);
   const PromptChunk chunk = p.chunk[at];
@@ -337,6 +339,8 @@ __device__ uint4 ReadRounded(const Cache& c, int64_t at) {
 
 __global__ void GatherKernel(Cache c, RowIndex index, int64_t row, int64_t n, int64_t from,
                              int chunks, uint4* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int32_t* table = index.tables + index.table_at[row];
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n * chunks; i += stride) {

@@ -131,7 +131,7 @@ void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<co
 }
 
 bool CudaBackend::Rounds(std::span<const Part> parts, int64_t cols) const {
-  return !options_.exact_prompts && cols % 8 == 0 &&
+  return options_.prompts != PromptRounding::kExact && cols % 8 == 0 &&
          std::ranges::all_of(parts, [](const Part& p) { return p.form != Form::kF32; });
 }
 
