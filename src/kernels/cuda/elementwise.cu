@@ -9,6 +9,8 @@ constexpr int kThreads = 256;
 
 __global__ void RmsNormKernel(float* x, const float* delta, const float* weight, float eps,
                               int64_t n, float* out) {
+  LetNextBegin();
+  WaitForInputs();
   float* shared = reinterpret_cast<float*>(SharedMemory());
   float* row = x + int64_t{blockIdx.x} * n;
   const float* add = delta == nullptr ? nullptr : delta + int64_t{blockIdx.x} * n;
@@ -76,6 +78,8 @@ __global__ void CopyColumnsKernel(const float* from, int64_t from_ld, int64_t n,
 
 __global__ void CombineExpertsKernel(const float* parts, const float* weights, int top_k, int64_t n,
                                      float* out) {
+  LetNextBegin();
+  WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= n) return;
   float sum = out[row * n + i];
@@ -108,13 +112,13 @@ constexpr size_t kSumBytes = kWarp * sizeof(float);
 
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
              float* out) {
-  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel,
-         const_cast<float*>(x), static_cast<const float*>(nullptr), weight, eps, n, out);
+  LaunchEarly(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel,
+              const_cast<float*>(x), static_cast<const float*>(nullptr), weight, eps, n, out);
 }
 void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
                 int64_t rows, int64_t n, float* out) {
-  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel, x, delta, weight,
-         eps, n, out);
+  LaunchEarly(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel, x, delta,
+              weight, eps, n, out);
 }
 void Add(Stream& s, float* x, const float* delta, int64_t n) {
   Launch(s, dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads))), kThreads, 0, AddKernel, x, delta, n);
@@ -141,7 +145,7 @@ void CopyColumns(Stream& s, const float* from, int64_t from_ld, int64_t first, i
 }
 void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
                     int64_t n, float* out) {
-  Launch(s, Grid(n, rows), kThreads, 0, CombineExpertsKernel, parts, weights, top_k, n, out);
+  LaunchEarly(s, Grid(n, rows), kThreads, 0, CombineExpertsKernel, parts, weights, top_k, n, out);
 }
 void RoundRows(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols, uint16_t* out) {
   Launch(s, Grid(CeilDiv<int64_t>(cols, 2), rows), kThreads, 0, RoundRowsKernel, x, ld, cols, out);
