@@ -43,8 +43,8 @@ void Launch(Stream& stream, const dim3& grid, int threads, size_t shared, void (
 
 // One kernel after another.
 template <class... P, class... A>
-void LaunchEarly(Stream& stream, const dim3& grid, int threads, size_t shared,
-                 void (*kernel)(P...), const A&... args) {
+void LaunchEarly(Stream& stream, const dim3& grid, int threads, size_t shared, void (*kernel)(P...),
+                 const A&... args) {
   Launch(stream, grid, threads, shared, kernel, args...);
 }
 inline void WaitForInputs() {}
