@@ -135,7 +135,7 @@ TEST_P(BlocksOnEveryBackend, RowsDoNotDependOnBatchOrThreads) {
   Random random(5);
   auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
   for (QuantType type : AllQuantTypes()) {
-    const int64_t k = 1280, n = kProcessor == Processor::kCpu ? 150 : 40, rows = 23;
+    const int64_t k = 1280, n = kProcessor == Processor::kCpu ? 150 : 20, rows = 23;
     const BlockMatrix m = RandomBlocks(type, n, k, random);
     const auto w1 = PrepareOne(*one, m), w3 = PrepareOne(*three, m);
     const std::vector<float> x = random.Normals(rows * k);

@@ -67,8 +67,9 @@ struct BlockReader {
       : base(reinterpret_cast<const uint8_t*>(copy)), super(base + kTileBytes) {}
   // By a warp, with its next group of copies.
   __device__ void CopyTo(char* to) const {
-    Copy<kTileBytes>(base, to);
-    Copy<kSuperBytes>(super, to + kTileBytes);
+    const int at = static_cast<int>(threadIdx.x) % kWarp * kPiece;
+    Copy<kTileBytes>(base + at, to + at, at);
+    Copy<kSuperBytes>(super + at, to + kTileBytes + at, at);
   }
 
   struct Codes {
@@ -143,12 +144,14 @@ struct BlockReader {
   }
 
  private:
-  template <int kBytes>
-  __device__ static void Copy(const uint8_t* from, char* to) {
-#pragma unroll
-    for (int i = 0; i < kBytes; i += kWarp * 16) {
-      const int at = i + static_cast<int>(threadIdx.x) % kWarp * 16;
-      if (at < kBytes) CopyAsync16(to + at, from + at, true);
+  // The lane's piece at `at` of every 32 pieces.
+  static constexpr int kPiece = 16;
+  template <int kBytes, int kAt = 0>
+  __device__ static void Copy(const uint8_t* from, char* to, int at) {
+    if constexpr (kAt < kBytes) {
+      constexpr int kLanes = kWarp * kPiece;
+      if (kAt + kLanes <= kBytes || kAt + at < kBytes) CopyAsync16At<kAt>(to, from);
+      Copy<kBytes, kAt + kLanes>(from, to, at);
     }
   }
   template <int kN>

@@ -108,6 +108,13 @@ __device__ inline void CopyAsync16(void* shared, const void* global, bool valid)
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes)
                : "memory");
 }
+// The same of 16 bytes that are there, `kAt` bytes on in both.
+template <int kAt>
+__device__ inline void CopyAsync16At(void* shared, const void* global) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0+%2], [%1+%2], 16;" ::"r"(to), "l"(global), "n"(kAt)
+               : "memory");
+}
 __device__ inline void CopyAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kPending>
 __device__ inline void CopyAsyncWait() {

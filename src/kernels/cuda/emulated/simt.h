@@ -134,6 +134,10 @@ inline uint4 LoadOnce16(const void* p) {
 inline void CopyAsync16(void* shared, const void* global, bool valid) {
   CopyLater(shared, global, valid);
 }
+template <int kAt>
+void CopyAsync16At(void* shared, const void* global) {
+  CopyLater(static_cast<char*>(shared) + kAt, static_cast<const char*>(global) + kAt, true);
+}
 inline void CopyAsyncCommit() { CommitCopies(); }
 template <int kPending>
 void CopyAsyncWait() {
