@@ -1,5 +1,6 @@
 # hadal_test(<name> [LABELS label...] LINK dep... SOURCES file...)
-# One GoogleTest binary; LABELS: "threaded" runs under TSan too. The targets unit_tests and
+# One GoogleTest binary; LABELS: "threaded" runs under TSan too,
+# "emulated" only in ./check. The targets unit_tests and
 # threaded_tests build all tests of a label. Tests find the repository's files under
 # HADAL_SOURCE_DIR, and under HADAL_REFERENCE_DIR what is too large for it.
 set(HADAL_REFERENCE_DIR "" CACHE PATH "folder with further reference material: goldens/, tokenizers/, \

@@ -57,9 +57,7 @@ class CudaBackend final : public Backend {
   std::optional<size_t> FreeBytes() const override { return device_->info().free; }
   DType kv_dtype() const override { return options_.kv_dtype; }
   bool rounds_prompts() const override { return rounds_a_weight_; }
-  bool rounds_any_experts() const override {
-    return options_.prompts == PromptRounding::kRounded;
-  }
+  bool rounds_any_experts() const override { return options_.prompts == PromptRounding::kRounded; }
   Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override;
   Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override;
   Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override;

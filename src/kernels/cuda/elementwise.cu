@@ -127,12 +127,12 @@ constexpr size_t kSumBytes = kWarp * sizeof(float);
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
              float* out) {
   Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel,
-              const_cast<float*>(x), static_cast<const float*>(nullptr), weight, eps, n, out);
+         const_cast<float*>(x), static_cast<const float*>(nullptr), weight, eps, n, out);
 }
 void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
                 int64_t rows, int64_t n, float* out) {
-  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel, x, delta,
-              weight, eps, n, out);
+  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel, x, delta, weight,
+         eps, n, out);
 }
 void Add(Stream& s, float* x, const float* delta, int64_t n) {
   Launch(s, dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads))), kThreads, 0, AddKernel, x,

@@ -66,7 +66,7 @@ __global__ void OrderKernel(const int32_t* experts, int rows, int n_experts, Ord
 void OrderExperts(Stream& s, const int32_t* experts, int64_t rows, int64_t n_experts,
                   const OrderSpace& to) {
   Launch(s, dim3(1), kThreads, static_cast<size_t>(n_experts) * 2 * sizeof(int), OrderKernel,
-              experts, static_cast<int>(rows), static_cast<int>(n_experts), to);
+         experts, static_cast<int>(rows), static_cast<int>(n_experts), to);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -193,28 +193,34 @@ void SyncBlock() {
   }
 }
 
+namespace {
+
+// Waits until all lanes of the warp are here; the last one calls `combine`.
+void JoinWarp(Warp& warp, int lanes, void (*combine)(std::byte*), std::byte* values) {
+  const uint64_t next = warp.passed + 1;
+  if (++warp.arrived < lanes) return Wait(&warp.passed, next);
+  if (combine != nullptr) combine(values);
+  warp.arrived = 0;
+  warp.passed = next;
+}
+
+}  // namespace
+
 void SyncWarp() {
   Block& b = block();
   const size_t w = b.running->thread / kLanes;
-  Warp& warp = b.warps[w];
-  const uint64_t next = warp.passed + 1;
-  if (++warp.arrived == LanesOf(w)) {
-    warp.arrived = 0;
-    warp.passed = next;
-  } else {
-    Wait(&warp.passed, next);
-  }
+  JoinWarp(b.warps[w], LanesOf(w), nullptr, nullptr);
 }
 
 // Two sets of values take turns: whoever writes the next but one has seen all lanes read this one.
-const std::byte* Exchange(const void* value, size_t bytes) {
+const std::byte* Exchange(const void* value, size_t bytes, void (*combine)(std::byte*)) {
   Block& b = block();
   CHECK(bytes <= kExchangeStride);
-  const unsigned thread = b.running->thread;
-  Warp& warp = b.warps[thread / kLanes];
+  const size_t thread = b.running->thread, w = thread / kLanes;
+  Warp& warp = b.warps[w];
   std::byte* values = warp.values[warp.passed % 2];
   std::memcpy(values + thread % kLanes * kExchangeStride, value, bytes);
-  SyncWarp();
+  JoinWarp(warp, LanesOf(w), combine, values);
   return values;
 }
 

@@ -26,9 +26,10 @@ void SetCardMemory(size_t bytes);
 char* SharedMemory();  // as large as asked for, filled with 0xff before every block
 void SyncBlock();
 void SyncWarp();
-// A value of each lane of the warp for all lanes: gives the 32 values, valid until the next
-// exchange of the warp. `bytes` is at most 64.
-const std::byte* Exchange(const void* value, size_t bytes);
+// A value of each lane of the warp for all lanes: gives the 32 values, kExchangeStride apart, valid
+// until the next exchange of the warp. `bytes` is at most kExchangeStride. The last lane to come
+// calls `combine`, if there is one, which may replace the values.
+const std::byte* Exchange(const void* value, size_t bytes, void (*combine)(std::byte*) = nullptr);
 constexpr size_t kExchangeStride = 64;
 // 16 bytes that arrive when their thread waits for the group they are committed with.
 void CopyLater(void* to, const void* from, bool valid);

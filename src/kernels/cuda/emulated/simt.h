@@ -152,43 +152,57 @@ void CopyAsyncWait() {
 struct MmaOperands {
   uint32_t a[4], b[2];
 };
-template <class Sum, class Product>
+// In place of the operands of all lanes: their four sums. kPerWord values of k are in a word.
+template <class Value, class Sum, int kPerWord, Value (*kUnpack)(uint32_t word, int i)>
+void CombineMma(std::byte* lanes) {
+  constexpr int kHalf = 4 * kPerWord, kK = 2 * kHalf;
+  Value a[16][kK], b[8][kK];
+  for (int lane = 0; lane < 32; ++lane) {
+    MmaOperands o;
+    std::memcpy(&o, lanes + static_cast<size_t>(lane) * kExchangeStride, sizeof o);
+    const int g = lane / 4, at = lane % 4 * kPerWord;
+    for (int i = 0; i < kPerWord; ++i) {
+      for (int half = 0; half < 2; ++half) {
+        a[g][half * kHalf + at + i] = kUnpack(o.a[2 * half], i);
+        a[g + 8][half * kHalf + at + i] = kUnpack(o.a[2 * half + 1], i);
+        b[g][half * kHalf + at + i] = kUnpack(o.b[half], i);
+      }
+    }
+  }
+  for (int lane = 0; lane < 32; ++lane) {
+    Sum sums[4];
+    for (int i = 0; i < 4; ++i) {
+      const Value* left = a[lane / 4 + i / 2 * 8];
+      const Value* right = b[lane % 4 * 2 + i % 2];
+      sums[i] = 0;
+      for (int k = 0; k < kK; ++k)
+        sums[i] += static_cast<Sum>(left[k]) * static_cast<Sum>(right[k]);
+    }
+    std::memcpy(lanes + static_cast<size_t>(lane) * kExchangeStride, sums, sizeof sums);
+  }
+}
+template <class Sum>
 void MmaEmulated(Sum (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                 const Product& product) {
+                 void (*combine)(std::byte*)) {
   MmaOperands mine;
   std::memcpy(mine.a, a, sizeof mine.a);
   std::memcpy(mine.b, b, sizeof mine.b);
-  const std::byte* all = Exchange(&mine, sizeof mine);
-  const auto of = [&](unsigned lane) {
-    MmaOperands o;
-    std::memcpy(&o, all + lane * kExchangeStride, sizeof o);
-    return o;
-  };
-  const unsigned lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  for (unsigned i = 0; i < 4; ++i) {
-    const unsigned half = i / 2, column = 2 * t + i % 2;
-    Sum sum = 0;
-    for (unsigned k = 0; k < 8; ++k) {  // words of k
-      const uint32_t left = of(g * 4 + k % 4).a[half + 2 * (k / 4)];
-      const uint32_t right = of(column * 4 + k % 4).b[k / 4];
-      sum += product(left, right);
-    }
-    c[i] += sum;
-  }
+  Sum sums[4];
+  std::memcpy(sums, Exchange(&mine, sizeof mine, combine) + threadIdx.x % 32 * kExchangeStride,
+              sizeof sums);
+  for (int i = 0; i < 4; ++i) c[i] += sums[i];
 }
+inline float UnpackBf16(uint32_t word, int i) {
+  return std::bit_cast<float>(i == 0 ? word << 16 : word & 0xffff0000u);
+}
+inline int32_t UnpackInt8(uint32_t word, int i) { return static_cast<int8_t>(word >> 8 * i); }
 inline void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  MmaEmulated(c, a, b, [](uint32_t x, uint32_t y) {
-    const auto low = [](uint32_t v) { return std::bit_cast<float>(v << 16); };
-    const auto high = [](uint32_t v) { return std::bit_cast<float>(v & 0xffff0000u); };
-    return low(x) * low(y) + high(x) * high(y);
-  });
+  MmaEmulated(c, a, b, CombineMma<float, float, 2, UnpackBf16>);
 }
 inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  MmaEmulated(c, a, b, [](uint32_t x, uint32_t y) {
-    return Dot4(static_cast<int32_t>(x), static_cast<int32_t>(y), 0);
-  });
+  MmaEmulated(c, a, b, CombineMma<int32_t, int32_t, 4, UnpackInt8>);
 }
-// a0: row g, k 4t ..; a1: row g + 8; b: k 4t .., column g.
+// The first half of k alone (mma.m16n8k16).
 inline void MmaInt8Half(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
   MmaInt8(c, {a0, a1, 0, 0}, {b, 0});
 }
