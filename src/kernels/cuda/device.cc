@@ -86,7 +86,11 @@ class CudaDevice final : public Device {
   }
   Result<std::unique_ptr<Graph>> EndCapture() override {
     cudaGraph_t graph = nullptr;
-    HADAL_OK(Checked(cudaStreamEndCapture(stream_.handle, &graph), "recording a step"));
+    stream_.Check(cudaStreamEndCapture(stream_.handle, &graph));
+    if (stream_.error != cudaSuccess) {  // what is not in the graph would be missed in every step
+      if (graph != nullptr) (void)cudaGraphDestroy(graph);
+      return tl::make_unexpected(Checked(stream_.error, "recording a step").error());
+    }
     cudaGraphExec_t executable = nullptr;
     const Status made = Checked(cudaGraphInstantiate(&executable, graph, 0), "recording a step");
     (void)cudaGraphDestroy(graph);
@@ -94,6 +98,7 @@ class CudaDevice final : public Device {
     return std::make_unique<CudaGraph>(executable);
   }
   void Replay(Graph& graph) override {
+    if (stream_.dropping) return;
     stream_.Check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).get(), stream_.handle));
   }
 
