@@ -29,9 +29,10 @@ class CudaGraph final : public Graph {
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(int ordinal, const DeviceInfo& info, cudaStream_t stream)
+  CudaDevice(int ordinal, const DeviceInfo& info, size_t most_shared, cudaStream_t stream)
       : ordinal_(ordinal), info_(info) {
     stream_.handle = stream;
+    stream_.most_shared = most_shared;
     stream_.early = info.major >= 9;
   }
   ~CudaDevice() override { (void)cudaStreamDestroy(stream_.handle); }
@@ -162,7 +163,7 @@ Result<std::unique_ptr<Device>> OpenDevice(int ordinal) {
                         .runtime = Version(CUDART_VERSION)};
   cudaStream_t stream = nullptr;
   HADAL_OK(Checked(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "opening the card"));
-  return std::make_unique<CudaDevice>(ordinal, info, stream);
+  return std::make_unique<CudaDevice>(ordinal, info, p.sharedMemPerBlockOptin, stream);
 }
 
 }  // namespace hadal::cuda
