@@ -38,11 +38,11 @@ struct Problem {
   float *space, *out;
 };
 
-template <int kTeams>
+// kStages: of the ring of tiles.
+template <int kTeams, int kStages>
 struct Block {
   static constexpr int kThreads = kTeams * kWarps * kWarp;
   static constexpr int kBlockHeads = kTeams * kHeads;
-  static constexpr int kStages = kTeams == 1 ? 2 : 4;
   static constexpr int kShared = kStages * kTileBytes + kTeams * kScoreBytes;
   static constexpr int kBlocksPerSm = kTeams == 1 ? 2 : 1;
 
@@ -254,12 +254,10 @@ struct Block {
 };
 
 // The part of a row's group of heads that block `blockIdx.x` works on.
-template <int kTeams>
-__global__ void __launch_bounds__(Block<kTeams>::kThreads, Block<kTeams>::kBlocksPerSm)
-    LatentsKernel(Problem p) {
+template <class B>
+__global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm) LatentsKernel(Problem p) {
   LetNextBegin();
   WaitForInputs();
-  using B = Block<kTeams>;
   const int64_t row = blockIdx.z, heads = p.a.group, group = row * gridDim.x + blockIdx.x;
   const int split = static_cast<int>(blockIdx.y), visible = p.index.visible[row];
   const int per_split = SplitKeys(Rule(), visible), begin = split * per_split;
@@ -290,12 +288,11 @@ __global__ void __launch_bounds__(kJoinThreads) JoinKernel(Problem p, int block_
 
 int HeadsOfBlock(const AttentionShape& a) { return a.group > kHeads ? 2 * kHeads : kHeads; }
 
-template <int kTeams>
+template <class B>
 void LaunchLatents(Stream& s, const Problem& p) {
-  using B = Block<kTeams>;
   const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(p.a.group, B::kBlockHeads)),
                   static_cast<unsigned>(p.parts), static_cast<unsigned>(p.a.rows));
-  Launch(s, grid, B::kThreads, size_t{B::kShared}, LatentsKernel<kTeams>, p);
+  Launch(s, grid, B::kThreads, size_t{B::kShared}, LatentsKernel<B>, p);
 }
 
 }  // namespace
@@ -316,7 +313,13 @@ void AttendLatents(Stream& s, const AttentionShape& a, const float* q, const Cac
   (void)v;
   const Problem p = {a, q, k, index, MostSplits(Rule(), index.most), scratch.parts, out};
   const int heads = HeadsOfBlock(a);
-  heads == kHeads ? LaunchLatents<1>(s, p) : LaunchLatents<2>(s, p);
+  if (heads == kHeads) {
+    LaunchLatents<Block<1, 2>>(s, p);
+  } else if (size_t{Block<2, 4>::kShared} <= s.most_shared) {
+    LaunchLatents<Block<2, 4>>(s, p);
+  } else {  // the same results from a card with less shared memory
+    LaunchLatents<Block<2, 2>>(s, p);
+  }
   if (p.parts == 1) return;
   const dim3 grid(static_cast<unsigned>(a.group), static_cast<unsigned>(a.rows));
   Launch(s, grid, kJoinThreads, static_cast<size_t>(p.parts + 1) * sizeof(float), JoinKernel, p,

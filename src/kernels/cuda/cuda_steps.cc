@@ -60,12 +60,12 @@ Result<std::unique_ptr<Memory>> CudaBackend::Allocate(size_t bytes) {
   return std::make_unique<CudaMemory>(*this, data, bytes);
 }
 
-// Grown memory has another address, so recordings are forgotten. When there is none the step fails,
-// and what it would still enqueue is dropped.
+// Grown memory has another address, so recordings are forgotten. When there is none the step fails.
 void CudaBackend::Grow(Block& block, size_t bytes, bool host) {
   if (block.size >= bytes || !error_) return;
   CHECK(!capturing_);  // a shape is computed once before it is recorded
   Remember(device_->Synchronise());
+  if (!error_) return;
   ForgetGraphs();
   host ? device_->FreeHost(block.data) : device_->Free(block.data);
   block = {};
@@ -74,13 +74,15 @@ void CudaBackend::Grow(Block& block, size_t bytes, bool host) {
     block = {*data, bytes};
   } else {
     Remember(tl::make_unexpected(data.error().In("work space")));
-    device_->set_dropping(true);
   }
 }
 
-// Keeps the first error of a step.
+// Keeps the first error of a step. What would still be enqueued is dropped: its memory may be too
+// small or not there.
 void CudaBackend::Remember(const Status& status) {
-  if (!status && error_) error_ = status;
+  if (status || !error_) return;
+  error_ = status;
+  device_->set_dropping(true);
 }
 
 // The first error since the last call, after all work is done.
@@ -127,7 +129,7 @@ const int32_t* CudaBackend::OnCard(std::span<const int32_t> values) {
   }
   CHECK(!capturing_);
   Fit(other_arena_, RoundUp(values.size_bytes()));
-  (void)device_->Synchronise();  // the arena may still be read
+  Remember(device_->Synchronise());  // the arena may still be read
   other_arena_.used = 0;
   const int32_t* card = Place(other_arena_, values);
   Send(other_arena_);
@@ -167,7 +169,7 @@ RowIndex CudaBackend::IndexOf(std::span<const SeqChunk> chunks, int32_t block_to
   CHECK(!capturing_);
   const RowTables t(chunks, block_tokens);
   Fit(other_arena_, t.bytes());
-  (void)device_->Synchronise();
+  Remember(device_->Synchronise());
   other_arena_.used = 0;
   RowIndex index{.block_tokens = block_tokens, .most = t.most};
   index.visible = Place(other_arena_, t.visible);
@@ -247,7 +249,7 @@ Result<Tensor> CudaBackend::RunOrReplay(const StepInput& step, const StepCache& 
                                         const std::function<Tensor()>& compute) {
   const bool answers = std::ranges::all_of(
       step.chunks, [](const SeqChunk& c) { return c.n_rows == 1 && !c.prompt; });
-  if (!options_.graphs || cache.id == 0 || !answers) return ComputeStep(result, compute);
+  if (!options_.graphs || cache.id == 0 || !answers || !error_) return ComputeStep(result, compute);
   on_card_.index.most =
       static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(on_card_.index.most)));
   const GraphKey key{step.tokens.size(), step.logit_rows.size(), on_card_.index.most, cache.id,
@@ -255,7 +257,11 @@ Result<Tensor> CudaBackend::RunOrReplay(const StepInput& step, const StepCache& 
   const auto [at, is_new] = graphs_.try_emplace(key);
   if (is_new) {
     const Tensor scores = ComputeStep(result, compute);
-    graphs_.try_emplace(key);  // growing forgot it
+    if (error_) {
+      graphs_.try_emplace(key);  // growing forgot it
+    } else {
+      graphs_.erase(key);  // not all of it was computed: memory may still have to grow
+    }
     return scores;
   }
   Recorded& recorded = at->second;

@@ -109,7 +109,7 @@ Result<WeightPtr> CudaBackend::Prepare(std::span<const WeightSource> sources, We
   for (size_t i = 0; i < sources.size(); ++i) {
     for (const WeightPart& part : placed) HADAL_OK(UploadPart(sources[i], part, i));
   }
-  HADAL_OK(device_->Synchronise());
+  HADAL_OK(Finish());
   const bool rounds = use == WeightUse::kMultiply && Rounds(parts, cols);
   rounds_a_weight_ = rounds_a_weight_ || rounds;
   return std::make_unique<CudaWeight>(static_cast<int64_t>(sources.size()), sources[0].rows, cols,
@@ -172,7 +172,7 @@ void CudaBackend::FillRows(const WeightSource& source, Form form, int64_t first,
 Result<std::unique_ptr<Memory>> CudaBackend::Upload(std::span<const float> values) {
   HADAL_TRY(auto memory, Allocate(values.size_bytes()));
   device_->ToDevice(memory->data(), values.data(), values.size_bytes());
-  HADAL_OK(device_->Synchronise());
+  HADAL_OK(Finish());
   return memory;
 }
 

@@ -29,8 +29,10 @@ class CudaGraph final : public Graph {
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(const DeviceInfo& info, cudaStream_t stream) : info_(info) {
+  CudaDevice(int ordinal, const DeviceInfo& info, size_t most_shared, cudaStream_t stream)
+      : ordinal_(ordinal), info_(info) {
     stream_.handle = stream;
+    stream_.most_shared = most_shared;
     stream_.early = info.major >= 9;
   }
   ~CudaDevice() override { (void)cudaStreamDestroy(stream_.handle); }
@@ -38,12 +40,17 @@ class CudaDevice final : public Device {
   DeviceInfo info() const override {
     DeviceInfo now = info_;
     size_t all = 0;
+    Use();
     (void)cudaMemGetInfo(&now.free, &all);
     return now;
   }
-  Stream& stream() override { return stream_; }
+  Stream& stream() override {
+    Use();
+    return stream_;
+  }
 
   Result<void*> Allocate(size_t bytes) override {
+    Use();
     void* p = nullptr;
     if (const Status s = Checked(cudaMalloc(&p, bytes), "memory of the card"); !s) {
       return Fail(s.error().code, "{}: {} bytes were asked for, {} of {} are free",
@@ -56,6 +63,7 @@ class CudaDevice final : public Device {
     if (p != nullptr) stream_.Check(cudaFree(p));
   }
   Result<void*> AllocateHost(size_t bytes) override {
+    Use();
     void* p = nullptr;
     HADAL_OK(Checked(cudaMallocHost(&p, bytes), "page-locked host memory"));
     return p;
@@ -82,11 +90,16 @@ class CudaDevice final : public Device {
   void set_dropping(bool dropping) override { stream_.dropping = dropping; }
 
   void BeginCapture() override {
+    Use();
     stream_.Check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal));
   }
   Result<std::unique_ptr<Graph>> EndCapture() override {
     cudaGraph_t graph = nullptr;
-    HADAL_OK(Checked(cudaStreamEndCapture(stream_.handle, &graph), "recording a step"));
+    stream_.Check(cudaStreamEndCapture(stream_.handle, &graph));
+    if (stream_.error != cudaSuccess) {  // what is not in the graph would be missed in every step
+      if (graph != nullptr) (void)cudaGraphDestroy(graph);
+      return tl::make_unexpected(Checked(stream_.error, "recording a step").error());
+    }
     cudaGraphExec_t executable = nullptr;
     const Status made = Checked(cudaGraphInstantiate(&executable, graph, 0), "recording a step");
     (void)cudaGraphDestroy(graph);
@@ -94,10 +107,19 @@ class CudaDevice final : public Device {
     return std::make_unique<CudaGraph>(executable);
   }
   void Replay(Graph& graph) override {
+    if (stream_.dropping) return;
+    Use();
     stream_.Check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).get(), stream_.handle));
   }
 
  private:
+  // Each CPU thread has a current card, at first card 0; launches and memory are of that one.
+  void Use() const {
+    thread_local int current = -1;
+    if (current != ordinal_ && cudaSetDevice(ordinal_) == cudaSuccess) current = ordinal_;
+  }
+
+  const int ordinal_;
   const DeviceInfo info_;
   Stream stream_;
 };
@@ -141,7 +163,7 @@ Result<std::unique_ptr<Device>> OpenDevice(int ordinal) {
                         .runtime = Version(CUDART_VERSION)};
   cudaStream_t stream = nullptr;
   HADAL_OK(Checked(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "opening the card"));
-  return std::make_unique<CudaDevice>(info, stream);
+  return std::make_unique<CudaDevice>(ordinal, info, p.sharedMemPerBlockOptin, stream);
 }
 
 }  // namespace hadal::cuda

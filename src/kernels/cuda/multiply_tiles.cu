@@ -165,8 +165,9 @@ void Multiply(Stream& s, const TilesArgs& a, int64_t row_tiles) {
   const auto grid = [&](int64_t columns) {
     return dim3(static_cast<unsigned>(row_tiles), static_cast<unsigned>(CeilDiv(a.n, columns)));
   };
-  if (row_tiles * CeilDiv<int64_t>(a.n, 256) >= kEnoughBlocks) {
-    Launch(s, grid(256), kThreads, size_t{StagesOf(256)} * StageBytes(256), TilesKernel<256>, a);
+  constexpr size_t kWide = size_t{StagesOf(256)} * StageBytes(256);  // some cards have less
+  if (row_tiles * CeilDiv<int64_t>(a.n, 256) >= kEnoughBlocks && kWide <= s.most_shared) {
+    Launch(s, grid(256), kThreads, kWide, TilesKernel<256>, a);
   } else {
     Launch(s, grid(128), kThreads, size_t{StagesOf(128)} * StageBytes(128), TilesKernel<128>, a);
   }

@@ -18,6 +18,19 @@
 
 namespace hadal::cuda {
 
+// Whether kernels may begin early: code made for older cards, which newer ones run too, does not
+// wait.
+template <class... P>
+bool MayBeginEarly(Stream& stream, void (*kernel)(P...)) {
+  if (stream.early && !stream.early_checked) {
+    cudaFuncAttributes code = {};
+    stream.Check(cudaFuncGetAttributes(&code, kernel));
+    stream.early = code.ptxVersion == 0 || code.ptxVersion >= 90;
+    stream.early_checked = true;
+  }
+  return stream.early;
+}
+
 // A kernel on the stream, with so many bytes of dynamic shared memory. Errors stay with the stream.
 // It may begin before the kernel before it has ended: all its threads that are not done at once
 // call WaitForInputs before they read what other kernels write, or write anything.
@@ -25,9 +38,9 @@ template <class... P, class... A>
 void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel)(P...),
             const A&... args) {
   if (stream.dropping || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  if (shared > 48 * 1024) {
+  if (shared > 48 * 1024) {  // never less than what a recorded launch has
     stream.Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(shared)));
+                                      static_cast<int>(stream.most_shared)));
   }
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -38,7 +51,7 @@ void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel
   config.dynamicSmemBytes = shared;
   config.stream = stream.handle;
   config.attrs = &attribute;
-  config.numAttrs = stream.early ? 1 : 0;
+  config.numAttrs = MayBeginEarly(stream, kernel) ? 1 : 0;
   stream.Check(cudaLaunchKernelEx(&config, kernel, P(args)...));
 }
 // Until the kernels before have ended and what they wrote is seen.

@@ -12,7 +12,9 @@ class TilesLibrary;  // cublaslt.cc
 struct Stream {
   cudaStream_t handle = nullptr;
   cudaError_t error = cudaSuccess;
-  bool early = false;     // kernels may begin before the one before has ended (sm_90 and later)
+  size_t most_shared = 48 * 1024;  // bytes of shared memory that a block may have
+  bool early = false;  // kernels may begin before the one before has ended (sm_90 and later)
+  bool early_checked = false;
   bool dropping = false;  // what is enqueued is dropped: the step failed on the host
   bool library_sought = false;
   std::shared_ptr<TilesLibrary> library = nullptr;  // null where it is not installed

@@ -74,6 +74,7 @@ class EmulatedDevice final : public Device {
     return std::unique_ptr<Graph>(std::move(recorded_));
   }
   void Replay(Graph& graph) override {
+    if (stream_.dropping) return;
     for (const auto& work : static_cast<EmulatedGraph&>(graph).work) work();
   }
 

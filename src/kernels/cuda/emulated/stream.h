@@ -10,6 +10,7 @@ struct Stream {
   std::vector<std::function<void()>>* recording = nullptr;
 
   bool dropping = false;
+  size_t most_shared = 227 * 1024;  // bytes of shared memory that a block may have
 
   void Do(std::function<void()> work) {
     if (dropping) return;
