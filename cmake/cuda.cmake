@@ -1,7 +1,7 @@
 # CUDA where nvcc is found (HADAL_CUDA=OFF forgoes it). The runtime is linked statically, so the
 # binary starts on machines without a driver.
 set(HADAL_CUDA_ARCHITECTURES "90a" CACHE STRING
-  "cards to compile for; a release has 80;89;90a;120 and code for later ones: 80-real;89-real;90a-real;120")
+  "cards to compile for; a release has 80;89;90a;100;120 and code for later ones: 80-real;89-real;90a-real;100-real;120")
 find_program(HADAL_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda/bin)
 set(default ON)
 if(NOT HADAL_NVCC)
