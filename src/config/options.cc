@@ -139,7 +139,8 @@ constexpr std::array kComputing = {
            "how the GPU computes prompts: exact: like answers, slow; rounded: in bf16, as other "
            "engines do; auto: rounded, but exact in models whose experts are not quantised, where "
            "rounding chooses other experts",
-           "GPU 如何计算提示词：exact 与回答同样精确，较慢；rounded 以 bf16 计算，与其他引擎相同；auto "
+           "GPU 如何计算提示词：exact 与回答同样精确，较慢；rounded 以 bf16 "
+           "计算，与其他引擎相同；auto "
            "同 rounded，但专家未量化的模型保持精确，因为舍入会选择不同的专家"},
     Option{"cuda.graphs", REF(cuda.graphs), 0, 0, "", false,
            "record the launches of a step of answers and repeat them",

@@ -84,8 +84,8 @@ INSTANTIATE_TEST_SUITE_P(Goldens, GoldenOnTheCard,
                            return name;
                          });
 
-// Asked for, prompts of models with experts are rounded too: most tokens choose the same experts, as
-// rows whose chunks are cut otherwise do.
+// Asked for, prompts of models with experts are rounded too: most tokens choose the same experts,
+// as rows whose chunks are cut otherwise do.
 TEST(RoundedExperts, AreRoundedWhereThatIsAskedFor) {
   const Golden golden = ReadGolden(Goldens() / "deepseek-v2-lite");
   const auto backend = NewCard({.kv_dtype = DType::kF32, .prompts = PromptRounding::kRounded});

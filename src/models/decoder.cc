@@ -291,8 +291,9 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   // Scores of experts lie as close as the rounding of activations moves them: with weights that are
   // not quantised much further already, other experts would be chosen than exact rows choose.
   // Weights that stay in the file are multiplied exactly.
-  info.rounds_prompts = backend_.rounds_prompts() && totals.file_bytes == 0 &&
-                        (totals.experts == 0 || totals.experts_quantised || backend_.rounds_any_experts());
+  info.rounds_prompts =
+      backend_.rounds_prompts() && totals.file_bytes == 0 &&
+      (totals.experts == 0 || totals.experts_quantised || backend_.rounds_any_experts());
   if (info.drafts) HADAL_OK(LoadDraftLayer());
   return std::unique_ptr<Model>(std::move(decoder_));
 }
