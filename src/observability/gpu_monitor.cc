@@ -6,22 +6,15 @@
 #include <array>
 #include <iterator>
 
+#include "observability/nvml_types.h"
+
 namespace hadal {
 namespace {
 
-// Of NVIDIA's published interface (nvml.h), as far as it is called; it keeps names and layouts.
-using Device = void*;
-struct Utilisation {
-  unsigned gpu, memory;  // percent
-};
-struct MemoryInfo {
-  unsigned long long total, free, used;
-};
-struct PciInfo {
-  char legacy_bus_id[16];
-  unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
-  char bus_id[32];
-};
+using nvml::Device;
+using nvml::MemoryInfo;
+using nvml::PciInfo;
+using nvml::Utilisation;
 constexpr int kSuccess = 0;
 constexpr unsigned kClockSm = 1, kClockMemory = 2, kTemperatureGpu = 0;
 

@@ -3,6 +3,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "observability/nvml_types.h"
+
+using hadal::nvml::MemoryInfo;
+using hadal::nvml::PciInfo;
+using hadal::nvml::Utilisation;
+
 namespace {
 
 constexpr int kNotSupported = 3;
@@ -33,23 +39,16 @@ int nvmlDeviceGetName(void*, char* name, unsigned size) {
   std::strncpy(name, "NVIDIA H200", size);
   return 0;
 }
-struct PciInfo {
-  char legacy[16];
-  unsigned numbers[5];
-  char bus_id[32];
-};
 int nvmlDeviceGetPciInfo_v3(void*, PciInfo* pci) {
   std::strcpy(pci->bus_id, "00000000:19:00.0");
   return 0;
 }
-int nvmlDeviceGetUtilizationRates(void* device, unsigned* two) {
-  two[1] = 40;
-  return Give(device, two, 75);
+int nvmlDeviceGetUtilizationRates(void* device, Utilisation* busy) {
+  busy->memory = 40;
+  return Give(device, &busy->gpu, 75);
 }
-int nvmlDeviceGetMemoryInfo(void*, unsigned long long* three) {
-  three[0] = 150'754'820'096;
-  three[1] = 100'000'000'000;
-  three[2] = 50'754'820'096;
+int nvmlDeviceGetMemoryInfo(void*, MemoryInfo* memory) {
+  *memory = {150'754'820'096, 100'000'000'000, 50'754'820'096};
   return 0;
 }
 int nvmlDeviceGetPowerUsage(void* device, unsigned* mw) { return Give(device, mw, 412'500); }
