@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "observability/nvml_types.h"
+#include "nvml_types.h"
 
 using hadal::nvml::MemoryInfo;
 using hadal::nvml::PciInfo;
