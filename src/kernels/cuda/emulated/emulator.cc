@@ -10,6 +10,7 @@
 #include "base/check.h"
 
 #if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define HADAL_FIBER_ASAN 1
 #endif
@@ -133,6 +134,9 @@ void RunBlock() {
     f.waits_for = nullptr;
     f.copies.clear();
     f.groups = 0;
+#ifdef HADAL_FIBER_ASAN
+    __asan_unpoison_memory_region(f.stack.get(), kStackBytes);  // frames that never returned
+#endif
     f.at = context::make_fcontext(f.stack.get() + kStackBytes, kStackBytes, Begin);
   }
   std::vector<Fiber*> order;
