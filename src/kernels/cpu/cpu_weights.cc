@@ -2,50 +2,10 @@
 #include <string>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/weight_source.h"
 
 namespace hadal::cpu {
 namespace {
-
-Status CheckSources(std::span<const WeightSource> sources) {
-  CHECK(!sources.empty());
-  const WeightSource& first = sources[0];
-  for (const WeightSource& s : sources) {
-    if (s.rows <= 0 || s.cols <= 0) {
-      return FailField(ErrorCode::kInvalidArgument, s.name,
-                       "tensor {} has shape [{}, {}]; both must be positive", s.name, s.rows,
-                       s.cols);
-    }
-    if (s.rows != first.rows || s.cols != first.cols) {
-      return FailField(ErrorCode::kInvalidArgument, s.name,
-                       "tensor {} has shape [{}, {}] but {} of the same stack has [{}, {}]", s.name,
-                       s.rows, s.cols, first.name, first.rows, first.cols);
-    }
-  }
-  return {};
-}
-
-// The parts in whose blocks every source comes; empty when there are none.
-std::vector<BlockRows> BlocksOf(std::span<const WeightSource> sources) {
-  const auto parts_of = [](const WeightSource& s) {
-    return s.blocks ? std::vector<BlockRows>{{s.rows, *s.blocks}} : s.mixed_blocks;
-  };
-  const std::vector<BlockRows> parts = parts_of(sources[0]);
-  for (const WeightSource& s : sources) {
-    if (!s.read_blocks || parts_of(s) != parts) return {};
-  }
-  int64_t rows = 0;
-  for (const BlockRows& part : parts) {
-    CHECK(part.rows > 0 && sources[0].cols % TraitsOf(part.type).elements == 0);
-    rows += part.rows;
-  }
-  CHECK(parts.empty() || rows == sources[0].rows);
-  return parts;
-}
-
-bool HoldF16(std::span<const WeightSource> sources) {
-  return std::all_of(sources.begin(), sources.end(),
-                     [](const WeightSource& s) { return s.stored == DType::kF16; });
-}
 
 // Rows of a slice of whole panels, of about `bytes` when a row has row_bytes.
 int64_t SliceRows(int64_t rows, int64_t row_bytes, int64_t bytes) {

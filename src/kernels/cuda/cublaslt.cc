@@ -180,9 +180,9 @@ bool MultiplyByLibrary(Stream& s, const Matrix& w, const uint16_t* x, int64_t ro
   if (w.cols % 8 != 0 || out.ld % 4 != 0 || reinterpret_cast<uintptr_t>(out.data) % kAlign != 0) {
     return false;
   }
-  if (!s.library_sought) s.library = TilesLibrary::Open();
-  s.library_sought = true;
-  return s.library != nullptr && s.library->Multiply(s.handle, w, x, rows, out);
+  if (!s.tiles_sought) s.tiles = TilesLibrary::Open();
+  s.tiles_sought = true;
+  return s.tiles != nullptr && s.tiles->Multiply(s.handle, w, x, rows, out);
 }
 
 }  // namespace hadal::cuda

@@ -7,6 +7,7 @@
 #include "kernels/cuda/block_planes.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/pack_planes.h"
+#include "kernels/weight_source.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -24,34 +25,6 @@ QuantType TypeOf(Form form) {
   return static_cast<QuantType>(static_cast<int>(form) - static_cast<int>(Form::kBlocks));
 }
 
-Status CheckSources(std::span<const WeightSource> sources) {
-  const WeightSource& first = sources[0];
-  for (const WeightSource& s : sources) {
-    if (s.rows <= 0 || s.cols <= 0 || s.rows >= int64_t{1} << 31 || s.cols >= int64_t{1} << 31) {
-      return FailField(ErrorCode::kInvalidArgument, s.name,
-                       "tensor {} has shape [{}, {}]; both must be 1 .. 2^31 - 1", s.name, s.rows,
-                       s.cols);
-    }
-    if (s.rows != first.rows || s.cols != first.cols) {
-      return FailField(ErrorCode::kInvalidArgument, s.name,
-                       "tensor {} has shape [{}, {}] but {} of the same stack has [{}, {}]", s.name,
-                       s.rows, s.cols, first.name, first.rows, first.cols);
-    }
-  }
-  return {};
-}
-
-std::vector<BlockRows> BlocksOfSources(std::span<const WeightSource> sources) {
-  const auto parts_of = [](const WeightSource& s) {
-    return s.blocks ? std::vector<BlockRows>{{s.rows, *s.blocks}} : s.mixed_blocks;
-  };
-  const std::vector<BlockRows> parts = parts_of(sources[0]);
-  for (const WeightSource& s : sources) {
-    if (!s.read_blocks || parts_of(s) != parts) return {};
-  }
-  return parts;
-}
-
 }  // namespace
 
 Result<std::vector<CudaBackend::Part>> CudaBackend::PartsOf(std::span<const WeightSource> sources,
@@ -61,7 +34,7 @@ Result<std::vector<CudaBackend::Part>> CudaBackend::PartsOf(std::span<const Weig
   if (use == WeightUse::kMultiplyF32 || options_.weights == WeightFormat::kF32) {
     return std::vector<Part>{{rows, Form::kF32}};
   }
-  const auto blocks = BlocksOfSources(sources);
+  const auto blocks = hadal::BlocksOf(sources);
   if (blocks.size() == 1 || (!blocks.empty() && use != WeightUse::kLookUp)) {
     std::vector<Part> parts;
     for (const BlockRows& b : blocks) {
@@ -69,9 +42,7 @@ Result<std::vector<CudaBackend::Part>> CudaBackend::PartsOf(std::span<const Weig
     }
     return parts;
   }
-  const bool f16 =
-      std::ranges::all_of(sources, [](const WeightSource& s) { return s.stored == DType::kF16; });
-  return std::vector<Part>{{rows, f16 ? Form::kF16 : Form::kBf16}};
+  return std::vector<Part>{{rows, HoldF16(sources) ? Form::kF16 : Form::kBf16}};
 }
 
 Result<size_t> CudaBackend::BytesOf(std::span<const WeightSource> sources, WeightUse use) const {

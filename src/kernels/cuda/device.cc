@@ -124,8 +124,6 @@ class CudaDevice final : public Device {
   Stream stream_;
 };
 
-}  // namespace
-
 Result<int> CountDevices() {
   int n = 0;
   const cudaError_t error = cudaGetDeviceCount(&n);
@@ -138,6 +136,8 @@ Result<int> CountDevices() {
   HADAL_OK(Checked(error, "looking for cards"));
   return n;
 }
+
+}  // namespace
 
 Result<std::unique_ptr<Device>> OpenDevice(int ordinal) {
   HADAL_TRY(const int n, CountDevices());
@@ -152,15 +152,11 @@ Result<std::unique_ptr<Device>> OpenDevice(int ordinal) {
                 "{} has compute capability {}.{}; 8.0 (Ampere) or later is needed", p.name, p.major,
                 p.minor);
   }
-  int driver = 0;
-  HADAL_OK(Checked(cudaDriverGetVersion(&driver), "opening the card"));
   const DeviceInfo info{.name = p.name,
                         .major = p.major,
                         .minor = p.minor,
                         .processors = p.multiProcessorCount,
-                        .memory = p.totalGlobalMem,
-                        .driver = Version(driver),
-                        .runtime = Version(CUDART_VERSION)};
+                        .memory = p.totalGlobalMem};
   cudaStream_t stream = nullptr;
   HADAL_OK(Checked(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "opening the card"));
   return std::make_unique<CudaDevice>(ordinal, info, p.sharedMemPerBlockOptin, stream);

@@ -19,7 +19,6 @@ struct DeviceInfo {
   int major = 0, minor = 0;     // compute capability
   int processors = 0;           // multiprocessors
   size_t memory = 0, free = 0;  // bytes
-  std::string driver, runtime;  // CUDA versions, "13.0"
   bool emulated = false;
 };
 
@@ -59,6 +58,5 @@ class Device {
 
 // kNoGpu without a driver or a card of that number; the message says which it was.
 Result<std::unique_ptr<Device>> OpenDevice(int ordinal);
-Result<int> CountDevices();
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -188,26 +188,22 @@ __device__ inline float WarpMax(float v) {
   return v;
 }
 // Over the block, the same in every thread; `shared` holds 32 floats and may be used again after.
-__device__ inline float BlockSum(float v, float* shared) {
-  const int warps = static_cast<int>(blockDim.x) / kWarp,
-            lane = static_cast<int>(threadIdx.x) % kWarp;
-  v = WarpSum(v);
+template <float (*kOfWarp)(float)>
+__device__ inline float OfBlock(float v, float nothing, float* shared) {
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  v = kOfWarp(v);
   if (lane == 0) shared[threadIdx.x / kWarp] = v;
   __syncthreads();
-  v = WarpSum(lane < warps ? shared[lane] : 0.0f);
+  v = kOfWarp(lane < warps ? shared[lane] : nothing);
   __syncthreads();
   return v;
 }
-
+__device__ inline float BlockSum(float v, float* shared) {
+  return OfBlock<WarpSum>(v, 0.0f, shared);
+}
 __device__ inline float BlockMax(float v, float* shared) {
-  const int warps = static_cast<int>(blockDim.x) / kWarp,
-            lane = static_cast<int>(threadIdx.x) % kWarp;
-  v = WarpMax(v);
-  if (lane == 0) shared[threadIdx.x / kWarp] = v;
-  __syncthreads();
-  v = WarpMax(lane < warps ? shared[lane] : -INFINITY);
-  __syncthreads();
-  return v;
+  return OfBlock<WarpMax>(v, -INFINITY, shared);
 }
 
 template <class T>

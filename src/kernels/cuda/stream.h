@@ -16,8 +16,8 @@ struct Stream {
   bool early = false;  // kernels may begin before the one before has ended (sm_90 and later)
   bool early_checked = false;
   bool dropping = false;  // what is enqueued is dropped: the step failed on the host
-  bool library_sought = false;
-  std::shared_ptr<TilesLibrary> library = nullptr;  // null where it is not installed
+  bool tiles_sought = false;
+  std::shared_ptr<TilesLibrary> tiles = nullptr;  // null where it is not installed
 
   void Check(cudaError_t result) {
     if (error == cudaSuccess) error = result;

@@ -22,8 +22,7 @@ size_t g_memory = size_t{8} << 30;
 class EmulatedDevice final : public Device {
  public:
   DeviceInfo info() const override {
-    return {"emulated card", 9,      0,   4, g_memory, g_memory - std::min(g_memory, used_),
-            "none",          "none", true};
+    return {"emulated card", 9, 0, 4, g_memory, g_memory - std::min(g_memory, used_), true};
   }
   Stream& stream() override { return stream_; }
 
@@ -90,6 +89,5 @@ class EmulatedDevice final : public Device {
 void SetCardMemory(size_t bytes) { g_memory = bytes; }
 
 Result<std::unique_ptr<Device>> OpenDevice(int) { return std::make_unique<EmulatedDevice>(); }
-Result<int> CountDevices() { return 1; }
 
 }  // namespace hadal::cuda_emulated
