@@ -28,6 +28,15 @@ enum class Processor { kCpu, kCuda, kCudaEmulated };
 #endif
 constexpr Processor kProcessor = Processor::HADAL_TEST_DEVICE;
 
+#ifdef HADAL_TEST_READS_CARD
+std::vector<float> ReadFloats(const void* from, size_t n);  // of the backend's memory
+#else
+inline std::vector<float> ReadFloats(const void* from, size_t n) {
+  const auto* floats = static_cast<const float*>(from);
+  return {floats, floats + n};
+}
+#endif
+
 struct Config {
   Isa isa = Isa::kRef;  // of the CPU
   WeightFormat format = WeightFormat::kF32;

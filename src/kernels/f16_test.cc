@@ -172,15 +172,16 @@ TEST_P(F16OnEveryBackend, AStackOfWhichSomeAreNotF16IsNot) {
   const auto down = backend->Prepare(downs, WeightUse::kMultiply);
   ASSERT_TRUE(up.has_value() && down.has_value());
   std::vector<float> x(hidden, 1.0f / 32), out(hidden, 0.0f);
+  const std::vector<float> weight = {1};
   for (int32_t expert = 0; expert < experts; ++expert) {
-    const float weight = 1;
+    const std::vector<int32_t> chosen = {expert};
     std::fill(out.begin(), out.end(), 0.0f);
     MoeArgs args;
     args.x = View(x, {1, hidden});
     args.gate_up = up->get();
     args.down = down->get();
-    args.experts = &expert;
-    args.weights = &weight;
+    args.experts = chosen.data();
+    args.weights = weight.data();
     args.top_k = 1;
     args.out = View(out, {1, hidden});
     backend->MixExperts(args);

@@ -108,8 +108,8 @@ TEST(Router, BiasChoosesButDoesNotWeigh) {
   RouterArgs a;
   a.score = GateScore::kSigmoid;
   a.top_k = 1;
-  const float bias[] = {0, 5};
-  a.bias = bias;
+  const std::vector<float> bias = {0, 5};
+  a.bias = bias.data();
   const Routed out = RunRouter(*backend, a, {3.0f, 0.0f}, 2);
   EXPECT_EQ(out.experts[0], 1);
   EXPECT_FLOAT_EQ(out.weights[0], 0.5f);
@@ -124,8 +124,8 @@ TEST(Router, RejectedGroupsStayRejectedUnderNegativeBiases) {
   a.n_groups = 2;
   a.top_groups = 1;
   a.top_k = 2;
-  const float bias[] = {-3, -3, -4, -4};
-  a.bias = bias;
+  const std::vector<float> bias = {-3, -3, -4, -4};
+  a.bias = bias.data();
   EXPECT_EQ(RunRouter(*backend, a, {0, 1, 2, 3}, 4).experts, (std::vector<int32_t>{1, 0}));
 }
 

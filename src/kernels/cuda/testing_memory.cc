@@ -9,6 +9,18 @@
 #include <memory_resource>
 #include <mutex>
 #include <new>
+#include <vector>
+
+namespace hadal::kernels_test {
+
+std::vector<float> ReadFloats(const void* from, size_t n) {
+  std::vector<float> floats(n);
+  if (cudaMemcpy(floats.data(), from, n * sizeof(float), cudaMemcpyDefault) != cudaSuccess)
+    return {};
+  return floats;
+}
+
+}  // namespace hadal::kernels_test
 
 namespace {
 
