@@ -96,6 +96,7 @@ class CudaBackend final : public Backend {
   enum Scratch {
     kActivations,      // of one byte
     kWideActivations,  // of two
+    kSplitRows,
     kGated,
     kRounded,
     kRoundedWeight,
@@ -166,8 +167,10 @@ class CudaBackend final : public Backend {
   struct Converted {
     Activations of[3];
   };
-  Converted Convert(const ActivationSource& x, int64_t rows, int64_t cols,
-                    std::span<const RowProduct> products);
+  Converted Convert(const ActivationSource& x, int64_t rows, std::span<const RowProduct> products,
+                    bool plain);
+  bool MultiplyGated(const float* x, int64_t rows, const CudaWeight& w, const RowMap& map,
+                     float* out);
   void Multiply(const ActivationSource& x, int64_t rows, std::span<const Factor> factors,
                 const RowMap& map);
   void Multiply(const ActivationSource& x, int64_t rows, const CudaWeight& w, const RowMap& map,

@@ -75,8 +75,9 @@ void CudaBackend::Wait() { Remember(device_->Synchronise()); }
 
 // ---- products
 
-CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t rows, int64_t cols,
-                                            std::span<const RowProduct> products) {
+CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t rows,
+                                            std::span<const RowProduct> products, bool plain) {
+  const int64_t cols = products[0].w.cols;
   const int64_t tiles = rows * ActivationTiles(cols), values = tiles * block_planes::kTileK;
   const int64_t info = tiles * 16 * static_cast<int64_t>(sizeof(float));
   Converted made;
@@ -84,6 +85,13 @@ CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t r
     const int parts = PartsOfActivations(p.w.form);
     Activations& a = made.of[parts];
     if (a.x != nullptr || a.high != nullptr) continue;
+    if (parts == 0 && plain && TakesSplitRows(p.w, rows)) {
+      a = {.x = x.x, .ld = x.ld};
+      void* split = Reserve(kSplitRows, static_cast<size_t>(SplitRowBytes(p.w, rows)));
+      SplitRows(device_->stream(), x, p.w, rows, split);
+      a.split = split;
+      continue;
+    }
     if (parts == 0) {
       a = {.x = x.x, .ld = x.ld};
       if (!x.gated) continue;
@@ -104,6 +112,23 @@ CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t r
   return made;
 }
 
+// silu of the first half of w's rows times the other half, where there is a kernel that gives it.
+bool CudaBackend::MultiplyGated(const float* x, int64_t rows, const CudaWeight& w,
+                                const RowMap& map, float* out) {
+  if (w.parts().size() != 1 || !CanGate(w.parts()[0].matrix, w.cols())) return false;
+  const RowProduct product = {w.parts()[0].matrix, {out, w.rows() / 2, nullptr}};
+  RowProducts one;
+  one.count = 1;
+  one.gated = true;
+  one.of[0] = product;
+  if (rows == 0) return true;
+  const bool plain = map.matrix == nullptr && map.modulo == 0;
+  const int64_t x_rows = (rows + map.share - 1) / map.share;
+  const Converted converted = Convert({x, w.cols()}, x_rows, {&product, 1}, plain);
+  MultiplyRows(device_->stream(), one, converted.of[0], rows, map);
+  return true;
+}
+
 // Rows of answers: matrices of one form in one launch.
 void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<const Factor> factors,
                            const RowMap& map) {
@@ -117,7 +142,8 @@ void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<co
   }
   std::ranges::sort(products, {}, [](const RowProduct& p) { return p.w.form; });
   const int64_t x_rows = (rows + map.share - 1) / map.share;
-  const Converted converted = Convert(x, x_rows, factors[0].w->cols(), products);
+  const bool plain = map.matrix == nullptr && map.modulo == 0;
+  const Converted converted = Convert(x, x_rows, products, plain);
   RowProducts batch;
   for (size_t i = 0; i < products.size(); ++i) {
     const Form form = products[i].w.form;
@@ -191,9 +217,17 @@ void CudaBackend::MatMuls(Tensor x, std::span<const Product> products, int64_t e
 void CudaBackend::FeedForward(const FfnArgs& a) {
   const int64_t rows = Rows(a.x), ffn = a.down->cols(), hidden = a.down->rows();
   const int64_t exact = std::min(rows, a.exact_rows);
-  MatMul(a.x, *a.gate_up, nullptr, a.both, a.exact_rows);
-  Multiply({a.both.f32(), 2 * ffn, true}, exact, Cast(a.down), {}, {a.out.f32(), hidden, nullptr});
+  const Product first = {a.gate_up, nullptr, a.both};
+  const Output out = {a.out.f32(), hidden, nullptr};
+  if (MultiplyGated(a.x.f32(), exact, Cast(a.gate_up), {}, a.product.f32())) {
+    Multiply({a.product.f32(), ffn}, exact, Cast(a.down), {}, out);
+  } else {
+    const Factor both = {&Cast(a.gate_up), {a.both.f32(), 2 * ffn, nullptr}};
+    Multiply({a.x.f32(), Width(a.x)}, exact, {&both, 1}, {});
+    Multiply({a.both.f32(), 2 * ffn, true}, exact, Cast(a.down), {}, out);
+  }
   if (exact == rows) return;
+  MultiplyPrompt(a.x.f32(), rows, {&first, 1}, exact);
   CUDA_NAMESPACE::SwiGlu(device_->stream(), a.both.f32() + exact * 2 * ffn, rows - exact, ffn,
                          a.product.f32() + exact * ffn);
   const Product product = {a.down, nullptr, a.out};
@@ -244,9 +278,13 @@ void CudaBackend::MixRows(const MoeArgs& a, int64_t first, int64_t rows) {
     const OrderSpace order = OrderOf(map.matrix, assigned, gate_up.count());
     map.order = {order.rows, order.matrix, order.first, order.groups};
   }
-  Multiply({a.x.f32() + first * hidden, hidden}, assigned, gate_up, map, {both, 2 * ffn, nullptr});
+  const float* x = a.x.f32() + first * hidden;
+  const bool gated = MultiplyGated(x, assigned, gate_up, map, both);
+  if (!gated) Multiply({x, hidden}, assigned, gate_up, map, {both, 2 * ffn, nullptr});
   map.share = 1;
-  Multiply({both, 2 * ffn, true}, assigned, down, map, {output, hidden, nullptr});
+  map.early = true;  // the product before has waited for it
+  const ActivationSource middle = {both, gated ? ffn : 2 * ffn, !gated};
+  Multiply(middle, assigned, down, map, {output, hidden, nullptr});
   CombineExperts(device_->stream(), output, a.weights + first * a.top_k, rows, a.top_k, hidden,
                  a.out.f32() + first * hidden);
 }

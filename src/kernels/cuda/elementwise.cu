@@ -7,8 +7,57 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void RmsNormKernel(float* x, const float* delta, const float* weight, float eps,
-                              int64_t n, float* out) {
+// Four values at a time, kFours of them in a thread's registers; n is a multiple of four, and the
+// block has room for all of them.
+constexpr int kMostNormThreads = 512;
+template <int kFours, bool kAdds>
+__global__ void __launch_bounds__(kMostNormThreads)
+    RmsNormKernel(float* x, const float* delta, const float* weight, float eps, int n, float* out) {
+  LetNextBegin();
+  const int threads = static_cast<int>(blockDim.x), fours = n / 4;
+  const auto* w = reinterpret_cast<const float4*>(weight);
+  float4 v[kFours], factor[kFours];
+  for (int i = 0; i < kFours; ++i) {
+    const int at = i * threads + static_cast<int>(threadIdx.x);
+    v[i] = {0, 0, 0, 0};
+    if (at < fours) factor[i] = w[at];
+  }
+  WaitForInputs();
+  auto* row = reinterpret_cast<float4*>(x + int64_t{blockIdx.x} * n);
+  const auto* add = kAdds ? reinterpret_cast<const float4*>(delta + int64_t{blockIdx.x} * n) : row;
+  float4 more[kFours];
+  for (int i = 0; i < kFours; ++i) {
+    const int at = i * threads + static_cast<int>(threadIdx.x);
+    if (at >= fours) continue;
+    v[i] = row[at];
+    if constexpr (kAdds) more[i] = add[at];
+  }
+  float sum = 0;
+  for (int i = 0; i < kFours; ++i) {
+    const int at = i * threads + static_cast<int>(threadIdx.x);
+    if (kAdds && at < fours) {
+      v[i] = {v[i].x + more[i].x, v[i].y + more[i].y, v[i].z + more[i].z, v[i].w + more[i].w};
+      row[at] = v[i];
+    }
+    sum = fmaf(v[i].x, v[i].x, sum);
+    sum = fmaf(v[i].y, v[i].y, sum);
+    sum = fmaf(v[i].z, v[i].z, sum);
+    sum = fmaf(v[i].w, v[i].w, sum);
+  }
+  float* shared = reinterpret_cast<float*>(SharedMemory());
+  const float scale = 1.0f / sqrtf(BlockSum(sum, shared) / static_cast<float>(n) + eps);
+  auto* to = reinterpret_cast<float4*>(out + int64_t{blockIdx.x} * n);
+  for (int i = 0; i < kFours; ++i) {
+    const int at = i * threads + static_cast<int>(threadIdx.x);
+    if (at >= fours) continue;
+    to[at] = {v[i].x * scale * factor[i].x, v[i].y * scale * factor[i].y,
+              v[i].z * scale * factor[i].z, v[i].w * scale * factor[i].w};
+  }
+}
+
+// Any n.
+__global__ void PlainRmsNormKernel(float* x, const float* delta, const float* weight, float eps,
+                                   int64_t n, float* out) {
   LetNextBegin();
   WaitForInputs();
   float* shared = reinterpret_cast<float*>(SharedMemory());
@@ -124,15 +173,37 @@ constexpr size_t kSumBytes = kWarp * sizeof(float);
 
 }  // namespace
 
+namespace {
+
+template <bool kAdds>
+void LaunchRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
+                   int64_t rows, int64_t n, float* out) {
+  const auto grid = dim3(static_cast<unsigned>(rows));
+  const auto launch = [&](int fours, auto kernel) {
+    const int64_t threads = CeilDiv<int64_t>(CeilDiv<int64_t>(n, 4), fours);
+    Launch(s, grid, static_cast<int>(CeilDiv<int64_t>(threads, kWarp) * kWarp), kSumBytes, kernel,
+           x, delta, weight, eps, static_cast<int>(n), out);
+  };
+  if (n % 4 != 0 || n > 16 * kMostNormThreads) {
+    Launch(s, grid, kThreads, kSumBytes, PlainRmsNormKernel, x, delta, weight, eps, n, out);
+  } else if (n <= 4 * kMostNormThreads) {
+    launch(1, RmsNormKernel<1, kAdds>);
+  } else if (n <= 8 * kMostNormThreads) {
+    launch(2, RmsNormKernel<2, kAdds>);
+  } else {
+    launch(4, RmsNormKernel<4, kAdds>);
+  }
+}
+
+}  // namespace
+
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
              float* out) {
-  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel,
-         const_cast<float*>(x), static_cast<const float*>(nullptr), weight, eps, n, out);
+  LaunchRmsNorm<false>(s, const_cast<float*>(x), nullptr, weight, eps, rows, n, out);
 }
 void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
                 int64_t rows, int64_t n, float* out) {
-  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, kSumBytes, RmsNormKernel, x, delta, weight,
-         eps, n, out);
+  LaunchRmsNorm<true>(s, x, delta, weight, eps, rows, n, out);
 }
 void Add(Stream& s, float* x, const float* delta, int64_t n) {
   Launch(s, dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads))), kThreads, 0, AddKernel, x,

@@ -54,6 +54,7 @@ struct RowMap {
   int64_t modulo = 0;               // r % modulo; else, when 0, matrix 0 for all
   int64_t share = 1;                // row r reads row r / share of x
   RowOrder order = {};              // with `matrix`, optional: the same rows sorted
+  bool early = false;  // what is sorted was there before the kernel before this one began to write
 };
 
 // ---- activations
@@ -69,7 +70,8 @@ struct Activations {
   int64_t ld = 0;
   // [rows][tiles][4][group][8]: of lane i of four the quads i and i + 4 of every group.
   int8_t* high = nullptr;
-  int8_t* low = nullptr;  // of two parts, else null: x = 256 high + low
+  int8_t* low = nullptr;        // of two parts, else null: x = 256 high + low
+  const void* split = nullptr;  // [rows / 8][cols / 32][part][32] 16 bytes, see SplitRows
   // [rows][tiles][4][group]: scale; scale * sum of both halves, of the first, of the second.
   float* groups = nullptr;
 };
@@ -100,10 +102,17 @@ struct RowProduct {
 constexpr int kMostProducts = 4;
 struct RowProducts {
   int count = 0;
+  bool gated = false;  // one product: out[r][i] = silu of i times i + w.rows / 2; see CanGate
   RowProduct of[kMostProducts];
 };
 void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                   const RowMap& map);
+bool CanGate(const Matrix& w, int64_t x_ld);
+// More than eight rows of x in bf16 parts, once for all blocks of threads, where the matrix takes
+// them (and the map is plain): so many bytes at `out`, for Activations::split.
+bool TakesSplitRows(const Matrix& w, int64_t rows);
+int64_t SplitRowBytes(const Matrix& w, int64_t rows);
+void SplitRows(Stream& s, const ActivationSource& from, const Matrix& w, int64_t rows, void* out);
 void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                     const RowMap& map);
 

@@ -135,11 +135,11 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
-  const bool sorted = map.matrix != nullptr;  // what is sorted is an input
-  if (sorted) WaitForInputs();
+  const bool late = map.matrix != nullptr && !map.early;  // the map is an input
+  if (late) WaitForInputs();
   const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
   if (set.count <= 0) return;
-  const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
+  const ProductTile at = ProductOf(products, 1, static_cast<int>(blockIdx.y));
   const RowProduct& product = products.of[at.product];
   const int tiles = static_cast<int>(planes::ColumnTiles(product.w.cols));
   const uint8_t* matrix =
@@ -154,7 +154,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
     };
     for (int i = 0; i < kStages - 1; ++i) copy(warp + i * warps, i);
     if (first == 0) LetNextBegin();
-    if (first == 0 && !sorted) WaitForInputs();
+    if (first == 0 && !late) WaitForInputs();
     // Rows that are not there are the first one; their sums are not stored.
     XRows x_rows[kN];
 #pragma unroll
@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
       x_rows[n].low = kXParts<kType> == 2 ? x.low + codes : nullptr;
       for (int c = 0; c < 2; ++c) x_rows[n].groups[c] = x.groups + tile_of(lane % 4 * 2 + c) * 16;
     }
-    float sums[kN][4] = {};
+    float sums[1][kN][4] = {};
     int stage = 0;
 #pragma unroll 1
     for (int tile = warp; tile < tiles; tile += warps) {
@@ -193,16 +193,15 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
 #pragma unroll
       for (int n = 0; n < kN; ++n) {
         for (int i = 0; i < 4; i += kOne ? 2 : 1) {
-          sums[n][i] = fmaf(w.factors[i / 2].scale, of_tile[n].scaled[i], sums[n][i]);
+          sums[0][n][i] = fmaf(w.factors[i / 2].scale, of_tile[n].scaled[i], sums[0][n][i]);
           if constexpr (Reader::kHasMin) {
-            sums[n][i] = fmaf(-w.factors[i / 2].min, of_tile[n].mins[i], sums[n][i]);
+            sums[0][n][i] = fmaf(-w.factors[i / 2].min, of_tile[n].mins[i], sums[0][n][i]);
           }
         }
       }
     }
     if (first > 0) __syncthreads();
-    StoreSums<kColumns>(sums, product.out, set, first, at.tile * kProductRows,
-                        static_cast<int>(product.w.rows));
+    StoreSums<kColumns, 1>(sums, products, at, set, first);
   }
 }
 
@@ -212,7 +211,7 @@ void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x
                     const RowMap& map) {
   const Matrix& w = products.of[0].w;
   const int columns = ColumnsFor(map, rows), warps = WarpsOf(planes::ColumnTiles(w.cols));
-  const dim3 grid = ProductGrid(products, map, rows, columns);
+  const dim3 grid = ProductGrid(products, map, rows, columns, 1);
   ForBlockType(w.form, [&]<int kType>() {
     constexpr int kBytes = BlockReader<kType>::kCopyBytes;
     ForColumns(columns, [&]<int kColumns>() {

@@ -23,14 +23,43 @@ namespace {
 // ---- 16-bit weights on the matrix unit
 
 constexpr int kStepK = 64, kHalfStep = 32;  // values of k of a warp's turn
-constexpr int kStepBytes = kProductRows * kStepK * 2;
-constexpr int kStages = StagesFor(kStepBytes);
+constexpr int kTileBytes = kProductRows * kStepK * 2;
+constexpr int kStages = 3;
 
-// A lane's 16 bytes of a step are its own: of rows lane / 4 and lane / 4 + 8 the values
-// 8 (lane % 4) .. of both halves. [half of the step][row][lane]
-__device__ uint4* PlaceOf(char* step, int half, int row) {
-  return reinterpret_cast<uint4*>(step) + (half * 2 + row) * kWarp + threadIdx.x % kWarp;
+// Eight values (one of eight chunks) of a row of a tile. A row's 128 bytes lie together, odd rows
+// with their halves exchanged, so that neither a copied row nor the fragments of two meet a bank
+// twice.
+__device__ uint4* PlaceOf(char* tile, int row, int chunk) {
+  return reinterpret_cast<uint4*>(tile) + row * 8 + (chunk ^ row % 2 * 4);
 }
+
+// The rows of weights of a block: kTiles tiles of 16. Gated: of the first half of the matrix's rows
+// eight, and of the second half those that gate with them.
+struct WeightRows {
+  const uint16_t* matrix;
+  int64_t cols, apart;     // rows from the first eight of a tile to the second
+  int first, limit, step;  // of a tile's first eight; tiles are `step` apart
+
+  __device__ WeightRows(const Matrix& w, int64_t i, int tile, bool gated)
+      : matrix(reinterpret_cast<const uint16_t*>(w.data + i * w.stride)), cols(w.cols) {
+    apart = gated ? w.rows / 2 : kProductRows / 2;
+    limit = static_cast<int>(gated ? w.rows / 2 : w.rows);
+    step = gated ? kProductRows / 2 : kProductRows;
+    first = tile * step;
+  }
+  // Lanes copy whole lines: eight to a row, four rows at a time.
+  __device__ void Copy(int tile, int k, char* to) const {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp, chunk = lane % 8;
+    for (int i = 0; i < 4; ++i) {
+      const int row = first + tile * step + i % 2 * 4 + lane / 8;
+      const int64_t at = row + i / 2 * apart;
+      const bool gated = step != kProductRows;
+      const bool valid = (gated ? row : at) < limit && k + chunk * 8 < cols;
+      CopyAsync16(PlaceOf(to, i * 4 + lane / 8, chunk),
+                  valid ? matrix + at * cols + k + chunk * 8 : matrix, valid);
+    }
+  }
+};
 
 // Two floats as the sum of pairs of bf16. What is left of an infinity would be NaN.
 template <int kParts>
@@ -49,81 +78,110 @@ constexpr int kXParts = kForm == Form::kF16 ? 3 : 2;
 // Eight values of x of row lane / 4, as the instruction takes them.
 template <int kParts>
 struct XHalfStep {
-  uint32_t pairs[4][kParts];
+  uint32_t pairs[kParts][4];
 
-  __device__ void Load(const float* row, int k, int cols) {
-    for (int i = 0; i < 4; ++i) {
-      for (int part = 0; part < kParts; ++part) pairs[i][part] = 0;
+  __device__ void Clear() {
+    for (int part = 0; part < kParts; ++part) {
+      for (int i = 0; i < 4; ++i) pairs[part][i] = 0;
     }
-    if (k >= cols) return;
+  }
+  __device__ void Put(int i, float a, float b) {
+    uint32_t parts[kParts];
+    Split(a, b, parts);
+    for (int part = 0; part < kParts; ++part) pairs[part][i] = parts[part];
+  }
+  __device__ void Load(const float* row, int k, int cols) {
+    if (k >= cols) return Clear();
     for (int i = 0; i < 2; ++i) {
       const float4 v = *reinterpret_cast<const float4*>(row + k + 4 * i);
-      Split(v.x, v.y, pairs[2 * i]);
-      Split(v.z, v.w, pairs[2 * i + 1]);
+      Put(2 * i, v.x, v.y);
+      Put(2 * i + 1, v.z, v.w);
+    }
+  }
+  // As SplitRows left them: [part][lane].
+  __device__ void Load(const uint4* split) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    for (int part = 0; part < kParts; ++part) {
+      const uint4 v = split[part * kWarp + lane];
+      pairs[part][0] = v.x;
+      pairs[part][1] = v.y;
+      pairs[part][2] = v.z;
+      pairs[part][3] = v.w;
     }
   }
 };
 
-// Of the products of parts: first by first in one chain, all others in the other.
-struct Sums {
-  float high[4] = {}, low[4] = {};
+// A lane's eight values of rows lane / 4 and lane / 4 + 8 of a tile, for two instructions.
+template <Form kForm>
+struct WeightHalfStep {
+  static constexpr int kParts = kForm == Form::kF16 ? 2 : 1;
+  uint32_t a[kParts][2][4];
+
+  __device__ WeightHalfStep() {}
+  __device__ void Load(char* tile, int half) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp, chunk = half * 4 + lane % 4;
+    for (int i = 0; i < 2; ++i) {
+      const uint4 v = *PlaceOf(tile, lane / 4 + i * 8, chunk);
+      const uint32_t words[4] = {v.x, v.y, v.z, v.w};
+      for (int j = 0; j < 4; ++j) Take(words[j], j / 2, j % 2 * 2 + i);
+    }
+  }
+
+ private:
+  __device__ void Take(uint32_t word, int instruction, int at) {
+    if constexpr (kForm == Form::kF16) {
+      uint32_t parts[2];
+      Split(HalfToFloat(static_cast<uint16_t>(word & 0xffff)),
+            HalfToFloat(static_cast<uint16_t>(word >> 16)), parts);
+      for (int part = 0; part < 2; ++part) a[part][instruction][at] = parts[part];
+    } else {
+      a[0][instruction][at] = word;
+    }
+  }
 };
 
+// The smaller products first, all in one chain.
 template <Form kForm>
-__device__ void MultiplyHalfStep(const uint4 (&rows)[2], const XHalfStep<kXParts<kForm>>& x,
-                                 Sums& sums) {
-  const uint32_t words[2][4] = {{rows[0].x, rows[0].y, rows[0].z, rows[0].w},
-                                {rows[1].x, rows[1].y, rows[1].z, rows[1].w}};
-  for (int i = 0; i < 4; i += 2) {
-    uint32_t a[4] = {words[0][i], words[1][i], words[0][i + 1], words[1][i + 1]};
+__device__ void MultiplyHalfStep(const WeightHalfStep<kForm>& w, const XHalfStep<kXParts<kForm>>& x,
+                                 float (&sums)[4]) {
+  for (int i = 0; i < 2; ++i) {
+    const auto multiply = [&](int w_part, int x_part) {
+      MmaBf16(sums, w.a[w_part][i], {x.pairs[x_part][2 * i], x.pairs[x_part][2 * i + 1]});
+    };
     if constexpr (kForm == Form::kF16) {
-      uint32_t rest[4];
-      for (int j = 0; j < 4; ++j) {
-        uint32_t parts[2];
-        Split(HalfToFloat(static_cast<uint16_t>(a[j] & 0xffff)),
-              HalfToFloat(static_cast<uint16_t>(a[j] >> 16)), parts);
-        a[j] = parts[0];
-        rest[j] = parts[1];
-      }
-      for (int part = 0; part < 2; ++part) {
-        MmaBf16(sums.low, rest, {x.pairs[i][part], x.pairs[i + 1][part]});
-      }
+      multiply(1, 1);
+      multiply(1, 0);
     }
-    for (int part = 1; part < kXParts<kForm>; ++part) {
-      MmaBf16(sums.low, a, {x.pairs[i][part], x.pairs[i + 1][part]});
-    }
-    MmaBf16(sums.high, a, {x.pairs[i][0], x.pairs[i + 1][0]});
+    for (int part = kXParts<kForm> - 1; part >= 0; --part) multiply(0, part);
   }
 }
 
-template <Form kForm, int kColumns>
-__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, 1))
+template <int kColumns, int kTiles>
+constexpr int kHalvesBlocks = kTiles > 2                     ? 1
+                              : kColumns == 1 && kTiles == 1 ? 3
+                                                             : 2;
+
+// kSplit: x comes in parts, from SplitRows.
+template <Form kForm, int kColumns, int kTiles, bool kSplit>
+__global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTiles>)
     HalvesKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
-  constexpr int kN = TilesOfColumns(kColumns);
+  constexpr int kN = TilesOfColumns(kColumns), kParts = kXParts<kForm>;
+  constexpr int kStepBytes = kTiles * kTileBytes;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
-  const bool sorted = map.matrix != nullptr;  // what is sorted is an input
-  if (sorted) WaitForInputs();
+  const bool late = map.matrix != nullptr && !map.early;  // the map is an input
+  if (late) WaitForInputs();
   const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
-  if (set.count <= 0) return;
-  const ProductTile at = ProductOf(products, static_cast<int>(blockIdx.y));
+  const ProductTile at = ProductOf(products, kTiles, static_cast<int>(blockIdx.y));
   const Matrix& w = products.of[at.product].w;
-  const int column0 = at.tile * kProductRows;
   const int cols = static_cast<int>(w.cols), stride = warps * kStepK;
-  const auto* matrix = reinterpret_cast<const uint16_t*>(w.data + set.matrix * w.stride);
-  const uint16_t* w_row = matrix + (column0 + lane / 4) * w.cols;
-  const bool there[2] = {column0 + lane / 4 < w.rows, column0 + lane / 4 + 8 < w.rows};
-  char* ring = RingOfWarp<kColumns, kStages, kStepBytes>();
+  const WeightRows weights(w, set.matrix, at.tile * kTiles, products.gated);
+  char* ring = SharedMemory() + warp * kStages * kStepBytes;
   const auto copy = [&](int k, int stage) {
     if (k < cols) {
-      for (int half = 0; half < 2; ++half) {
-        const int from = k + half * kHalfStep + lane % 4 * 8;
-        for (int i = 0; i < 2; ++i) {
-          const bool valid = there[i] && from < cols;
-          CopyAsync16(PlaceOf(ring + stage * kStepBytes, half, i),
-                      valid ? w_row + i * 8 * w.cols + from : matrix, valid);
-        }
+      for (int m = 0; m < kTiles; ++m) {
+        weights.Copy(m, k, ring + stage * kStepBytes + m * kTileBytes);
       }
     }
     CopyAsyncCommit();
@@ -131,37 +189,124 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, 1))
   for (int first = 0; first < set.count; first += kColumns) {
     for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK + i * stride, i);
     if (first == 0) LetNextBegin();
-    if (first == 0 && !sorted) WaitForInputs();
+    if (first == 0 && !late) WaitForInputs();
     const float* x_rows[kN];  // the first one where there is none; its sums are not stored
+    const uint4* x_tiles[kN];
     for (int n = 0; n < kN; ++n) {
       const int column = n * 8 + lane / 4;
       const bool is_row = first + column < set.count && column < kColumns;
-      x_rows[n] = x.x + set[is_row ? first + column : first] / static_cast<int>(map.share) * x.ld;
+      if constexpr (kSplit) {
+        const int tile = set[first + n * 8 < set.count ? first + n * 8 : first] / 8;
+        x_tiles[n] = static_cast<const uint4*>(x.split) +
+                     int64_t{tile} * CeilDiv(cols, kHalfStep) * kParts * kWarp;
+      } else {
+        x_rows[n] = x.x + set[is_row ? first + column : first] / static_cast<int>(map.share) * x.ld;
+      }
     }
-    Sums sums[kN];
+    float sums[kTiles][kN][4] = {};
     int stage = 0;
 #pragma unroll 1
     for (int k = warp * kStepK; k < cols; k += stride) {
       CopyAsyncWait<kStages - 2>();
+      __syncwarp();
       copy(k + (kStages - 1) * stride, stage == 0 ? kStages - 1 : stage - 1);
       char* step = ring + stage * kStepBytes;
       stage = stage + 1 == kStages ? 0 : stage + 1;
+#pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const uint4 words[2] = {*PlaceOf(step, half, 0), *PlaceOf(step, half, 1)};
+        if (kSplit && k + half * kHalfStep >= cols) continue;
+        WeightHalfStep<kForm> of_w[kTiles];
+        for (int m = 0; m < kTiles; ++m) of_w[m].Load(step + m * kTileBytes, half);
+#pragma unroll
         for (int n = 0; n < kN; ++n) {
-          XHalfStep<kXParts<kForm>> of_x;
-          of_x.Load(x_rows[n], k + half * kHalfStep + lane % 4 * 8, cols);
-          MultiplyHalfStep<kForm>(words, of_x, sums[n]);
+          XHalfStep<kParts> of_x;
+          if constexpr (kSplit) {
+            of_x.Load(x_tiles[n] + (k / kHalfStep + half) * kParts * kWarp);
+          } else {
+            of_x.Load(x_rows[n], k + half * kHalfStep + lane % 4 * 8, cols);
+          }
+          for (int m = 0; m < kTiles; ++m) MultiplyHalfStep<kForm>(of_w[m], of_x, sums[m][n]);
         }
       }
     }
-    float total[kN][4];
-    for (int n = 0; n < kN; ++n) {
-      for (int i = 0; i < 4; ++i) total[n][i] = sums[n].high[i] + sums[n].low[i];
+    CopyAsyncWait<0>();
+    __syncthreads();  // the sums lie where the rings were
+    StoreSums<kColumns, kTiles>(sums, products, at, set, first);
+    if (first + kColumns < set.count) __syncthreads();
+  }
+}
+
+// x as HalvesKernel takes it: of 8 rows and 32 values, [part][lane] 16 bytes. Rows beyond the last
+// are zeros. A warp for each.
+constexpr int kSplitWarps = 4;
+template <int kParts>
+__global__ void SplitRowsKernel(ActivationSource from, int64_t rows, int64_t cols, uint4* out) {
+  LetNextBegin();
+  WaitForInputs();
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t steps = CeilDiv<int64_t>(cols, kHalfStep);
+  const int64_t step = int64_t{blockIdx.y} * kSplitWarps + threadIdx.x / kWarp;
+  if (step >= steps) return;
+  const int64_t row = int64_t{blockIdx.x} * 8 + lane / 4, k = step * kHalfStep + lane % 4 * 8;
+  XHalfStep<kParts> x;
+  x.Clear();
+  if (row < rows && k < cols) {
+    const float* values = from.x + row * from.ld + k;
+    for (int i = 0; i < 4; ++i) {
+      const float2 a = *reinterpret_cast<const float2*>(values + 2 * i);
+      if (from.gated) {
+        const float2 up = *reinterpret_cast<const float2*>(values + cols + 2 * i);
+        x.Put(i, Gate(a.x, up.x), Gate(a.y, up.y));
+      } else {
+        x.Put(i, a.x, a.y);
+      }
     }
-    if (first > 0) __syncthreads();
-    StoreSums<kColumns>(total, products.of[at.product].out, set, first, column0,
-                        static_cast<int>(w.rows));
+  }
+  for (int part = 0; part < kParts; ++part) {
+    const auto& p = x.pairs[part];
+    out[((blockIdx.x * steps + step) * kParts + part) * kWarp + lane] = {p[0], p[1], p[2], p[3]};
+  }
+}
+
+template <Form kForm, int kColumns, int kTiles, bool kSplit>
+void LaunchHalves(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                  const RowMap& map) {
+  const int warps = WarpsOf(CeilDiv<int64_t>(products.of[0].w.cols, kStepK));
+  const size_t ring = static_cast<size_t>(warps * kStages * kTiles * kTileBytes);
+  const size_t sums = SumBytes(kColumns, kTiles, warps);
+  Launch(s, ProductGrid(products, map, rows, kColumns, kTiles), warps * kWarp,
+         ring > sums ? ring : sums, HalvesKernel<kForm, kColumns, kTiles, kSplit>, products, x,
+         rows, map);
+}
+
+// Blocks of two tiles read x half as often, and there are fewer.
+template <Form kForm, int kColumns>
+void LaunchTiles(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                 const RowMap& map) {
+  constexpr int64_t kEnough = 2 * 132;
+  const dim3 grid = ProductGrid(products, map, rows, kColumns, 2);
+  if (int64_t{grid.x} * grid.y >= kEnough) {
+    LaunchHalves<kForm, kColumns, 2, false>(s, products, x, rows, map);
+  } else {
+    LaunchHalves<kForm, kColumns, 1, false>(s, products, x, rows, map);
+  }
+}
+
+template <Form kForm>
+void MultiplyHalves(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                    const RowMap& map) {
+  if (x.split != nullptr) {
+    if (rows <= 16) return LaunchHalves<kForm, 16, 2, true>(s, products, x, rows, map);
+    if (rows <= 32) return LaunchHalves<kForm, 32, 4, true>(s, products, x, rows, map);
+    return LaunchHalves<kForm, 64, 4, true>(s, products, x, rows, map);
+  }
+  switch (ColumnsFor(map, rows)) {
+    case 1:
+      return LaunchTiles<kForm, 1>(s, products, x, rows, map);
+    case 8:
+      return LaunchTiles<kForm, 8>(s, products, x, rows, map);
+    default:
+      return LaunchHalves<kForm, 16, 1, false>(s, products, x, rows, map);
   }
 }
 
@@ -255,21 +400,35 @@ void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int
 
 }  // namespace
 
+bool TakesSplitRows(const Matrix& w, int64_t rows) {
+  return (w.form == Form::kBf16 || w.form == Form::kF16) && w.cols % 8 == 0 && rows > 8;
+}
+int64_t SplitRowBytes(const Matrix& w, int64_t rows) {
+  const int parts = w.form == Form::kF16 ? kXParts<Form::kF16> : kXParts<Form::kBf16>;
+  return CeilDiv<int64_t>(rows, 8) * CeilDiv<int64_t>(w.cols, kHalfStep) * parts * kWarp * 16;
+}
+void SplitRows(Stream& s, const ActivationSource& from, const Matrix& w, int64_t rows, void* out) {
+  const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(rows, 8)),
+                  static_cast<unsigned>(CeilDiv<int64_t>(w.cols, kHalfStep * kSplitWarps)));
+  const auto kernel = w.form == Form::kF16 ? SplitRowsKernel<kXParts<Form::kF16>>
+                                           : SplitRowsKernel<kXParts<Form::kBf16>>;
+  Launch(s, grid, kSplitWarps * kWarp, 0, kernel, from, rows, w.cols, static_cast<uint4*>(out));
+}
+
+bool CanGate(const Matrix& w, int64_t x_ld) {
+  return (w.form == Form::kBf16 || w.form == Form::kF16) && w.cols % 8 == 0 && x_ld % 4 == 0;
+}
+
 void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                   const RowMap& map) {
   const Matrix& w = products.of[0].w;
-  if (w.form == Form::kF32 || w.cols % 8 != 0 || x.ld % 4 != 0) {
-    for (int i = 0; i < products.count; ++i) MultiplyFma(s, products.of[i], x, rows, map);
-    return;
+  if (w.form == Form::kBf16 && CanGate(w, x.ld)) {
+    return MultiplyHalves<Form::kBf16>(s, products, x, rows, map);
   }
-  const int columns = ColumnsFor(map, rows), warps = WarpsOf(CeilDiv<int64_t>(w.cols, kStepK));
-  const dim3 grid = ProductGrid(products, map, rows, columns);
-  ForColumns(columns, [&]<int kColumns>() {
-    const auto kernel = w.form == Form::kBf16 ? HalvesKernel<Form::kBf16, kColumns>
-                                              : HalvesKernel<Form::kF16, kColumns>;
-    Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, kStages, kStepBytes), kernel,
-           products, x, rows, map);
-  });
+  if (w.form == Form::kF16 && CanGate(w, x.ld)) {
+    return MultiplyHalves<Form::kF16>(s, products, x, rows, map);
+  }
+  for (int i = 0; i < products.count; ++i) MultiplyFma(s, products.of[i], x, rows, map);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -62,14 +62,16 @@ inline int ColumnsFor(const RowMap& map, int64_t rows) {
   return of_matrix == 1 ? 1 : of_matrix <= 8 ? 8 : 16;
 }
 
-// The product of tile y of a grid over all products, and its tile.
+// The product of part y of a grid over all products, each part `in_block` tiles of 16 rows, and
+// which part of it.
 struct ProductTile {
   int product, tile;
 };
-__device__ inline ProductTile ProductOf(const RowProducts& products, int y) {
+__device__ inline ProductTile ProductOf(const RowProducts& products, int in_block, int y) {
   int i = 0;
   for (; i + 1 < products.count; ++i) {
-    const int tiles = static_cast<int>(CeilDiv<int64_t>(products.of[i].w.rows, kProductRows));
+    const int tiles =
+        static_cast<int>(CeilDiv<int64_t>(products.of[i].w.rows, kProductRows * in_block));
     if (y < tiles) break;
     y -= tiles;
   }
@@ -77,59 +79,83 @@ __device__ inline ProductTile ProductOf(const RowProducts& products, int y) {
 }
 // Parts of rows in x, so that those which read the same weights run together; tiles in y, of which
 // there are at most 65,535.
-inline dim3 ProductGrid(const RowProducts& products, const RowMap& map, int64_t rows, int columns) {
+inline dim3 ProductGrid(const RowProducts& products, const RowMap& map, int64_t rows, int columns,
+                        int in_block) {
   int64_t tiles = 0;
   for (int i = 0; i < products.count; ++i) {
-    tiles += CeilDiv<int64_t>(products.of[i].w.rows, kProductRows);
+    tiles += CeilDiv<int64_t>(products.of[i].w.rows, kProductRows * in_block);
   }
   return dim3(static_cast<unsigned>(RowParts(map, rows, columns)), static_cast<unsigned>(tiles));
 }
 
 constexpr int TilesOfColumns(int columns) { return columns <= 8 ? 1 : columns / 8; }
-// Of shared memory: the warps' sums, then a ring of `stages` stages for each warp, through which
+// Of shared memory: the warps' sums, and a ring of `stages` stages for each warp, through which
 // cp.async brings weights: many bytes under way and no register that waits for them.
-__device__ __host__ constexpr size_t SumBytes(int columns, int warps) {
-  return sizeof(float) * kProductRows * static_cast<size_t>(columns * warps);
+__device__ __host__ constexpr size_t SumBytes(int columns, int tiles, int warps) {
+  return sizeof(float) * kProductRows * static_cast<size_t>(columns * tiles * warps);
 }
 
 constexpr size_t ProductBytes(int columns, int warps, int stages, int stage_bytes) {
-  return SumBytes(columns, warps) + static_cast<size_t>(warps * stages * stage_bytes);
+  return SumBytes(columns, 1, warps) + static_cast<size_t>(warps * stages * stage_bytes);
 }
 template <int kColumns, int kStages, int kStageBytes>
 __device__ char* RingOfWarp() {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
-  return SharedMemory() + SumBytes(kColumns, warps) + warp * kStages * kStageBytes;
+  return SharedMemory() + SumBytes(kColumns, 1, warps) + warp * kStages * kStageBytes;
 }
 // Three blocks of a multiprocessor have room for their rings.
 constexpr int StagesFor(int stage_bytes) { return stage_bytes > 1536 ? 3 : 4; }
 // Blocks of a multiprocessor that have room for their registers; x of `parts` parts.
 constexpr int BlocksFor(int columns, int parts) { return columns == 1 && parts == 1 ? 3 : 2; }
 
-// Adds the warps' sums, which are in the fragments of the matrix instruction, in their order.
-// `first` is the first of `set`'s rows that were computed.
-template <int kColumns>
-__device__ void StoreSums(const float (&sums)[TilesOfColumns(kColumns)][4], const Output& out,
-                          const RowSet& set, int first, int column0, int columns) {
+__device__ inline float Gate(float gate, float up) { return gate / (1.0f + expf(-gate)) * up; }
+
+// Adds the warps' sums, which are in the fragments of the matrix instruction, in their order, at
+// the begin of shared memory. `first` is the first of `set`'s rows that were computed. Gated: the
+// first eight rows of a tile gate the other eight.
+template <int kColumns, int kTiles>
+__device__ void StoreSums(const float (&sums)[kTiles][TilesOfColumns(kColumns)][4],
+                          const RowProducts& products, const ProductTile& at, const RowSet& set,
+                          int first) {
+  constexpr int kRows = kProductRows * kTiles, kHalf = kProductRows / 2;
   auto* shared = reinterpret_cast<float*>(SharedMemory());
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
-  float* mine = shared + thread / kWarp * kProductRows * kColumns;
+  float* mine = shared + thread / kWarp * kRows * kColumns;
 #pragma unroll
-  for (int n = 0; n < TilesOfColumns(kColumns); ++n) {
+  for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int column = n * 8 + lane % 4 * 2 + i % 2, row = lane / 4 + i / 2 * 8;
-      if (column < kColumns) mine[column * kProductRows + row] = sums[n][i];
+    for (int n = 0; n < TilesOfColumns(kColumns); ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int column = n * 8 + lane % 4 * 2 + i % 2;
+        const int row = m * kProductRows + lane / 4 + i / 2 * kHalf;
+        if (column < kColumns) mine[column * kRows + row] = sums[m][n][i];
+      }
     }
   }
   __syncthreads();
-  for (int i = thread; i < kProductRows * kColumns; i += static_cast<int>(blockDim.x)) {
-    const int r = first + i / kProductRows, n = column0 + i % kProductRows;
-    if (r >= set.count || n >= columns) continue;
+  const auto total = [&](int i) {
     float sum = shared[i];
-    for (int warp = 1; warp < warps; ++warp) sum += shared[warp * kProductRows * kColumns + i];
-    out.data[set[r] * out.ld + n] = out.bias == nullptr ? sum : sum + out.bias[n];
+    for (int warp = 1; warp < warps; ++warp) sum += shared[warp * kRows * kColumns + i];
+    return sum;
+  };
+  const Output& out = products.of[at.product].out;
+  const int w_rows = static_cast<int>(products.of[at.product].w.rows);
+  const int per_row = products.gated ? kRows / 2 : kRows;
+  const int limit = products.gated ? w_rows / 2 : w_rows;
+  for (int i = thread; i < per_row * kColumns; i += static_cast<int>(blockDim.x)) {
+    const int column = i / per_row, in_row = i % per_row, n = at.tile * per_row + in_row;
+    if (first + column >= set.count || n >= limit) continue;
+    float* to = out.data + set[first + column] * out.ld + n;
+    if (products.gated) {
+      const int of = column * kRows + in_row / kHalf * kProductRows + in_row % kHalf;
+      *to = Gate(total(of), total(of + kHalf));
+    } else {
+      const float sum = total(i);
+      *to = out.bias == nullptr ? sum : sum + out.bias[n];
+    }
   }
 }
 
