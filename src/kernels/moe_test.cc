@@ -224,7 +224,8 @@ struct MoeProblem {
     return out;
   }
 
-  std::vector<float> Run(Backend& b, const Weight& gu, const Weight& dn, int first, int n) {
+  std::vector<float> Run(Backend& b, const Weight& gu, const Weight& dn, int first, int n,
+                         int64_t exact_rows = kAllRows) {
     std::vector<float> in(x.begin() + first * hidden, x.begin() + (first + n) * hidden);
     std::vector<float> out(base.begin() + first * hidden, base.begin() + (first + n) * hidden);
     MoeArgs a;
@@ -235,6 +236,7 @@ struct MoeProblem {
     a.weights = weights.data() + first * top_k;
     a.top_k = top_k;
     a.out = View(out, {n, hidden});
+    a.exact_rows = exact_rows;
     b.MixExperts(a);
     return out;
   }
@@ -309,6 +311,34 @@ TEST_P(MoeOnEveryBackend, ExpertsInBlocksAreTheDecodedOnes) {
     for (int t = 0; t < tokens; ++t) {
       const std::vector<float> expected(all.begin() + t * 512, all.begin() + (t + 1) * 512);
       EXPECT_EQ(p.Run(*backend, *gu_stack, *dn_stack, t, 1), expected) << "token " << t;
+    }
+  }
+}
+
+// Bit by bit what the CPU's backend adds to nothing: rows of answers, of prompts, of both, and more
+// than are mixed at a time.
+TEST(HostExperts, AreTheOnesOfTheCpu) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "of a card";
+  Random random(7);
+  for (const Isa isa : SupportedIsas()) {
+    SCOPED_TRACE(NameOf(isa));
+    const CpuBackendOptions options{.isa = isa, .weights = WeightFormat::kBf16, .threads = 2};
+    const auto cpu = NewCpuBackend(options);
+    ASSERT_TRUE(cpu.has_value());
+    const auto card = Make({isa, WeightFormat::kBf16, DType::kBf16}, 2);
+    MoeProblem p(random, 2100, 4, 64, 32, 2);
+    const auto cpu_gu = PrepareStack(**cpu, p.gate_up, 4, 64, 64);
+    const auto cpu_dn = PrepareStack(**cpu, p.down, 4, 64, 32);
+    const auto gu = PrepareStack(*card, p.gate_up, 4, 64, 64, WeightUse::kHostExperts);
+    const auto dn = PrepareStack(*card, p.down, 4, 64, 32, WeightUse::kHostExperts);
+    EXPECT_EQ(gu->bytes(), cpu_gu->bytes());
+    const std::vector<float> base = std::exchange(p.base, std::vector<float>(p.base.size(), 0.0f));
+    for (const int exact : {2100, 2060, 5, 0}) {
+      std::vector<float> expected = p.Run(**cpu, *cpu_gu, *cpu_dn, 0, 2100, exact);
+      for (size_t i = 0; i < base.size(); ++i) expected[i] += base[i];
+      MoeProblem of = p;
+      of.base = base;
+      EXPECT_EQ(of.Run(*card, *gu, *dn, 0, 2100, exact), expected) << exact;
     }
   }
 }
