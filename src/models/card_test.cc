@@ -163,8 +163,8 @@ TEST_P(ExpertsOnTheHost, LogitsAgreeHoweverThePromptIsCut) {
     const auto model = Load(path_, *backend, layers);
     ASSERT_NE(model, nullptr);
     const ModelInfo &info = model->info(), &all = plain->info();
-    EXPECT_EQ(info.host_layers, std::min(layers, info.expert_layers));
-    EXPECT_GT(info.host_bytes, 0u);
+    EXPECT_EQ(info.split.host_layers, std::min(layers, info.split.layers));
+    EXPECT_GT(info.split.host_bytes, 0u);
     EXPECT_LT(info.resident_bytes, all.resident_bytes);
     EXPECT_EQ(info.parameters, all.parameters);
     const auto whole = AllLogits(*model, *backend, golden_.ids, 128);
@@ -223,20 +223,22 @@ TEST(SplitExperts, FollowsFromTheBytesThatAreFree) {
     return model ? (*model)->info() : ModelInfo();
   };
   const ModelInfo all = info(0), one = info(1), none = info(kAllLayers);
-  EXPECT_EQ(all.expert_layers, 2);  // that of multi-token prediction is the last one
-  EXPECT_EQ(all.host_bytes, 0u);
-  EXPECT_EQ(one.host_layers, 1);
-  EXPECT_EQ(none.host_layers, 2);
-  EXPECT_EQ(none.host_bytes, 2 * one.host_bytes);
+  EXPECT_EQ(all.split.layers, 2);  // that of multi-token prediction is the last one
+  EXPECT_EQ(all.split.host_bytes, 0u);
+  EXPECT_EQ(one.split.host_layers, 1);
+  EXPECT_EQ(none.split.host_layers, 2);
+  EXPECT_EQ(none.split.host_bytes, 2 * one.split.host_bytes);
   const size_t layer = all.resident_bytes - one.resident_bytes;
   EXPECT_EQ(layer, one.resident_bytes - none.resident_bytes);
+  EXPECT_EQ(all.split.bytes, 2 * layer);
+  EXPECT_EQ(one.split.bytes, layer);
   // The least of the card that others have when so many layers go.
   options.host_experts.cache = 1 << 20;
   const auto least_spare = [&](int64_t layers) {
     size_t low = 0, high = *backend->FreeBytes();
     while (low < high) {
       options.host_experts.spare = low + (high - low) / 2;
-      if (info(std::nullopt).host_layers >= layers) {
+      if (info(std::nullopt).split.host_layers >= layers) {
         high = options.host_experts.spare;
       } else {
         low = options.host_experts.spare + 1;

@@ -304,8 +304,7 @@ Status DecoderBuilder::SplitExperts() {
                 "experts of {} of {} layers, {} of the host's, where {} are available",
                 sizes.Without(n), *free, n, layers, host, asked.memory);
   }
-  decoder_->info_.host_layers = n;
-  decoder_->info_.expert_layers = layers;
+  decoder_->info_.split = {layers, n, sizes.Without(n) - sizes.others, host};
   return {};
 }
 
@@ -314,7 +313,6 @@ Status DecoderBuilder::LoadDraftLayer() {
   HADAL_TRY(const WeightTotals totals, draft_load_.Load());
   info.parameters += totals.parameters;
   info.resident_bytes += totals.resident_bytes;
-  info.host_bytes += totals.host_bytes;
   return AllocateStates();
 }
 
@@ -333,7 +331,6 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   info.parameters = totals.parameters;
   info.active_parameters = totals.active_parameters;
   info.resident_bytes = totals.resident_bytes;
-  info.host_bytes = totals.host_bytes;
   info.file_bytes = totals.file_bytes;
   info.bytes_per_token = totals.bytes_per_token;
   info.expert_bytes = totals.expert_bytes;

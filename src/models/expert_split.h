@@ -20,6 +20,12 @@ struct WeightSizes {
   size_t Without(int64_t host_layers) const;
 };
 
+// Where a model's routed experts are, those of multi-token prediction included.
+struct ExpertSplit {
+  int64_t layers = 0, host_layers = 0;  // that have some; the last ones, which the host keeps
+  size_t bytes = 0, host_bytes = 0;     // of the backend's memory, and of the host's
+};
+
 // How many layers, from the last one back, leave their routed experts to the host so that the
 // others take at most `room`: as few as possible, all of them where that is not enough. Which ones
 // does not matter for speed, every layer reads as much for a token; the last ones go because they

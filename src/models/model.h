@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "kernels/backend.h"
 #include "kv/layout.h"
+#include "models/expert_split.h"
 
 namespace hadal {
 
@@ -25,17 +26,15 @@ struct ModelInfo {
   int64_t parameters = 0;         // all
   int64_t active_parameters = 0;  // multiplied for one token, embedding row excluded
   size_t checkpoint_bytes = 0;
-  size_t resident_bytes = 0;  // prepared weights, in the backend's memory
-  size_t host_bytes = 0;      // of routed experts that a backend with memory of its own left to
-  int64_t host_layers = 0;    // the host, and of how many layers; expert_layers have some
-  int64_t expert_layers = 0;
+  size_t resident_bytes = 0;   // prepared weights, in the backend's memory
   size_t file_bytes = 0;       // of weights that did not fit and are read at every use
   size_t bytes_per_token = 0;  // weight bytes read to decode one token (batch 1, empty cache)
-  size_t expert_bytes = 0;     // of all three: routed experts, all layers
+  size_t expert_bytes = 0;     // wherever they are: routed experts, all layers
   int64_t experts = 0, experts_per_token = 0;  // routed, per layer; 0 for a dense model
   // Rows of prompts are computed with other rounding than those of answers
   // (Backend::rounds_prompts), so what the cache holds of a token depends on which it was.
   bool rounds_prompts = false;
+  ExpertSplit split = {};  // of a backend with memory of its own
   bool drafts = false;  // Draft may be called; its layer is in parameters and resident_bytes only
   std::vector<int32_t> eos_ids;  // config.json and generation_config.json together
 };
