@@ -204,6 +204,34 @@ INSTANTIATE_TEST_SUITE_P(Goldens, ExpertsOnTheHost,
                                          "deepseek-v3-fp8"),
                          GoldenName);
 
+// Guesses of a layer of multi-token prediction, whose experts are the first to go.
+TEST(ExpertsOfADraftLayer, GuessTheSameOnTheHost) {
+  const ModelDirectory directory;
+  TinyLatentWithDraft().Write(directory);
+  const std::vector<TokenId> ids = {1, 7, 36, 0, 12};
+  std::vector<float> guesses[2];
+  for (const int64_t layers : {0, 1}) {
+    const auto backend = NewCard({.kv_dtype = DType::kF32});
+    LoadOptions options;
+    options.draft_layer = DraftLayerUse::kRequired;
+    options.host_experts.layers = layers;
+    const auto model = LoadModel(directory.path(), *backend, options);
+    ASSERT_TRUE(model.has_value()) << model.error().message;
+    EXPECT_EQ((*model)->info().split.host_layers, layers);
+    const auto kv = KvStorage::Allocate(*backend, (*model)->kv_layout(), 4, 8);
+    TestSequence sequence(ids, 8, 3);
+    TestStep step;
+    step.Add(sequence, 5, 8);
+    std::vector<float> logits(5 * 37);
+    ASSERT_TRUE((*model)->Forward(step.input(), **kv, logits.data()).has_value());
+    const std::vector<int32_t> after = {0, 1, 2, 3, 4};
+    const Status drafted = (*model)->Draft(step.input(), after, false, **kv, logits.data());
+    ASSERT_TRUE(drafted.has_value()) << drafted.error().message;
+    guesses[layers] = logits;
+  }
+  EXPECT_LE(MaxDifference(guesses[0], guesses[1]), 1e-5f);
+}
+
 // As few layers as leave room; what fits neither memory is refused with the numbers.
 TEST(SplitExperts, FollowsFromTheBytesThatAreFree) {
   if (std::getenv("HADAL_TEST_CARD") != nullptr)
