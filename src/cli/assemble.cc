@@ -110,6 +110,7 @@ Result<CudaBackendOptions> CudaOptionsOf(const Config& config) {
   if (config.cuda.prompts == "rounded") options.prompts = PromptRounding::kRounded;
   options.graphs = config.cuda.graphs;
   options.threads = ThreadsOf(config);
+  HADAL_TRY(options.host, BackendOptionsOf(config));
   return options;
 }
 
@@ -151,7 +152,9 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
     loaded.backend = std::move(wrapped);
   }
   LoadOptions all = options;
-  if (!loaded.backend->FreeBytes()) {
+  if (loaded.backend->FreeBytes()) {
+    HADAL_TRY(all.host_experts, HostExpertsOf(config));
+  } else {
     HADAL_TRY(all.weight_memory, WeightMemory(config));
   }
   if (show_progress) all.progress = ProgressBar("loading");

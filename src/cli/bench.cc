@@ -35,6 +35,7 @@ struct Row {
   int64_t prompt = 0, generate = 0, batch = 1;
   Spread tokens_per_second;                         // of all sequences together
   double bytes_per_token = 0;                       // weights and cache read from memory, per token
+  double host_bytes_per_token = 0;                  // of them, from the host's beside a GPU
   double flops_per_token = 0;                       // of the matrices
   std::map<std::string, TimedBackend::Cost> costs;  // of the last round's operations, if asked
   Spread peer = {}, ratio = {};  // with --vs: the peer's rate, and ours over it in the same round
@@ -42,12 +43,19 @@ struct Row {
 
 // Bytes of weights that one step of n_rows tokens reads: every expert that some row is sent to, at
 // the expected number of distinct ones when rows choose independently.
-double WeightBytesPerStep(const ModelInfo& m, double n_rows) {
-  if (m.experts == 0) return static_cast<double>(m.bytes_per_token);
+struct StepBytes {
+  double all = 0;
+  double host = 0;  // of them, of experts that are in host memory beside a GPU
+};
+StepBytes WeightBytesPerStep(const ModelInfo& m, double n_rows) {
+  if (m.experts == 0) return {static_cast<double>(m.bytes_per_token)};
   const double share = static_cast<double>(m.experts_per_token) / static_cast<double>(m.experts);
   const double all = static_cast<double>(m.expert_bytes);
   const double shared = static_cast<double>(m.bytes_per_token) - all * share;
-  return shared + all * (1 - std::pow(1 - share, n_rows));
+  const double experts = all * (1 - std::pow(1 - share, n_rows));
+  const auto on_host = static_cast<double>(m.split.host_bytes);
+  const double placed = on_host + static_cast<double>(m.split.bytes);
+  return {shared + experts, placed > 0 ? experts * on_host / placed : 0};
 }
 
 // Sequences with private, consecutive blocks, filled with pseudo-random tokens.
@@ -148,12 +156,15 @@ class Measurement {
     }
     const auto n = static_cast<double>(batch);
     const double rows_per_step = static_cast<double>(std::min(per_step, prompt)) * n;
+    const StepBytes prompt_bytes = WeightBytesPerStep(loaded_.model->info(), rows_per_step);
+    const StepBytes decode_bytes = WeightBytesPerStep(loaded_.model->info(), n);
     rows.push_back({"prompt",
                     prompt,
                     generate,
                     batch,
                     SpreadOf(prompt_rates),
-                    WeightBytesPerStep(loaded_.model->info(), rows_per_step) / rows_per_step,
+                    prompt_bytes.all / rows_per_step,
+                    prompt_bytes.host / rows_per_step,
                     flops_per_token_,
                     costs_.first,
                     {},
@@ -164,7 +175,8 @@ class Measurement {
                     generate,
                     batch,
                     SpreadOf(decode_rates),
-                    WeightBytesPerStep(loaded_.model->info(), n) / n + context * kv_bytes_,
+                    decode_bytes.all / n + context * kv_bytes_,
+                    decode_bytes.host / n,
                     flops_per_token_,
                     costs_.second,
                     {},
@@ -214,6 +226,7 @@ struct Report {
   int64_t depth = 0;           // tokens in the cache before each measurement
   uint64_t peak_resident = 0;  // of the whole run
   MachineLimits limits;
+  MachineLimits host_limits;        // beside a GPU, where it computes experts
   std::vector<GpuFacts> gpus = {};  // after the last measurement, when a GPU computed
   std::vector<Row> rows;
   std::vector<SpeculationSpeed> speculation;  // empty: not asked for
@@ -264,8 +277,7 @@ Status FillCache(Backend& backend, const KvLayout& layout, KvStorage& kv) {
   return {};
 }
 
-Result<MachineLimits> LimitsOf(const Config& config, Backend& backend) {
-  if (backend.FreeBytes()) return backend.MeasureLimits();
+Result<MachineLimits> LimitsOfCpu(const Config& config) {
   HADAL_TRY(const Isa isa, IsaOf(config));
   HADAL_TRY(const WeightFormat format, ParseWeightFormat(config.cpu.weights));
   return MeasureLimits(isa, isa == Isa::kRef ? WeightFormat::kF32 : format, ThreadsOf(config));
@@ -330,12 +342,21 @@ Result<Report> Run(const Shared& shared, const BenchOptions& options) {
   HADAL_TRY(const ProcessMemory memory, MemoryOfThisProcess());
   report.peak_resident = memory.peak_resident;
   // Last, because it allocates far more than a small model.
-  HADAL_TRY(report.limits, LimitsOf(shared.config, *loaded.backend));
+  const bool on_card = loaded.backend->FreeBytes().has_value();
+  HADAL_TRY(report.limits, on_card ? loaded.backend->MeasureLimits() : LimitsOfCpu(shared.config));
+  if (report.model.split.host_layers > 0) {
+    HADAL_TRY(report.host_limits, LimitsOfCpu(shared.config));
+  }
   return report;
 }
 
 double BandwidthShare(const Report& r, const Row& row) {
-  return row.tokens_per_second.median * row.bytes_per_token / r.limits.read_bytes_per_second;
+  double seconds =
+      (row.bytes_per_token - row.host_bytes_per_token) / r.limits.read_bytes_per_second;
+  if (row.host_bytes_per_token > 0) {  // one after the other
+    seconds += row.host_bytes_per_token / r.host_limits.read_bytes_per_second;
+  }
+  return row.tokens_per_second.median * seconds;
 }
 double PeakShare(const Report& r, const Row& row) {
   return row.tokens_per_second.median * row.flops_per_token / r.limits.flops_per_second;
@@ -365,6 +386,8 @@ void PrintLoad(const Shared& shared, const Report& r) {
                r.load.disk.past_cache ? "O_DIRECT" : shared.T("page cache", "页缓存"),
                shared.T("loading reached", "加载达到"), 100 * LoadRate(r) / DiskRate(r));
   }
+  const std::string experts = DescribeExperts(shared, r.model.split);
+  if (!experts.empty()) fmt::print("{}\n", experts);
   if (r.model.file_bytes > 0) {
     fmt::print("{:.1f} MB {}\n", mb(r.model.file_bytes),
                shared.T("of weights do not fit into cpu.weight_memory: read from the file at every "
@@ -417,8 +440,14 @@ void PrintTable(const Shared& shared, const Report& r) {
              r.model.n_layers, static_cast<double>(r.model.parameters) / 1e6,
              static_cast<double>(r.model.active_parameters) / 1e6, r.backend);
   PrintLoad(shared, r);
-  fmt::print("{}: {:.1f} GB/s, {:.0f} GFLOP/s\n\n", shared.T("limits measured now", "本次实测上限"),
+  fmt::print("{}: {:.1f} GB/s, {:.0f} GFLOP/s\n", shared.T("limits measured now", "本次实测上限"),
              r.limits.read_bytes_per_second / 1e9, r.limits.flops_per_second / 1e9);
+  if (r.model.split.host_layers > 0) {
+    fmt::print("{}: {:.1f} GB/s, {:.3f} MB {}\n", shared.T("of the host", "主机"),
+               r.host_limits.read_bytes_per_second / 1e9, r.rows.back().host_bytes_per_token / 1e6,
+               shared.T("per token", "每 token"));
+  }
+  fmt::print("\n");
   for (const GpuFacts& gpu : r.gpus) fmt::print("{}\n", Describe(shared, gpu));
   if (r.depth > 0) {
     fmt::print("{} {}\n", shared.T("tokens in the cache before:", "测量前缓存中的 token 数："),
@@ -486,6 +515,7 @@ void PrintJson(const Report& r) {
                       {"min", row.tokens_per_second.min},
                       {"max", row.tokens_per_second.max}}},
                     {"bytes_per_token", row.bytes_per_token},
+                    {"host_bytes_per_token", row.host_bytes_per_token},
                     {"share_of_read_bandwidth", BandwidthShare(r, row)},
                     {"flops_per_token", row.flops_per_token},
                     {"share_of_peak", PeakShare(r, row)}});
@@ -498,26 +528,30 @@ void PrintJson(const Report& r) {
     }
     if (!row.costs.empty()) rows.back()["profile"] = ProfileJson(row);
   }
-  const nlohmann::json j = {{"model", r.path},
-                            {"backend", r.backend},
-                            {"layers", r.model.n_layers},
-                            {"context", r.model.context},
-                            {"checkpoint_bytes", r.model.checkpoint_bytes},
-                            {"resident_bytes", r.model.resident_bytes},
-                            {"read_at_every_use_bytes", r.model.file_bytes},
-                            {"load", LoadJson(r)},
-                            {"gpus", ToJson(r.gpus)},
-                            {"peak_rss_bytes", r.peak_resident},
-                            {"kv_bytes", r.load.kv_bytes},
-                            {"architecture", r.model.architecture},
-                            {"parameters", r.model.parameters},
-                            {"active_parameters", r.model.active_parameters},
-                            {"limits",
-                             {{"read_bytes_per_second", r.limits.read_bytes_per_second},
-                              {"flops_per_second", r.limits.flops_per_second}}},
-                            {"depth", r.depth},
-                            {"rows", rows},
-                            {"speculation", SpeculationJson(r)}};
+  const nlohmann::json j = {
+      {"model", r.path},
+      {"backend", r.backend},
+      {"layers", r.model.n_layers},
+      {"context", r.model.context},
+      {"checkpoint_bytes", r.model.checkpoint_bytes},
+      {"resident_bytes", r.model.resident_bytes},
+      {"host_experts",
+       {{"bytes", r.model.split.host_bytes}, {"layers", r.model.split.host_layers}}},
+      {"read_at_every_use_bytes", r.model.file_bytes},
+      {"load", LoadJson(r)},
+      {"gpus", ToJson(r.gpus)},
+      {"peak_rss_bytes", r.peak_resident},
+      {"kv_bytes", r.load.kv_bytes},
+      {"architecture", r.model.architecture},
+      {"parameters", r.model.parameters},
+      {"active_parameters", r.model.active_parameters},
+      {"limits",
+       {{"read_bytes_per_second", r.limits.read_bytes_per_second},
+        {"flops_per_second", r.limits.flops_per_second},
+        {"host_read_bytes_per_second", r.host_limits.read_bytes_per_second}}},
+      {"depth", r.depth},
+      {"rows", rows},
+      {"speculation", SpeculationJson(r)}};
   fmt::print("{}\n", j.dump(2));
 }
 

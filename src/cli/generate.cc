@@ -57,6 +57,8 @@ int Generate(const Shared& shared, const GenerateOptions& options) {
   if (prompt == "-") prompt.assign(std::istreambuf_iterator<char>(std::cin), {});
   auto assembly = Assemble(shared.config, true);
   if (!assembly) return PrintError(shared, assembly.error());
+  const ExpertSplit& split = (*assembly)->loaded.model->info().split;
+  if (split.host_layers > 0) fmt::print(stderr, "{}\n", DescribeExperts(shared, split));
   api::Request request = MakeRequest(options, std::move(prompt));
   request.model = ModelName(shared.config);
   const Status chats = options.raw ? Status() : CheckChats(*(*assembly)->service);

@@ -112,6 +112,7 @@ class CommandLine {
     Shortcut(sub, "--isa", "cpu.isa");
     Shortcut(sub, "--threads", "cpu.threads");
     Shortcut(sub, "--weights", "cpu.weights");
+    Shortcut(sub, "--cpu-experts", "cuda.cpu_experts");
   }
   // The shared part is complete only after parsing; commands run from here.
   template <class F>

@@ -9,6 +9,8 @@
 namespace hadal::cli {
 namespace {
 
+constexpr size_t kWorkSpace = size_t{512} << 20;
+
 size_t ReadNumber(const char* path) {
   std::ifstream file(path);
   size_t value = 0;
@@ -47,7 +49,6 @@ size_t AvailableMemory() {
 }
 
 Result<size_t> WeightMemory(const Config& config) {
-  constexpr size_t kWorkSpace = size_t{512} << 20;
   if (config.cpu.weight_memory != "auto") {
     HADAL_TRY(const int64_t bytes, ParseBytes(config.cpu.weight_memory));
     return static_cast<size_t>(bytes);
@@ -60,6 +61,25 @@ Result<size_t> WeightMemory(const Config& config) {
   }
   reserved += kWorkSpace;
   return available - std::min(available, reserved);
+}
+
+Result<LoadOptions::HostExperts> HostExpertsOf(const Config& config) {
+  LoadOptions::HostExperts experts;
+  HADAL_TRY(experts.layers, ParseCpuExperts(config.cuda.cpu_experts));
+  HADAL_TRY(const int64_t reserve, ParseBytes(config.cuda.reserve));
+  experts.spare = static_cast<size_t>(reserve);
+  if (config.engine.kv_memory != "auto") {
+    HADAL_TRY(const int64_t cache, ParseBytes(config.engine.kv_memory));
+    experts.cache = static_cast<size_t>(cache);
+  }
+  if (config.cpu.weight_memory != "auto") {
+    HADAL_TRY(const int64_t bytes, ParseBytes(config.cpu.weight_memory));
+    experts.memory = static_cast<size_t>(bytes);
+  } else {
+    const size_t available = AvailableMemory();
+    experts.memory = available - std::min(available, kWorkSpace);
+  }
+  return experts;
 }
 
 Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, const Backend& backend) {
@@ -124,6 +144,17 @@ std::string Describe(const MemoryPlan& plan) {
                     "\n{:.3f} GB of weights do not fit into cpu.weight_memory: they are read from "
                     "the file at every use, which is slow; the file must not be changed",
                     gb(plan.file_bytes));
+}
+
+std::string DescribeExperts(const Shared& shared, const ExpertSplit& split) {
+  if (split.layers == 0) return "";
+  const auto gb = [](size_t b) { return static_cast<double>(b) / 1e9; };
+  const char* text = shared.T(
+      "routed experts: {:.3f} GB of {} layers on the GPU, {:.3f} GB of {} layers in host memory, "
+      "computed by the CPU",
+      "路由专家：{1} 层共 {0:.3f} GB 位于 GPU，{3} 层共 {2:.3f} GB 位于主机内存并由 CPU 计算");
+  return fmt::format(fmt::runtime(text), gb(split.bytes), split.layers - split.host_layers,
+                     gb(split.host_bytes), split.host_layers);
 }
 
 }  // namespace hadal::cli

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "cli/commands.h"
 #include "config/config.h"
 #include "kernels/backend.h"
 #include "models/model.h"
@@ -27,6 +28,9 @@ size_t AvailableMemory();
 // What weights may take: cpu.weight_memory; 'auto': what is available less the KV cache, or a tenth
 // where its size is 'auto' too, and less the work space.
 Result<size_t> WeightMemory(const Config& config);
+// Which routed experts of a model on a GPU stay with the host: cuda.cpu_experts, in at most
+// cpu.weight_memory; 'auto': what is available less the work space.
+Result<LoadOptions::HostExperts> HostExpertsOf(const Config& config);
 
 // 'auto': enough for engine.max_sequences full contexts, but at most 40 % of the available memory;
 // on a GPU, whose work space was taken before, all that is available.
@@ -36,5 +40,7 @@ Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, const Ba
 // "weights 13.1 MB, KV cache 0.3 GB = 262144 tokens (context 4096), 22.0 GB available", and a
 // second line when weights stay in the file.
 std::string Describe(const MemoryPlan& plan);
+// Where the routed experts of a model on a GPU are; "" for others.
+std::string DescribeExperts(const Shared& shared, const ExpertSplit& split);
 
 }  // namespace hadal::cli

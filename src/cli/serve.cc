@@ -125,6 +125,8 @@ Status Run(const Shared& shared) {
   g_serving = true;
   fmt::print("hadal {}: {} on {}\n{}\n", Version(), ModelName(config),
              assembly->loaded.backend->description(), Describe(assembly->plan));
+  const std::string experts = DescribeExperts(shared, assembly->loaded.model->info().split);
+  if (!experts.empty()) fmt::print("{}\n", experts);
   fmt::print("{} {:.2f} s, {} {:.2f} s {}\n", shared.T("loaded in", "加载用时"), loaded,
              shared.T("first token", "首个 token 于启动后"), first_token,
              shared.T("after start", "产生"));

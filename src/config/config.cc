@@ -208,6 +208,19 @@ Status LoadConfigFile(const std::filesystem::path& path, Config& config) {
   return ParseConfig(text, path.string(), config);
 }
 
+Result<std::optional<int64_t>> ParseCpuExperts(std::string_view text) {
+  constexpr int64_t kMostLayers = 1000;
+  if (text == "auto") return std::nullopt;
+  int64_t layers = -1;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), layers);
+  if (ec == std::errc() && end == text.data() + text.size() && layers >= 0 &&
+      layers <= kMostLayers) {
+    return layers;
+  }
+  return Wrong(*Find("cuda.cpu_experts"), text,
+               fmt::format("it must be auto or a number of layers from 0 to {}", kMostLayers));
+}
+
 Result<int64_t> ParseBytes(std::string_view text) {
   static const std::map<std::string_view, double> kUnits = {
       {"", 1},      {"B", 1},        {"KB", 1e3},        {"MB", 1e6},          {"GB", 1e9},
@@ -277,7 +290,8 @@ Status Validate(Config& config) {
     if (value == "auto") continue;
     if (auto bytes = ParseBytes(value); !bytes) return tl::make_unexpected(bytes.error().In(key));
   }
-  return {};
+  const auto layers = ParseCpuExperts(config.cuda.cpu_experts);
+  return layers ? Status() : tl::make_unexpected(layers.error());
 }
 
 bool NamesChatFormat(const Config& config) {

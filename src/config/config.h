@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,6 +79,7 @@ struct Config {
     std::string prompts = "auto";
     bool graphs = true;
     std::string reserve = "1GiB";
+    std::string cpu_experts = "auto";
   } cuda;
 };
 
@@ -112,6 +114,9 @@ std::string PrintConfig(const Config& config, Language language);
 
 // "512MiB", "2GiB", "1000000" -> bytes.
 Result<int64_t> ParseBytes(std::string_view text);
+
+// cuda.cpu_experts: a number of layers; nullopt: auto.
+Result<std::optional<int64_t>> ParseCpuExperts(std::string_view text);
 
 // ---- environment
 Language LanguageOfLocale();            // LC_ALL, LC_MESSAGES, LANG

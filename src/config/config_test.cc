@@ -113,6 +113,20 @@ TEST(Config, EveryOptionHasHelpInBothLanguagesAndIsSettable) {
   EXPECT_TRUE(SetOption(c, "server.hosts", "a"));
 }
 
+TEST(Config, ExpertsOfTheCpuAreAutoOrLayers) {
+  Config c;
+  EXPECT_EQ(ParseCpuExperts(c.cuda.cpu_experts).value(), std::nullopt);
+  EXPECT_EQ(ParseCpuExperts("0").value(), 0);
+  EXPECT_EQ(ParseCpuExperts("58").value(), 58);
+  for (const char* bad : {"", "all", "-1", "1.5", "3 ", "1001", "99999999999999999999"}) {
+    ASSERT_TRUE(SetOption(c, "cuda.cpu_experts", bad));
+    const Status status = Validate(c);
+    ASSERT_FALSE(status) << bad;
+    EXPECT_EQ(status.error().field, "cuda.cpu_experts");
+    EXPECT_THAT(status.error().message, HasSubstr("auto or a number of layers from 0 to 1000"));
+  }
+}
+
 TEST(Config, BytesHaveUnits) {
   EXPECT_EQ(ParseBytes("2GiB").value(), int64_t{2} << 30);
   EXPECT_EQ(ParseBytes("1.5 MB").value(), 1500000);

@@ -126,6 +126,10 @@ constexpr std::array kComputing = {
         "memory for weights: 'auto' (what is available), or bytes such as 16GiB; matrices that "
         "do not fit are read from the file at every use, which is slow",
         "权重可用内存：'auto'（按可用内存）或如 16GiB；放不下的矩阵每次使用时从文件读取，速度较慢"},
+};
+
+// The same on a GPU.
+constexpr std::array kGpu = {
     Option{"cuda.card", REF(cuda.card), 0, 1023, "", false,
            "number of the GPU, as nvidia-smi lists them", "GPU 编号（与 nvidia-smi 一致）"},
     Option{
@@ -148,6 +152,13 @@ constexpr std::array kComputing = {
     Option{"cuda.reserve", REF(cuda.reserve), 0, 0, "", false,
            "GPU memory left free for others, in bytes such as 1GiB",
            "为其他程序保留的 GPU 内存，如 1GiB"},
+    Option{
+        "cuda.cpu_experts", REF(cuda.cpu_experts), 0, 0, "", false,
+        "layers, the last ones, whose routed experts stay in host memory and are computed by the "
+        "CPU beside a GPU: 'auto' (as few as the GPU's memory asks for), or a number such as 20; "
+        "0: none",
+        "使用 GPU 时，末尾多少层的路由专家留在主机内存并由 CPU 计算：'auto'（按 GPU "
+        "内存所需的最少层数）或层数如 20；0 表示没有"},
 };
 #undef REF
 
@@ -159,7 +170,7 @@ constexpr std::array<Option, a + b> Join(const std::array<Option, a>& first,
   std::copy(second.begin(), second.end(), all.begin() + a);
   return all;
 }
-constexpr auto kOptions = Join(kServing, kComputing);
+constexpr auto kOptions = Join(Join(kServing, kComputing), kGpu);
 
 }  // namespace
 

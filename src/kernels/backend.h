@@ -84,8 +84,9 @@ class Weight {
 using WeightPtr = std::unique_ptr<Weight>;
 
 // What a matrix is for. kMultiplyF32: never kept lower than float32 (router). kMultiplyExact: its
-// rows of prompts are not rounded.
-enum class WeightUse { kMultiply, kMultiplyF32, kMultiplyExact, kLookUp };
+// rows of prompts are not rounded. kHostExperts: experts, multiplied by MixExperts only, that a
+// backend with memory of its own leaves in the host's, where the CPU computes them.
+enum class WeightUse { kMultiply, kMultiplyF32, kMultiplyExact, kLookUp, kHostExperts };
 
 // Memory of the backend, zeroed.
 class Memory {
@@ -357,6 +358,8 @@ struct CudaBackendOptions {
   MlaForm mla_form = MlaForm::kAuto;
   bool graphs = true;  // steps of answers are recorded and repeated
   int threads = 1;     // that pack weights at load
+  // Computes kHostExperts. Its formats and whether it rounds prompts follow from the card's.
+  CpuBackendOptions host = {};
 };
 // kNoGpu: built without CUDA, no driver, no such card; the message says which.
 Result<std::unique_ptr<Backend>> NewCudaBackend(const CudaBackendOptions& options);

@@ -41,6 +41,7 @@ struct Config {
   Isa isa = Isa::kRef;  // of the CPU
   WeightFormat format = WeightFormat::kF32;
   DType kv = DType::kF32;
+  bool host_experts = false;  // of a card: the CPU computes them
 
   // Relative error of a product with a weight matrix, against the same weights in double (rounded
   // to bf16 where that is the format): summation order only, except that AMX also rounds the
@@ -74,7 +75,8 @@ inline std::string ConfigName(const testing::TestParamInfo<Config>& info) {
   const std::string_view level = kProcessor == Processor::kCpu    ? NameOf(c.isa)
                                  : kProcessor == Processor::kCuda ? "cuda"
                                                                   : "cuda_emulated";
-  return fmt::format("{}_{}_kv{}", level, NameOf(c.format), NameOf(c.kv));
+  return fmt::format("{}_{}_kv{}{}", level, NameOf(c.format), NameOf(c.kv),
+                     c.host_experts ? "_host" : "");
 }
 
 inline std::unique_ptr<Backend> MakeCuda(const CudaBackendOptions& options) {
@@ -89,7 +91,11 @@ inline std::unique_ptr<Backend> MakeCuda(const CudaBackendOptions& options) {
 
 inline std::unique_ptr<Backend> Make(const Config& c, int threads, MlaForm form = MlaForm::kAuto) {
   if constexpr (kProcessor != Processor::kCpu) {
-    return MakeCuda({.weights = c.format, .kv_dtype = c.kv, .mla_form = form, .threads = threads});
+    return MakeCuda({.weights = c.format,
+                     .kv_dtype = c.kv,
+                     .mla_form = form,
+                     .threads = threads,
+                     .host = {.isa = c.isa, .threads = threads}});
   }
   auto backend = NewCpuBackend(
       {.isa = c.isa, .weights = c.format, .threads = threads, .kv_dtype = c.kv, .mla_form = form});
@@ -132,7 +138,7 @@ inline WeightSource Source(const std::vector<float>& values, int64_t rows, int64
 
 // A stack of `count` matrices stored one after another in values.
 inline WeightPtr PrepareStack(Backend& backend, const std::vector<float>& values, int64_t count,
-                              int64_t rows, int64_t cols) {
+                              int64_t rows, int64_t cols, WeightUse use = WeightUse::kMultiply) {
   std::vector<WeightSource> sources;
   for (int64_t i = 0; i < count; ++i) {
     sources.push_back(
@@ -141,7 +147,7 @@ inline WeightPtr PrepareStack(Backend& backend, const std::vector<float>& values
                        static_cast<size_t>(n * cols) * sizeof(float));
          }});
   }
-  auto w = backend.Prepare(sources, WeightUse::kMultiply);
+  auto w = backend.Prepare(sources, use);
   CHECK(w.has_value());
   return std::move(*w);
 }

@@ -95,11 +95,12 @@ inline BlockMatrix RandomBlocks(QuantType type, int64_t rows, int64_t cols, Rand
   return m;
 }
 
-inline WeightPtr PrepareBlockStack(Backend& backend, const BlockMatrix& m, int64_t count) {
+inline WeightPtr PrepareBlockStack(Backend& backend, const BlockMatrix& m, int64_t count,
+                                   WeightUse use = WeightUse::kMultiply) {
   std::vector<WeightSource> sources;
   const int64_t rows = m.rows / count;
   for (int64_t i = 0; i < count; ++i) sources.push_back(m.Source(i * rows, rows));
-  auto w = backend.Prepare(sources, WeightUse::kMultiply);
+  auto w = backend.Prepare(sources, use);
   CHECK(w.has_value());
   return std::move(*w);
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "kernels/blocks_fixture.h"
 
@@ -157,7 +158,20 @@ TEST(Router, NanLogitsStillGiveDistinctValidExperts) {
 
 // ---- experts
 
-class MoeOnEveryBackend : public OnEveryBackend {};
+class MoeOnEveryBackend : public OnEveryBackend {
+ protected:
+  const WeightUse use_ = GetParam().host_experts ? WeightUse::kHostExperts : WeightUse::kMultiply;
+};
+
+// A card with the experts of the host too.
+std::vector<Config> MoeConfigs() {
+  std::vector<Config> configs = AllConfigs();
+  if (kProcessor == Processor::kCpu) return configs;
+  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBf16}) {
+    configs.push_back({BestIsa(), format, DType::kBf16, true});
+  }
+  return configs;
+}
 
 struct MoeProblem {
   int tokens, n_experts, hidden, ffn, top_k;
@@ -210,7 +224,8 @@ struct MoeProblem {
     return out;
   }
 
-  std::vector<float> Run(Backend& b, const Weight& gu, const Weight& dn, int first, int n) {
+  std::vector<float> Run(Backend& b, const Weight& gu, const Weight& dn, int first, int n,
+                         int64_t exact_rows = kAllRows) {
     std::vector<float> in(x.begin() + first * hidden, x.begin() + (first + n) * hidden);
     std::vector<float> out(base.begin() + first * hidden, base.begin() + (first + n) * hidden);
     MoeArgs a;
@@ -221,6 +236,7 @@ struct MoeProblem {
     a.weights = weights.data() + first * top_k;
     a.top_k = top_k;
     a.out = View(out, {n, hidden});
+    a.exact_rows = exact_rows;
     b.MixExperts(a);
     return out;
   }
@@ -233,8 +249,8 @@ TEST_P(MoeOnEveryBackend, AddsTheWeightedExpertsOfEachToken) {
       {1, 4, 32, 16, 2}, {33, 8, 72, 40, 3}, {600, 5, 24, 20, 2}, {5, 3, 130, 50, 3}};
   for (const auto& d : shapes) {
     MoeProblem p(random, d[0], d[1], d[2], d[3], d[4]);
-    auto gu = PrepareStack(*backend, p.gate_up, p.n_experts, 2 * p.ffn, p.hidden);
-    auto dn = PrepareStack(*backend, p.down, p.n_experts, p.hidden, p.ffn);
+    auto gu = PrepareStack(*backend, p.gate_up, p.n_experts, 2 * p.ffn, p.hidden, use_);
+    auto dn = PrepareStack(*backend, p.down, p.n_experts, p.hidden, p.ffn, use_);
     EXPECT_LT(RelativeError(p.Run(*backend, *gu, *dn, 0, p.tokens), p.Expected(GetParam())),
               GetParam().tolerance() * 2)
         << p.tokens << " tokens";
@@ -245,10 +261,10 @@ TEST_P(MoeOnEveryBackend, TokensDoNotDependOnTheirNeighboursOrThreads) {
   Random random(3);
   MoeProblem p(random, 37, 6, 200, 70, 3);
   auto one = Make(GetParam(), 1), three = Make(GetParam(), 3);
-  auto gu1 = PrepareStack(*one, p.gate_up, 6, 140, 200);
-  auto dn1 = PrepareStack(*one, p.down, 6, 200, 70);
-  auto gu3 = PrepareStack(*three, p.gate_up, 6, 140, 200);
-  auto dn3 = PrepareStack(*three, p.down, 6, 200, 70);
+  auto gu1 = PrepareStack(*one, p.gate_up, 6, 140, 200, use_);
+  auto dn1 = PrepareStack(*one, p.down, 6, 200, 70, use_);
+  auto gu3 = PrepareStack(*three, p.gate_up, 6, 140, 200, use_);
+  auto dn3 = PrepareStack(*three, p.down, 6, 200, 70, use_);
   const std::vector<float> all = p.Run(*one, *gu1, *dn1, 0, 37);
   EXPECT_EQ(all, p.Run(*three, *gu3, *dn3, 0, 37));
   for (int t = 0; t < 37; ++t) {
@@ -262,12 +278,14 @@ TEST_P(MoeOnEveryBackend, NothingLeaksFromOneCallToTheNext) {
   Random random(4);
   MoeProblem p(random, 9, 4, 100, 50, 2);
   auto backend = Make(GetParam(), 2), fresh = Make(GetParam(), 2);
-  auto gu = PrepareStack(*backend, p.gate_up, 4, 100, 100);
-  auto dn = PrepareStack(*backend, p.down, 4, 100, 50);
+  auto gu = PrepareStack(*backend, p.gate_up, 4, 100, 100, use_);
+  auto dn = PrepareStack(*backend, p.down, 4, 100, 50, use_);
   MoeProblem poisoned(random, 40, 4, 100, 50, 2);
   poisoned.x = Poison(40 * 100);
   poisoned.Run(*backend, *gu, *dn, 0, 40);
-  EXPECT_EQ(p.Run(*backend, *gu, *dn, 0, 9), p.Run(*fresh, *gu, *dn, 0, 9));
+  auto fresh_gu = PrepareStack(*fresh, p.gate_up, 4, 100, 100, use_);
+  auto fresh_dn = PrepareStack(*fresh, p.down, 4, 100, 50, use_);
+  EXPECT_EQ(p.Run(*backend, *gu, *dn, 0, 9), p.Run(*fresh, *fresh_gu, *fresh_dn, 0, 9));
 }
 
 // Both stacks in blocks, of different types; and a token alone gives what it gives among others.
@@ -285,8 +303,8 @@ TEST_P(MoeOnEveryBackend, ExpertsInBlocksAreTheDecodedOnes) {
     const BlockMatrix dn = RandomBlocks(second, 5 * 512, 96, random);
     p.gate_up = gu.Decoded();
     p.down = dn.Decoded();
-    const auto gu_stack = PrepareBlockStack(*backend, gu, 5);
-    const auto dn_stack = PrepareBlockStack(*backend, dn, 5);
+    const auto gu_stack = PrepareBlockStack(*backend, gu, 5, use_);
+    const auto dn_stack = PrepareBlockStack(*backend, dn, 5, use_);
     const std::vector<float> all = p.Run(*backend, *gu_stack, *dn_stack, 0, tokens);
     const double tolerance = std::max(BlockTolerance(first, 1e-4), BlockTolerance(second, 1e-4));
     EXPECT_LT(RelativeError(all, p.Expected(Config{})), tolerance) << NameOf(first);
@@ -297,7 +315,65 @@ TEST_P(MoeOnEveryBackend, ExpertsInBlocksAreTheDecodedOnes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Experts, MoeOnEveryBackend, testing::ValuesIn(AllConfigs()), ConfigName);
+// Bit by bit what the CPU's backend adds to nothing: rows of answers, of prompts, of both, and more
+// than are mixed at a time.
+TEST(HostExperts, AreTheOnesOfTheCpu) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "of a card";
+  Random random(7);
+  for (const Isa isa : SupportedIsas()) {
+    SCOPED_TRACE(NameOf(isa));
+    const CpuBackendOptions options{.isa = isa, .weights = WeightFormat::kBf16, .threads = 2};
+    const auto cpu = NewCpuBackend(options);
+    ASSERT_TRUE(cpu.has_value());
+    const auto card = Make({isa, WeightFormat::kBf16, DType::kBf16}, 2);
+    MoeProblem p(random, 2100, 4, 64, 32, 2);
+    const auto cpu_gu = PrepareStack(**cpu, p.gate_up, 4, 64, 64);
+    const auto cpu_dn = PrepareStack(**cpu, p.down, 4, 64, 32);
+    const auto gu = PrepareStack(*card, p.gate_up, 4, 64, 64, WeightUse::kHostExperts);
+    const auto dn = PrepareStack(*card, p.down, 4, 64, 32, WeightUse::kHostExperts);
+    EXPECT_EQ(gu->bytes(), cpu_gu->bytes());
+    const std::vector<float> base = std::exchange(p.base, std::vector<float>(p.base.size(), 0.0f));
+    for (const int exact : {2100, 2060, 5, 0}) {
+      std::vector<float> expected = p.Run(**cpu, *cpu_gu, *cpu_dn, 0, 2100, exact);
+      for (size_t i = 0; i < base.size(); ++i) expected[i] += base[i];
+      MoeProblem of = p;
+      of.base = base;
+      EXPECT_EQ(of.Run(*card, *gu, *dn, 0, 2100, exact), expected) << exact;
+    }
+  }
+}
+
+// What goes wrong on the host's side is the step's error, and only that step's.
+TEST(HostExperts, AnErrorFailsTheStep) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "of a card";
+  Random random(6);
+  const auto backend = Make({BestIsa(), WeightFormat::kBf16, DType::kBf16}, 2);
+  MoeProblem p(random, 3, 4, 64, 32, 2);
+  const auto gu = PrepareStack(*backend, p.gate_up, 4, 64, 64, WeightUse::kHostExperts);
+  const auto dn = PrepareStack(*backend, p.down, 4, 64, 32, WeightUse::kHostExperts);
+  const std::vector<float> expected = p.Run(*backend, *gu, *dn, 0, 3);
+  std::vector<float> got;
+  const auto step = [&] {
+    const int32_t zeros[1] = {};
+    const SeqChunk chunk{.n_rows = 1, .blocks = zeros};
+    return backend->RunStep({zeros, zeros, zeros, {&chunk, 1}, {}}, {0, 16}, {}, [&] {
+      got = p.Run(*backend, *gu, *dn, 0, 3);
+      return Tensor{};
+    });
+  };
+  for (const int32_t wrong : {-1, 4}) {
+    const int32_t right = std::exchange(p.experts[3], wrong);
+    const Status status = step();
+    p.experts[3] = right;
+    ASSERT_FALSE(status.has_value());
+    EXPECT_EQ(status.error().code, ErrorCode::kInternal);
+    EXPECT_EQ(status.error().message, fmt::format("the card chose expert {} of 4", wrong));
+    EXPECT_TRUE(step().has_value());
+    EXPECT_EQ(got, expected);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Experts, MoeOnEveryBackend, testing::ValuesIn(MoeConfigs()), ConfigName);
 
 }  // namespace
 }  // namespace hadal::kernels_test

@@ -8,6 +8,7 @@
 #include "kernels/cuda/emulated/emulator.h"
 #include "models/testing_golden.h"
 #include "models/testing_model.h"
+#include "models/tiny_checkpoints.h"
 
 namespace hadal {
 namespace {
@@ -15,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 std::unique_ptr<Backend> NewCard(CudaBackendOptions options) {
-  options.threads = 2;
+  options.threads = options.host.threads = 2;
+  options.host.isa = BestIsa();
   const char* card = std::getenv("HADAL_TEST_CARD");
   if (card != nullptr) options.device = std::atoi(card);
   auto backend = card != nullptr ? NewCudaBackend(options) : NewEmulatedCudaBackend(options);
@@ -25,12 +27,19 @@ std::unique_ptr<Backend> NewCard(CudaBackendOptions options) {
 
 fs::path Goldens() { return fs::path(HADAL_SOURCE_DIR) / "tests/golden"; }
 
-std::unique_ptr<Model> Load(const fs::path& path, Backend& backend) {
+std::unique_ptr<Model> Load(const fs::path& path, Backend& backend, int64_t host_layers = 0) {
   LoadOptions options;
+  options.host_experts.layers = host_layers;
   options.max_step_tokens = options.max_logit_rows = 128;
   auto model = LoadModel(path, backend, options);
   EXPECT_TRUE(model.has_value()) << model.error().message;
   return model ? std::move(*model) : nullptr;
+}
+
+std::string GoldenName(const testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
 }
 
 class GoldenOnTheCard : public testing::TestWithParam<const char*> {
@@ -78,11 +87,7 @@ INSTANTIATE_TEST_SUITE_P(Goldens, GoldenOnTheCard,
                          testing::Values("deepseek-v2", "deepseek-v2-lite", "deepseek-v3",
                                          "deepseek-v3-fp8", "llama-linear", "llama3", "qwen2",
                                          "qwen2-tied", "qwen3"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+                         GoldenName);
 
 // Asked for, prompts of models with experts are rounded too: most tokens choose the same experts,
 // as rows whose chunks are cut otherwise do.
@@ -136,6 +141,149 @@ TEST(RecordedSteps, GiveWhatComputedOnesGive) {
     }
     EXPECT_EQ(MaxDifference(results[0], results[1]), 0);
   }
+}
+
+constexpr int64_t kAllLayers = 100;
+
+// Experts of no, one and all layers on the host: logits within the tolerances of a model that is on
+// the card as a whole, however prompts are cut, and those of recorded steps bit by bit the others.
+class ExpertsOnTheHost : public testing::TestWithParam<const char*> {
+ protected:
+  const fs::path path_ = Goldens() / GetParam();
+  const Golden golden_ = ReadGolden(path_);
+};
+
+TEST_P(ExpertsOnTheHost, LogitsAgreeHoweverThePromptIsCut) {
+  const auto backend = NewCard({.weights = WeightFormat::kF32, .kv_dtype = DType::kF32});
+  const auto plain = Load(path_, *backend);
+  ASSERT_NE(plain, nullptr);
+  const auto on_card = AllLogits(*plain, *backend, golden_.ids, 128);
+  for (const int64_t layers : {int64_t{1}, kAllLayers}) {
+    SCOPED_TRACE(layers);
+    const auto model = Load(path_, *backend, layers);
+    ASSERT_NE(model, nullptr);
+    const ModelInfo &info = model->info(), &all = plain->info();
+    EXPECT_EQ(info.split.host_layers, std::min(layers, info.split.layers));
+    EXPECT_GT(info.split.host_bytes, 0u);
+    EXPECT_LT(info.resident_bytes, all.resident_bytes);
+    EXPECT_EQ(info.parameters, all.parameters);
+    const auto whole = AllLogits(*model, *backend, golden_.ids, 128);
+    EXPECT_LE(MaxDifference(whole, golden_.logits), 2e-3f);
+    EXPECT_LE(MaxDifference(whole, on_card), 1e-4f);
+    EXPECT_EQ(MaxDifference(AllLogits(*model, *backend, golden_.ids, 7), whole), 0);
+  }
+}
+
+TEST_P(ExpertsOnTheHost, AnswersAgreeWithBf16Weights) {
+  const auto backend = NewCard({.kv_dtype = DType::kF32});
+  const auto plain = Load(path_, *backend), model = Load(path_, *backend, kAllLayers);
+  ASSERT_NE(model, nullptr);
+  const auto whole = AllLogits(*model, *backend, golden_.ids, 128);
+  EXPECT_LE(RelativeError(whole, golden_, 95), 2e-2);
+  EXPECT_LE(MaxDifference(whole, AllLogits(*plain, *backend, golden_.ids, 128)), 1e-3f);
+  EXPECT_EQ(MaxDifference(AllLogits(*model, *backend, golden_.ids, 1), whole), 0);
+}
+
+TEST_P(ExpertsOnTheHost, RecordedStepsGiveWhatComputedOnesGive) {
+  const std::vector<TokenId> a(golden_.ids.begin(), golden_.ids.begin() + 20);
+  const std::vector<TokenId> b(golden_.ids.rbegin(), golden_.ids.rbegin() + 11);
+  std::vector<float> results[2];
+  for (const bool graphs : {false, true}) {
+    const auto backend = NewCard({.graphs = graphs});
+    const auto model = Load(path_, *backend, kAllLayers);
+    ASSERT_NE(model, nullptr);
+    results[graphs] = Decode(*model, *backend, a, b);
+    AllLogits(*model, *backend, a, 128, true);  // the host's rows grow
+    EXPECT_EQ(MaxDifference(Decode(*model, *backend, a, b), results[graphs]), 0);
+  }
+  EXPECT_EQ(MaxDifference(results[0], results[1]), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, ExpertsOnTheHost,
+                         testing::Values("deepseek-v2", "deepseek-v2-lite", "deepseek-v3",
+                                         "deepseek-v3-fp8"),
+                         GoldenName);
+
+// Guesses of a layer of multi-token prediction, whose experts are the first to go.
+TEST(ExpertsOfADraftLayer, GuessTheSameOnTheHost) {
+  const ModelDirectory directory;
+  TinyLatentWithDraft().Write(directory);
+  const std::vector<TokenId> ids = {1, 7, 36, 0, 12};
+  std::vector<float> guesses[2];
+  for (const int64_t layers : {0, 1}) {
+    const auto backend = NewCard({.kv_dtype = DType::kF32});
+    LoadOptions options;
+    options.draft_layer = DraftLayerUse::kRequired;
+    options.host_experts.layers = layers;
+    const auto model = LoadModel(directory.path(), *backend, options);
+    ASSERT_TRUE(model.has_value()) << model.error().message;
+    EXPECT_EQ((*model)->info().split.host_layers, layers);
+    const auto kv = KvStorage::Allocate(*backend, (*model)->kv_layout(), 4, 8);
+    TestSequence sequence(ids, 8, 3);
+    TestStep step;
+    step.Add(sequence, 5, 8);
+    std::vector<float> logits(5 * 37);
+    ASSERT_TRUE((*model)->Forward(step.input(), **kv, logits.data()).has_value());
+    const std::vector<int32_t> after = {0, 1, 2, 3, 4};
+    const Status drafted = (*model)->Draft(step.input(), after, false, **kv, logits.data());
+    ASSERT_TRUE(drafted.has_value()) << drafted.error().message;
+    guesses[layers] = logits;
+  }
+  EXPECT_LE(MaxDifference(guesses[0], guesses[1]), 1e-5f);
+}
+
+// As few layers as leave room; what fits neither memory is refused with the numbers.
+TEST(SplitExperts, FollowsFromTheBytesThatAreFree) {
+  if (std::getenv("HADAL_TEST_CARD") != nullptr)
+    GTEST_SKIP() << "the emulated card's memory is set";
+  const ModelDirectory directory;
+  TinyLatentWithDraft().Write(directory);
+  const auto backend = NewCard({});
+  LoadOptions options;
+  options.draft_layer = DraftLayerUse::kRequired;
+  const auto load = [&](std::optional<int64_t> layers) {
+    options.host_experts.layers = layers;
+    return LoadModel(directory.path(), *backend, options);
+  };
+  const auto info = [&](std::optional<int64_t> layers) {
+    const auto model = load(layers);
+    EXPECT_TRUE(model.has_value()) << model.error().message;
+    return model ? (*model)->info() : ModelInfo();
+  };
+  const ModelInfo all = info(0), one = info(1), none = info(kAllLayers);
+  EXPECT_EQ(all.split.layers, 2);  // that of multi-token prediction is the last one
+  EXPECT_EQ(all.split.host_bytes, 0u);
+  EXPECT_EQ(one.split.host_layers, 1);
+  EXPECT_EQ(none.split.host_layers, 2);
+  EXPECT_EQ(none.split.host_bytes, 2 * one.split.host_bytes);
+  const size_t layer = all.resident_bytes - one.resident_bytes;
+  EXPECT_EQ(layer, one.resident_bytes - none.resident_bytes);
+  EXPECT_EQ(all.split.bytes, 2 * layer);
+  EXPECT_EQ(one.split.bytes, layer);
+  // The least of the card that others have when so many layers go.
+  options.host_experts.cache = 1 << 20;
+  const auto least_spare = [&](int64_t layers) {
+    size_t low = 0, high = *backend->FreeBytes();
+    while (low < high) {
+      options.host_experts.spare = low + (high - low) / 2;
+      if (info(std::nullopt).split.host_layers >= layers) {
+        high = options.host_experts.spare;
+      } else {
+        low = options.host_experts.spare + 1;
+      }
+    }
+    return low;
+  };
+  const size_t spare = least_spare(1);
+  EXPECT_GT(spare, 0u);
+  EXPECT_EQ(least_spare(2), spare + layer);
+  options.host_experts.spare = *backend->FreeBytes();
+  options.host_experts.memory = 1000;
+  const auto refused = load(std::nullopt);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kOutOfMemory);
+  EXPECT_NE(refused.error().message.find("where 1000 are available"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("of 2 of 2 layers"), std::string::npos);
 }
 
 // Summaries and rows of logits that stay on the card are those of the logits that come here.

@@ -261,6 +261,53 @@ Status DecoderBuilder::AllocateStates() {
   return {};
 }
 
+// Of `free` bytes: what is left beside the cache, the work space of the operations and what is
+// spared. The work space is an estimate, for it is not known before steps are computed: a row takes
+// about 35 floats per hidden dimension in the largest model (V3: 12.6 of experts, 18 of latent
+// queries), weights that are rounded and the library take the rest.
+size_t DecoderBuilder::RoomForWeights(size_t free) const {
+  constexpr int64_t kWorkSpace = int64_t{512} << 20, kBytesPerDimension = 256;
+  const LoadOptions::HostExperts& asked = options_.host_experts;
+  const Decoder& d = *decoder_;
+  const auto element = static_cast<int64_t>(SizeOf(backend_.kv_dtype()));
+  const auto context = static_cast<size_t>(d.info_.context * d.kv_layout_.BytesPerToken(element));
+  const size_t cache = asked.cache > 0 ? asked.cache : std::min(context, free / 10);
+  const int64_t work = kWorkSpace + kBytesPerDimension * d.info_.hidden * options_.max_step_tokens;
+  const size_t taken = asked.spare + cache + static_cast<size_t>(work);
+  return free - std::min(free, taken);
+}
+
+// The layer of multi-token prediction is the last one.
+Status DecoderBuilder::SplitExperts() {
+  const auto free = backend_.FreeBytes();
+  if (!free) return {};
+  HADAL_TRY(WeightSizes sizes, load_.Measure());
+  const auto own = static_cast<int64_t>(sizes.experts.size());
+  if (decoder_->draft_) {
+    HADAL_TRY(const WeightSizes draft, draft_load_.Measure());
+    sizes.others += draft.others;
+    sizes.experts.insert(sizes.experts.end(), draft.experts.begin(), draft.experts.end());
+  }
+  const auto layers = static_cast<int64_t>(sizes.experts.size());
+  const LoadOptions::HostExperts& asked = options_.host_experts;
+  const int64_t n =
+      asked.layers ? std::min(*asked.layers, layers) : HostLayers(sizes, RoomForWeights(*free));
+  const int64_t n_draft = std::min(n, layers - own);
+  HADAL_TRY(size_t host, load_.LeaveToHost(n - n_draft));
+  if (n_draft > 0) {
+    HADAL_TRY(const size_t draft, draft_load_.LeaveToHost(n_draft));
+    host += draft;
+  }
+  if (sizes.Without(n) > *free || host > asked.memory) {
+    return Fail(ErrorCode::kOutOfMemory,
+                "weights need {} bytes of the card's memory, where {} are free, and, for routed "
+                "experts of {} of {} layers, {} of the host's, where {} are available",
+                sizes.Without(n), *free, n, layers, host, asked.memory);
+  }
+  decoder_->info_.split = {layers, n, sizes.Without(n) - sizes.others, host};
+  return {};
+}
+
 Status DecoderBuilder::LoadDraftLayer() {
   ModelInfo& info = decoder_->info_;
   HADAL_TRY(const WeightTotals totals, draft_load_.Load());
@@ -277,6 +324,7 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   }
   HADAL_OK(CheckOptions());
   HADAL_OK(AllocateWorkspace());
+  HADAL_OK(SplitExperts());
   HADAL_TRY(const WeightTotals totals, load_.Load());
   decoder_->in_use_ = load_.in_use();
   ModelInfo& info = decoder_->info_;

@@ -96,6 +96,8 @@ class DecoderBuilder {
   Status CheckOptions() const;
   Status AllocateWorkspace();
   Status AllocateStates();
+  Status SplitExperts();
+  size_t RoomForWeights(size_t free) const;
   Status LoadDraftLayer();
 
   const ModelFiles& files_;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "base/error.h"
 #include "kernels/backend.h"
 #include "kv/layout.h"
+#include "models/expert_split.h"
 
 namespace hadal {
 
@@ -24,14 +26,15 @@ struct ModelInfo {
   int64_t parameters = 0;         // all
   int64_t active_parameters = 0;  // multiplied for one token, embedding row excluded
   size_t checkpoint_bytes = 0;
-  size_t resident_bytes = 0;   // prepared weights
+  size_t resident_bytes = 0;   // prepared weights, in the backend's memory
   size_t file_bytes = 0;       // of weights that did not fit and are read at every use
   size_t bytes_per_token = 0;  // weight bytes read to decode one token (batch 1, empty cache)
-  size_t expert_bytes = 0;     // of both: routed experts, all layers
+  size_t expert_bytes = 0;     // wherever they are: routed experts, all layers
   int64_t experts = 0, experts_per_token = 0;  // routed, per layer; 0 for a dense model
   // Rows of prompts are computed with other rounding than those of answers
   // (Backend::rounds_prompts), so what the cache holds of a token depends on which it was.
   bool rounds_prompts = false;
+  ExpertSplit split = {};  // of a backend with memory of its own
   bool drafts = false;  // Draft may be called; its layer is in parameters and resident_bytes only
   std::vector<int32_t> eos_ids;  // config.json and generation_config.json together
 };
@@ -67,6 +70,15 @@ struct LoadOptions {
   // WeightLoader::Options: what prepared weights may take, and whether to read before it is asked.
   size_t weight_memory = SIZE_MAX;
   bool read_ahead = true;
+  // Of a backend with memory of its own: routed experts that stay in the host's memory and are
+  // computed there. kOutOfMemory with the numbers where weights fit neither.
+  struct HostExperts {
+    // The last so many layers that have some; nullopt: as few as leave room for the rest.
+    std::optional<int64_t> layers = 0;
+    size_t spare = 0;          // bytes of the backend's memory that are others'
+    size_t cache = 0;          // that the cache gets; 0: one context, at most a tenth of all
+    size_t memory = SIZE_MAX;  // of the host
+  } host_experts;
 };
 
 class Model {

@@ -1,5 +1,6 @@
 #include "models/moe.h"
 
+#include <utility>
 #include <vector>
 
 namespace hadal {
@@ -69,8 +70,8 @@ MoeBlock::MoeBlock(const MoeOptions& options, WeightLoader& load, const std::str
     gate_up.push_back({{expert + "gate_proj.weight", o_.ffn}, {expert + "up_proj.weight", o_.ffn}});
     down.push_back({{expert + "down_proj.weight", o_.hidden}});
   }
-  load.Stack(&gate_up_, gate_up, o_.hidden, o_.top_k);
-  load.Stack(&down_, down, o_.ffn, o_.top_k);
+  load.Experts({{&gate_up_, std::move(gate_up), o_.hidden}, {&down_, std::move(down), o_.ffn}},
+               o_.top_k);
 }
 
 void MoeBlock::Forward(Pass& pass, Tensor x, Tensor out) const {

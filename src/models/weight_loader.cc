@@ -67,14 +67,16 @@ void WeightLoader::AddMatrix(WeightPtr* out, std::vector<Parts> stack, int64_t c
     for (const Parts& parts : stack) all.push_back(Source(parts, cols));
     return all;
   };
-  job.resident_bytes = [this, sources, use] { return backend_.BytesOf(sources(), use); };
+  job.bytes = [this, sources, use](Home home) {
+    return backend_.BytesOf(sources(), home == Home::kHost ? WeightUse::kHostExperts : use);
+  };
   job.run = [this, out, sources, cols, share, use,
-             stored = StoredBytes(job.reads)](bool in_file) -> Status {
+             stored = StoredBytes(job.reads)](Home home) -> Status {
     const std::vector<WeightSource> all = sources();
     for (const WeightSource& source : all) Count(source.rows * cols, share);
-    HADAL_TRY(*out, PrepareAs(use, all, in_file));
-    const size_t bytes = in_file ? stored : (*out)->bytes();
-    Prepared(bytes, in_file, share);
+    HADAL_TRY(*out, PrepareAs(use, all, home));
+    const size_t bytes = home == Home::kFile ? stored : (*out)->bytes();
+    Prepared(bytes, home, share);
     const auto values = static_cast<size_t>((*out)->count() * (*out)->rows() * cols);
     if (share.used < share.of) totals_.experts_quantised = 2 * bytes < 3 * values;
     return {};
@@ -91,11 +93,15 @@ void WeightLoader::Fused(WeightPtr* out, const std::vector<Rows>& parts, int64_t
   AddMatrix(out, {Whole(parts, cols)}, cols, {});
 }
 
-void WeightLoader::Stack(WeightPtr* out, const std::vector<std::vector<Rows>>& stack, int64_t cols,
-                         int64_t used) {
-  std::vector<Parts> wholes;
-  for (const auto& parts : stack) wholes.push_back(Whole(parts, cols));
-  AddMatrix(out, std::move(wholes), cols, {used, static_cast<int64_t>(stack.size())});
+void WeightLoader::Experts(const std::vector<Stack>& stacks, int64_t used) {
+  for (const Stack& stack : stacks) {
+    std::vector<Parts> wholes;
+    for (const auto& parts : stack.matrices) wholes.push_back(Whole(parts, stack.cols));
+    const auto n = static_cast<int64_t>(wholes.size());
+    AddMatrix(stack.out, std::move(wholes), stack.cols, {used, n});
+    jobs_.back().layer = expert_layers_;
+  }
+  ++expert_layers_;
 }
 
 void WeightLoader::Split(const std::vector<Slice>& slices, const std::string& name, int64_t cols) {
@@ -111,7 +117,8 @@ void WeightLoader::Split(const std::vector<Slice>& slices, const std::string& na
 
 void WeightLoader::Vector(VectorPtr* out, const std::string& name, int64_t n) {
   const Part part{binder_.Require(name, {n}), 0, 1};
-  jobs_.push_back({{part}, [this, out, part, n](bool) -> Status {
+  jobs_.push_back({{part},
+                   [this, out, part, n](Home) -> Status {
                      Count(n, {});
                      std::vector<float> values(static_cast<size_t>(n));
                      reader_->Decode(part, values.data());
@@ -119,7 +126,8 @@ void WeightLoader::Vector(VectorPtr* out, const std::string& name, int64_t n) {
                      totals_.resident_bytes += (*out)->size();
                      totals_.bytes_per_token += (*out)->size();
                      return {};
-                   }});
+                   },
+                   [n](Home) -> Result<size_t> { return static_cast<size_t>(n) * sizeof(float); }});
 }
 
 void WeightLoader::Embedding(WeightPtr* table, WeightPtr* head, const std::string& name,
@@ -130,14 +138,14 @@ void WeightLoader::Embedding(WeightPtr* table, WeightPtr* head, const std::strin
   job.reads = {part};
   job.rank = Rank::kEmbedding;
   const auto source = [this, part, cols] { return std::array{Source({part}, cols)}; };
-  job.resident_bytes = [this, source] { return backend_.BytesOf(source(), WeightUse::kLookUp); };
+  job.bytes = [this, source](Home) { return backend_.BytesOf(source(), WeightUse::kLookUp); };
   job.run = [this, table, source, cols, tied,
-             stored = StoredBytes(job.reads)](bool in_file) -> Status {
+             stored = StoredBytes(job.reads)](Home home) -> Status {
     const auto one = source();
     // A tied head counts the same numbers.
     if (!tied) totals_.parameters += one[0].rows * cols;
-    HADAL_TRY(*table, PrepareAs(WeightUse::kLookUp, one, in_file));
-    (in_file ? totals_.file_bytes : totals_.resident_bytes) += in_file ? stored : (*table)->bytes();
+    HADAL_TRY(*table, PrepareAs(WeightUse::kLookUp, one, home));
+    BytesAt(home) += home == Home::kFile ? stored : (*table)->bytes();
     return {};
   };
   jobs_.push_back(std::move(job));
@@ -155,9 +163,13 @@ void WeightLoader::Latent(LatentUp* out, const std::string& prefix, const Latent
     const Part k_rows{uk, 0, shape.n_heads * shape.kv_lora};
     const Part v_rows{uv, 0, shape.n_heads * shape.v_dim};
     // Once for the whole, once head by head.
-    jobs_.push_back({{k_rows, v_rows, k_rows, v_rows}, [this, out, uk, uv, shape](bool) {
-                       return PrepareLatentParts(*out, *uk, *uv, shape);
-                     }});
+    jobs_.push_back(
+        {{k_rows, v_rows, k_rows, v_rows},
+         [this, out, uk, uv, shape](Home) { return PrepareLatentParts(*out, *uk, *uv, shape); },
+         [=, this](Home) {
+           const int64_t head = shape.nope + shape.v_dim;
+           return LatentBytes({k_rows, v_rows}, {shape.n_heads * head, shape.kv_lora});
+         }});
     return;
   }
   // Some GGUF files hold the same numbers in both layouts.
@@ -169,10 +181,49 @@ void WeightLoader::Latent(LatentUp* out, const std::string& prefix, const Latent
   const Part all{entry, 0, rows};
   // For uk, for uv, and for the whole.
   jobs_.push_back({{all, all, all},
-                   [this, out, entry, shape](bool) { return PrepareLatent(*out, *entry, shape); }});
+                   [this, out, entry, shape](Home) { return PrepareLatent(*out, *entry, shape); },
+                   [=, this](Home) {
+                     const Part v_rows{entry, 0, shape.n_heads * shape.v_dim};
+                     return LatentBytes({all, v_rows}, {shape.n_heads * shape.kv_lora, shape.nope});
+                   }});
+}
+
+// Two of the whole, uk and uv are used as stored; the third one is made of decoded values.
+Result<size_t> WeightLoader::LatentBytes(const Parts& stored, const Shape& decoded) {
+  const std::string& name = stored[0].entry->name;
+  std::vector<WeightSource> all = {{name, decoded[0], decoded[1], nullptr}};
+  for (const Part& part : stored) all.push_back(Source({part}, part.entry->cols()));
+  size_t bytes = 0;
+  for (const WeightSource& source : all) {
+    HADAL_TRY(const size_t one, backend_.BytesOf({&source, 1}, WeightUse::kMultiplyExact));
+    bytes += one;
+  }
+  return bytes;
 }
 
 // ---- preparing
+
+Result<WeightSizes> WeightLoader::Measure() {
+  HADAL_OK(binder_.Finish());
+  WeightSizes sizes{.experts = std::vector<size_t>(static_cast<size_t>(expert_layers_))};
+  for (const Job& job : jobs_) {
+    HADAL_TRY(const size_t bytes, job.bytes(Home::kBackend));
+    const bool experts = job.rank == Rank::kExperts;
+    (experts ? sizes.experts[static_cast<size_t>(job.layer)] : sizes.others) += bytes;
+  }
+  return sizes;
+}
+
+Result<size_t> WeightLoader::LeaveToHost(int64_t n) {
+  size_t all = 0;
+  for (Job& job : jobs_) {
+    if (job.rank != Rank::kExperts || job.layer < expert_layers_ - n) continue;
+    job.home = Home::kHost;
+    HADAL_TRY(const size_t bytes, job.bytes(Home::kHost));
+    all += bytes;
+  }
+  return all;
+}
 
 Result<WeightTotals> WeightLoader::Load() {
   HADAL_OK(binder_.Finish());
@@ -184,13 +235,14 @@ Result<WeightTotals> WeightLoader::Load() {
   for (size_t i = 0; i < jobs_.size(); ++i) {
     if (i > 0 && !jobs_[i].joins) ++group;
     reader_->Begin(group);
-    HADAL_OK(jobs_[i].run(jobs_[i].in_file));
+    HADAL_OK(jobs_[i].run(jobs_[i].home));
     done += StoredBytes(jobs_[i].reads);
     if (options_.progress) options_.progress(done, all);
   }
   reader_->End();
   HADAL_OK(reader_->Check());
-  if (std::ranges::any_of(jobs_, &Job::in_file)) in_use_ = reader_;
+  const auto in_file = [](const Job& job) { return job.home == Home::kFile; };
+  if (std::ranges::any_of(jobs_, in_file)) in_use_ = reader_;
   jobs_.clear();
   return totals_;
 }
@@ -202,9 +254,12 @@ Status WeightLoader::Place() {
   for (const Rank rank : {Rank::kMatrix, Rank::kExperts, Rank::kEmbedding}) {
     for (Job& job : jobs_) {
       if (job.rank != rank) continue;
-      HADAL_TRY(const size_t bytes, job.resident_bytes());
-      job.in_file = bytes > left;
-      if (!job.in_file) left -= bytes;
+      HADAL_TRY(const size_t bytes, job.bytes(Home::kBackend));
+      if (bytes > left) {
+        job.home = Home::kFile;
+      } else {
+        left -= bytes;
+      }
     }
   }
   return {};
@@ -214,7 +269,7 @@ void WeightLoader::PlanReads() {
   std::vector<Parts> groups;
   for (const Job& job : jobs_) {
     if (!job.joins) groups.emplace_back();
-    if (job.in_file) continue;
+    if (job.home == Home::kFile) continue;
     groups.back().insert(groups.back().end(), job.reads.begin(), job.reads.end());
   }
   reader_->Plan(groups, {});
@@ -266,14 +321,20 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
 }
 
 Result<WeightPtr> WeightLoader::PrepareAs(WeightUse use, std::span<const WeightSource> sources,
-                                          bool in_file) {
-  if (in_file) return backend_.Defer(sources, use);
+                                          Home home) {
+  if (home == Home::kFile) return backend_.Defer(sources, use);
+  if (home == Home::kHost) return backend_.Prepare(sources, WeightUse::kHostExperts);
   if (use == WeightUse::kLookUp) return backend_.PrepareEmbedding(sources[0]);
   return backend_.Prepare(sources, use);
 }
 
-void WeightLoader::Prepared(size_t bytes, bool in_file, Share share) {
-  (in_file ? totals_.file_bytes : totals_.resident_bytes) += bytes;
+size_t& WeightLoader::BytesAt(Home home) {
+  if (home == Home::kFile) return totals_.file_bytes;
+  return home == Home::kHost ? totals_.host_bytes : totals_.resident_bytes;
+}
+
+void WeightLoader::Prepared(size_t bytes, Home home, Share share) {
+  BytesAt(home) += bytes;
   if (share.used < share.of) {
     totals_.expert_bytes += bytes;
     totals_.experts = share.of;
@@ -350,8 +411,8 @@ Status WeightLoader::PrepareLatentSources(LatentUp& out, const LatentSources& so
   HADAL_TRY(out.uk, backend_.Prepare(sources.uk, WeightUse::kMultiplyExact));
   HADAL_TRY(out.uv, backend_.Prepare(sources.uv, WeightUse::kMultiplyExact));
   totals_.resident_bytes += out.whole->bytes();
-  Prepared(out.uk->bytes(), false, {});
-  Prepared(out.uv->bytes(), false, {});
+  Prepared(out.uk->bytes(), Home::kBackend, {});
+  Prepared(out.uv->bytes(), Home::kBackend, {});
   return {};
 }
 

@@ -21,6 +21,7 @@
 #include "formats/binder.h"
 #include "formats/checkpoint.h"
 #include "kernels/backend.h"
+#include "models/expert_split.h"
 #include "models/weight_reader.h"
 
 namespace hadal {
@@ -34,9 +35,10 @@ struct WeightTotals {
   int64_t parameters = 0;         // elements of all tensors
   int64_t active_parameters = 0;  // those used for one token; an embedding table is not
   size_t resident_bytes = 0;
-  size_t file_bytes = 0;       // of matrices that are not resident
+  size_t host_bytes = 0;       // of routed experts that the host computes
+  size_t file_bytes = 0;       // of matrices that are in neither memory
   size_t bytes_per_token = 0;  // read to decode one token
-  size_t expert_bytes = 0;     // of resident_bytes + file_bytes: routed experts
+  size_t expert_bytes = 0;     // of all three: routed experts
   int64_t experts = 0, experts_per_token = 0;
   bool experts_quantised = false;  // below 12 bits a weight
 };
@@ -67,9 +69,13 @@ class WeightLoader {
   };
   // One matrix out of several [rows, cols], laid below one another.
   void Fused(WeightPtr* out, const std::vector<Rows>& parts, int64_t cols);
-  // A stack of equally shaped fused matrices, of which `used` are multiplied for one token.
-  void Stack(WeightPtr* out, const std::vector<std::vector<Rows>>& stack, int64_t cols,
-             int64_t used);
+  struct Stack {  // of equally shaped fused matrices, one of every expert
+    WeightPtr* out = nullptr;
+    std::vector<std::vector<Rows>> matrices;
+    int64_t cols = 0;
+  };
+  // A layer's routed experts, of which `used` are multiplied for one token.
+  void Experts(const std::vector<Stack>& stacks, int64_t used);
 
   struct Slice {
     WeightPtr* out = nullptr;
@@ -98,6 +104,12 @@ class WeightLoader {
   // Tensors that match are not unexpected; `*` stands for any run of characters.
   void Ignore(const std::string& pattern) { binder_.Ignore(pattern); }
 
+  // What all that was declared takes of the backend's memory. kBadFile as Load.
+  Result<WeightSizes> Measure();
+  // Leaves the routed experts of the last n layers that have some to the host; gives the bytes of
+  // its memory that they take.
+  Result<size_t> LeaveToHost(int64_t n);
+
   // kBadFile: every wrong name and shape at once; or what WeightReader::Check says.
   Result<WeightTotals> Load();
   // Set by Load when matrices stay in the file: its Check() says after every use whether what was
@@ -112,13 +124,15 @@ class WeightLoader {
   };
   // What is given up first when memory is short.
   enum class Rank { kEmbedding, kExperts, kMatrix, kFixed };
+  enum class Home { kBackend, kHost, kFile };
   struct Job {
     Parts reads;  // in this order
-    std::function<Status(bool in_file)> run;
+    std::function<Status(Home)> run;
+    std::function<Result<size_t>(Home)> bytes;  // of kBackend and kHost
     Rank rank = Rank::kFixed;
-    std::function<Result<size_t>()> resident_bytes = nullptr;  // unless kFixed
-    bool in_file = false;
+    Home home = Home::kBackend;
     bool joins = false;  // reads what the job before reads: from the disk only once
+    int64_t layer = 0;   // kExperts: which of those that have some
   };
 
   Status Place();
@@ -128,11 +142,13 @@ class WeightLoader {
   void Count(int64_t elements, Share share);
   void AddMatrix(WeightPtr* out, std::vector<Parts> stack, int64_t cols, Share share,
                  Precision precision = Precision::kBackend);
+  Result<size_t> LatentBytes(const Parts& stored, const Shape& decoded);
   WeightSource Source(Parts parts, int64_t cols);
   template <class Read>
   static void ForParts(const Parts& parts, int64_t row0, int64_t n, const Read& read);
-  Result<WeightPtr> PrepareAs(WeightUse use, std::span<const WeightSource> sources, bool in_file);
-  void Prepared(size_t bytes, bool in_file, Share share);
+  Result<WeightPtr> PrepareAs(WeightUse use, std::span<const WeightSource> sources, Home home);
+  size_t& BytesAt(Home home);
+  void Prepared(size_t bytes, Home home, Share share);
   struct LatentSources {
     WeightSource whole;
     std::vector<WeightSource> uk, uv;
@@ -150,6 +166,7 @@ class WeightLoader {
   std::shared_ptr<const WeightReader> in_use_;
   WeightTotals totals_;
   std::vector<Job> jobs_;
+  int64_t expert_layers_ = 0;
 };
 
 }  // namespace hadal

@@ -1,7 +1,8 @@
 // CudaBackend: the operations of backend.h on one card. Its memory is the card's; what the host
 // knows of a step (tokens, slots, tables) goes to the card once per step. Rows of answers are
 // computed one by one in an order that only shapes fix; rows of prompts with bf16 or block weights
-// are rounded to bf16 and multiplied on the tensor cores.
+// are rounded to bf16 and multiplied on the tensor cores. Experts that the card does not hold are
+// computed by a CpuBackend in between.
 // Thread rule: one thread (the engine's).
 #pragma once
 
@@ -27,15 +28,19 @@ struct WeightPart {
   Matrix matrix;
 };
 
+// On the card, or, of kHostExperts, a weight of the CPU's backend.
 class CudaWeight final : public Weight {
  public:
+  explicit CudaWeight(WeightPtr on_host)
+      : Weight(on_host->count(), on_host->rows(), on_host->cols()), on_host_(std::move(on_host)) {}
   CudaWeight(int64_t count, int64_t rows, int64_t cols, std::vector<WeightPart> parts,
              std::unique_ptr<Memory> memory, bool rounds)
       : Weight(count, rows, cols),
         parts_(std::move(parts)),
         memory_(std::move(memory)),
         rounds_(rounds) {}
-  size_t bytes() const override { return memory_->size(); }
+  size_t bytes() const override { return on_host_ ? on_host_->bytes() : memory_->size(); }
+  const Weight* on_host() const { return on_host_.get(); }
   const std::vector<WeightPart>& parts() const { return parts_; }
   // Whether rows of prompts meet it on the tensor cores.
   bool rounds() const { return rounds_; }
@@ -43,7 +48,8 @@ class CudaWeight final : public Weight {
  private:
   std::vector<WeightPart> parts_;
   std::unique_ptr<Memory> memory_;
-  bool rounds_;
+  WeightPtr on_host_;
+  bool rounds_ = false;
 };
 
 class CudaBackend final : public Backend {
@@ -189,6 +195,11 @@ class CudaBackend final : public Backend {
   void MixPrompt(const MoeArgs& a, int64_t first, int64_t rows);
   void MultiplyExperts(const CudaWeight& w, const uint16_t* x, const RowTiles& tiles,
                        const Output& out);
+  // ---- experts that the host computes (host_experts.cc)
+  Result<Backend*> Host() const;
+  Result<WeightPtr> PrepareOnHost(std::span<const WeightSource> sources);
+  void MixOnHost(const MoeArgs& a);
+  void ComputeOnHost(const MoeArgs& a);
   // ---- attention
   void Attend(const AttentionShape& shape, const float* q, const Cache& k, const Cache& v,
               const RowIndex& index, float* out);
@@ -230,6 +241,11 @@ class CudaBackend final : public Backend {
   Block staging_[2];  // host memory: weights on their way
   int next_staging_ = 0;
   bool capturing_ = false;
+  // The CPU's backend, made when it is first asked for. While weights are prepared the backend's
+  // thread calls it, in a step only what the stream calls, one after another.
+  mutable std::unique_ptr<Backend> host_;
+  Block host_rows_;    // host memory: what goes to the experts of a layer and comes back
+  Status host_error_;  // the first of the step; of the stream's work until it is waited for
 };
 
 }  // namespace hadal::CUDA_NAMESPACE

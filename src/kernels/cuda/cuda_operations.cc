@@ -336,6 +336,7 @@ void CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
 }
 
 void CudaBackend::MixExperts(const MoeArgs& a) {
+  if (Cast(a.gate_up).on_host() != nullptr) return MixOnHost(a);
   constexpr int64_t kMostRows = 2048;  // bounds the memory
   const int64_t rows = Rows(a.x);
   const bool rounds = Cast(a.gate_up).rounds() && Cast(a.down).rounds();

@@ -46,7 +46,7 @@ CudaBackend::~CudaBackend() {
     device_->FreeHost(arena->host.data);
     device_->Free(arena->card.data);
   }
-  for (Block* b : {&logits_, &staging_[0], &staging_[1]}) device_->FreeHost(b->data);
+  for (Block* b : {&logits_, &host_rows_, &staging_[0], &staging_[1]}) device_->FreeHost(b->data);
 }
 
 std::string CudaBackend::description() const {
@@ -88,6 +88,7 @@ void CudaBackend::Remember(const Status& status) {
 // The first error since the last call, after all work is done.
 Status CudaBackend::Finish() {
   Remember(device_->Synchronise());
+  Remember(std::exchange(host_error_, Status{}));
   device_->set_dropping(false);
   return std::exchange(error_, Status{});
 }

@@ -46,6 +46,10 @@ Result<std::vector<CudaBackend::Part>> CudaBackend::PartsOf(std::span<const Weig
 }
 
 Result<size_t> CudaBackend::BytesOf(std::span<const WeightSource> sources, WeightUse use) const {
+  if (use == WeightUse::kHostExperts) {
+    HADAL_TRY(const Backend* host, Host());
+    return host->BytesOf(sources, WeightUse::kMultiply);
+  }
   HADAL_TRY(const std::vector<Part> parts, PartsOf(sources, use));
   int64_t bytes = 0;
   for (const Part& p : parts) bytes += PartBytes(p.form, p.rows, sources[0].cols);
@@ -62,6 +66,7 @@ Result<WeightPtr> CudaBackend::Defer(std::span<const WeightSource> sources, Weig
 }
 
 Result<WeightPtr> CudaBackend::Prepare(std::span<const WeightSource> sources, WeightUse use) {
+  if (use == WeightUse::kHostExperts) return PrepareOnHost(sources);
   HADAL_TRY(const std::vector<Part> parts, PartsOf(sources, use));
   HADAL_TRY(const size_t bytes, BytesOf(sources, use));
   const size_t stride = bytes / sources.size();

@@ -3,6 +3,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <forward_list>
+#include <utility>
+
 #include "kernels/cuda/stream.h"
 
 namespace hadal::cuda {
@@ -17,14 +20,19 @@ Status Checked(cudaError_t error, std::string_view what) {
               "{}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
+// Work of the host that the stream or a graph holds addresses of.
+using HostWork = std::forward_list<std::function<void()>>;
+
 class CudaGraph final : public Graph {
  public:
-  explicit CudaGraph(cudaGraphExec_t executable) : executable_(executable) {}
+  CudaGraph(cudaGraphExec_t executable, HostWork work)
+      : executable_(executable), work_(std::move(work)) {}
   ~CudaGraph() override { (void)cudaGraphExecDestroy(executable_); }
   cudaGraphExec_t get() const { return executable_; }
 
  private:
   cudaGraphExec_t executable_;
+  HostWork work_;
 };
 
 class CudaDevice final : public Device {
@@ -80,8 +88,21 @@ class CudaDevice final : public Device {
     if (stream_.dropping) return;
     stream_.Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.handle));
   }
+  void CallHost(std::function<void()> work) override {
+    if (stream_.dropping) return;
+    HostWork& kept = capturing_ ? recorded_work_ : work_;
+    kept.push_front(std::move(work));
+    const auto call = [](void* of) { (*static_cast<std::function<void()>*>(of))(); };
+    stream_.Check(cudaLaunchHostFunc(stream_.handle, call, &kept.front()));
+  }
+  void SleepWhenWaiting() override {
+    Use();
+    (void)cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync);  // else it spins, which is slower
+    (void)cudaGetLastError();
+  }
   Status Synchronise() override {
     stream_.Check(cudaStreamSynchronize(stream_.handle));
+    work_.clear();
     const cudaError_t error = stream_.error;
     stream_.error = cudaSuccess;
     return Checked(error, info_.name);
@@ -91,10 +112,13 @@ class CudaDevice final : public Device {
 
   void BeginCapture() override {
     Use();
+    recorded_work_.clear();
+    capturing_ = true;
     stream_.Check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal));
   }
   Result<std::unique_ptr<Graph>> EndCapture() override {
     cudaGraph_t graph = nullptr;
+    capturing_ = false;
     stream_.Check(cudaStreamEndCapture(stream_.handle, &graph));
     if (stream_.error != cudaSuccess) {  // what is not in the graph would be missed in every step
       if (graph != nullptr) (void)cudaGraphDestroy(graph);
@@ -104,7 +128,7 @@ class CudaDevice final : public Device {
     const Status made = Checked(cudaGraphInstantiate(&executable, graph, 0), "recording a step");
     (void)cudaGraphDestroy(graph);
     HADAL_OK(made);
-    return std::make_unique<CudaGraph>(executable);
+    return std::make_unique<CudaGraph>(executable, std::move(recorded_work_));
   }
   void Replay(Graph& graph) override {
     if (stream_.dropping) return;
@@ -122,6 +146,9 @@ class CudaDevice final : public Device {
   const int ordinal_;
   const DeviceInfo info_;
   Stream stream_;
+  bool capturing_ = false;
+  HostWork work_,
+      recorded_work_;  // enqueued since the last Synchronise; of the graph in the making
 };
 
 Result<int> CountDevices() {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -43,9 +44,14 @@ class Device {
   // On the stream. Host memory that is not AllocateHost's is read before ToDevice returns.
   virtual void ToDevice(void* to, const void* from, size_t bytes) = 0;
   virtual void ToHost(void* to, const void* from, size_t bytes) = 0;
+  // On the stream: a thread of the host calls `work`, which must not throw nor use this device;
+  // what is enqueued later waits for it. After an error of the card it is not called.
+  virtual void CallHost(std::function<void()> work) = 0;
   // Waits for the stream; the first error since the last call: the card's own, or a launch that
   // failed.
   virtual Status Synchronise() = 0;
+  // From now on Synchronise sleeps instead of spinning: the processor is needed meanwhile.
+  virtual void SleepWhenWaiting() = 0;
 
   // While set, launches and copies are dropped: what they would touch is not there.
   virtual void set_dropping(bool dropping) = 0;

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <thread>
+#include <utility>
 
 #include "base/check.h"
 #include "kernels/cuda/emulated/emulator.h"
@@ -57,6 +59,11 @@ class EmulatedDevice final : public Device {
   void ToHost(void* to, const void* from, size_t bytes) override {
     stream_.Do([=] { std::memcpy(to, from, bytes); });
   }
+  // As on the card, it is not the backend's thread that works.
+  void CallHost(std::function<void()> work) override {
+    stream_.Do([work = std::move(work)] { std::thread(work).join(); });
+  }
+  void SleepWhenWaiting() override {}
   Status Synchronise() override {
     CHECK(stream_.recording == nullptr);
     return {};
