@@ -228,19 +228,23 @@ class CudaBackend final : public Backend {
   // rows, logit rows, bucket of the longest context, the cache, whether logits stay
   using GraphKey = std::tuple<size_t, size_t, int32_t, uint64_t, bool>;
   struct Recorded {
-    std::unique_ptr<Graph> graph;  // null: seen once
+    std::vector<std::unique_ptr<Graph>> pieces;  // none: seen once
     Tensor scores;
   };
   // Computes, summarises or copies the logits; gives them.
   Tensor ComputeStep(const StepResult& result, const std::function<Tensor()>& compute);
   Result<Tensor> RunOrReplay(const StepInput& step, const StepCache& cache,
                              const StepResult& result, const std::function<Tensor()>& compute);
+  void BeginPiece(Recorded& recorded);
+  Status EndPiece(Recorded& recorded);
+  void MayEndPiece();
   std::map<GraphKey, Recorded> graphs_;
   Block logits_;      // host memory
   Tensor scores_;     // of the last step, on the card
   Block staging_[2];  // host memory: weights on their way
   int next_staging_ = 0;
-  bool capturing_ = false;
+  Recorded* recording_ = nullptr;
+  int64_t piece_end_ = 0;  // launches after which the piece may end
   // The CPU's backend, made when it is first asked for. While weights are prepared the backend's
   // thread calls it, in a step only what the stream calls, one after another.
   mutable std::unique_ptr<Backend> host_;

@@ -34,6 +34,7 @@ void CudaBackend::RmsNorm(Tensor x, const float* weight, float eps, Tensor out) 
   CUDA_NAMESPACE::RmsNorm(device_->stream(), x.f32(), weight, eps, Rows(x), Width(x), out.f32());
 }
 void CudaBackend::AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) {
+  MayEndPiece();
   CUDA_NAMESPACE::AddRmsNorm(device_->stream(), x.f32(), delta.f32(), weight, eps, Rows(x),
                              Width(x), out.f32());
 }

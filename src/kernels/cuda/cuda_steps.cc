@@ -63,7 +63,7 @@ Result<std::unique_ptr<Memory>> CudaBackend::Allocate(size_t bytes) {
 // Grown memory has another address, so recordings are forgotten. When there is none the step fails.
 void CudaBackend::Grow(Block& block, size_t bytes, bool host) {
   if (block.size >= bytes || !error_) return;
-  CHECK(!capturing_);  // a shape is computed once before it is recorded
+  CHECK(recording_ == nullptr);  // a shape is computed once before it is recorded
   Remember(device_->Synchronise());
   if (!error_) return;
   ForgetGraphs();
@@ -128,7 +128,7 @@ const int32_t* CudaBackend::OnCard(std::span<const int32_t> values) {
     if (values.data() == step_->slots.data()) return on_card_.slots;
     if (values.data() == step_->logit_rows.data()) return on_card_.logit_rows;
   }
-  CHECK(!capturing_);
+  CHECK(recording_ == nullptr);
   Fit(other_arena_, RoundUp(values.size_bytes()));
   Remember(device_->Synchronise());  // the arena may still be read
   other_arena_.used = 0;
@@ -167,7 +167,7 @@ struct RowTables {
 
 RowIndex CudaBackend::IndexOf(std::span<const SeqChunk> chunks, int32_t block_tokens) {
   if (step_ != nullptr && chunks.data() == step_->chunks.data()) return on_card_.index;
-  CHECK(!capturing_);
+  CHECK(recording_ == nullptr);
   const RowTables t(chunks, block_tokens);
   Fit(other_arena_, t.bytes());
   Remember(device_->Synchronise());
@@ -243,6 +243,29 @@ Tensor CudaBackend::ComputeStep(const StepResult& result, const std::function<Te
   return scores;
 }
 
+// A recording comes in pieces, each twice as long as the one before: the card begins with the short
+// first one while the host is still sending the others.
+void CudaBackend::BeginPiece(Recorded& recorded) {
+  constexpr int kFirst = 32;
+  device_->BeginCapture();
+  recording_ = &recorded;
+  piece_end_ = device_->launches() + (kFirst << std::min<size_t>(recorded.pieces.size(), 16));
+}
+Status CudaBackend::EndPiece(Recorded& recorded) {
+  HADAL_TRY(auto piece, device_->EndCapture());
+  recorded.pieces.push_back(std::move(piece));
+  return {};
+}
+// Between two operations of a step.
+void CudaBackend::MayEndPiece() {
+  if (recording_ == nullptr || !error_ || device_->launches() < piece_end_) return;
+  Recorded& recorded = *recording_;
+  const Status ended = EndPiece(recorded);
+  if (ended) return BeginPiece(recorded);
+  recording_ = nullptr;
+  Remember(ended);
+}
+
 // Steps of answers alone are recorded when they come a second time; a recording serves all contexts
 // up to a power of two, by which its attention was launched.
 Result<Tensor> CudaBackend::RunOrReplay(const StepInput& step, const StepCache& cache,
@@ -266,14 +289,17 @@ Result<Tensor> CudaBackend::RunOrReplay(const StepInput& step, const StepCache& 
     return scores;
   }
   Recorded& recorded = at->second;
-  if (recorded.graph == nullptr) {
-    device_->BeginCapture();
-    capturing_ = true;
+  if (recorded.pieces.empty()) {
+    BeginPiece(recorded);
     recorded.scores = ComputeStep(result, compute);
-    capturing_ = false;
-    HADAL_TRY(recorded.graph, device_->EndCapture());
+    if (recording_ != nullptr) Remember(EndPiece(recorded));
+    recording_ = nullptr;
+    if (!error_) {
+      recorded.pieces.clear();
+      return recorded.scores;  // Finish gives the error
+    }
   }
-  device_->Replay(*recorded.graph);
+  for (const auto& piece : recorded.pieces) device_->Replay(*piece);
   return recorded.scores;
 }
 

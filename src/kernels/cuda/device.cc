@@ -135,6 +135,7 @@ class CudaDevice final : public Device {
     Use();
     stream_.Check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).get(), stream_.handle));
   }
+  int64_t launches() const override { return stream_.launches; }
 
  private:
   // Each CPU thread has a current card, at first card 0; launches and memory are of that one.

@@ -60,6 +60,7 @@ class Device {
   virtual void BeginCapture() = 0;
   virtual Result<std::unique_ptr<Graph>> EndCapture() = 0;
   virtual void Replay(Graph& graph) = 0;
+  virtual int64_t launches() const = 0;  // of kernels, so far
 };
 
 // kNoGpu without a driver or a card of that number; the message says which it was.

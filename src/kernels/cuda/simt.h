@@ -38,6 +38,7 @@ template <class... P, class... A>
 void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel)(P...),
             const A&... args) {
   if (stream.dropping || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  ++stream.launches;
   if (shared > 48 * 1024) {  // never less than what a recorded launch has
     stream.Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(stream.most_shared)));

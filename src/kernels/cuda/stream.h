@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
 #include <memory>
 
 namespace hadal::cuda {
@@ -15,6 +16,7 @@ struct Stream {
   size_t most_shared = 48 * 1024;  // bytes of shared memory that a block may have
   bool early = false;  // kernels may begin before the one before has ended (sm_90 and later)
   bool early_checked = false;
+  int64_t launches = 0;
   bool dropping = false;  // what is enqueued is dropped: the step failed on the host
   bool tiles_sought = false;
   std::shared_ptr<TilesLibrary> tiles = nullptr;  // null where it is not installed

@@ -83,6 +83,7 @@ class EmulatedDevice final : public Device {
     if (stream_.dropping) return;
     for (const auto& work : static_cast<EmulatedGraph&>(graph).work) work();
   }
+  int64_t launches() const override { return stream_.launches; }
 
  private:
   size_t used_ = 0;

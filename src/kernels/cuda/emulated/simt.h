@@ -40,6 +40,7 @@ void Launch(Stream& stream, const dim3& grid, int threads, size_t shared, void (
             const A&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   CHECK(grid.y <= 65535 && grid.z <= 65535 && shared <= stream.most_shared);
+  ++stream.launches;
   stream.Do([=] { RunGrid(grid, threads, shared, [&] { kernel(P(args)...); }); });
 }
 

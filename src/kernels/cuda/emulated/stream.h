@@ -1,6 +1,7 @@
 // The emulated card's stream: work runs when it is given, or is kept while a graph is captured.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -9,6 +10,7 @@ namespace hadal::cuda_emulated {
 struct Stream {
   std::vector<std::function<void()>>* recording = nullptr;
 
+  int64_t launches = 0;
   bool dropping = false;
   size_t most_shared = 227 * 1024;  // bytes of shared memory that a block may have
 
