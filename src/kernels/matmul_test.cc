@@ -103,6 +103,26 @@ TEST_P(OnEveryBackend, MatMulRowsDoNotDependOnBatchOrThreads) {
   }
 }
 
+// Routers, of which prompts have many rows and answers few.
+TEST_P(OnEveryBackend, ManyRowsOfFloatWeightsHaveTheBitsOfFew) {
+  Random random(11);
+  auto backend = Make(GetParam(), 2);
+  for (const int64_t k : {8, 200, 1368}) {
+    Problem many(random, 150, 70, k);
+    const auto w = backend->PrepareOne(Source(many.w, many.n, many.k), WeightUse::kMultiplyF32);
+    ASSERT_TRUE(w.has_value());
+    const std::vector<float> all = Multiply(*backend, many, **w, true);
+    EXPECT_LT(RelativeError(all, many.Expected(Config{}, true)), 1e-5);
+    for (const int64_t rows : {1, 3, 130}) {
+      Problem few = many;
+      few.rows = rows;
+      few.x.resize(static_cast<size_t>(rows * k));
+      EXPECT_EQ(Multiply(*backend, few, **w, true),
+                std::vector<float>(all.begin(), all.begin() + rows * many.n));
+    }
+  }
+}
+
 // One of them kept as float32, so that the operation takes several layouts.
 TEST_P(OnEveryBackend, SeveralProductsOfOneInputAreThoseOfEach) {
   Random random(8);

@@ -137,12 +137,33 @@ __global__ void EmbedBlocksKernel(Matrix table, const int32_t* ids, float* out) 
                  });
 }
 
-__global__ void SwiGluRoundedKernel(const float* both, int64_t n, uint16_t* out) {
+// Eight values a thread.
+__global__ void RoundValuesKernel(const float4* x, int64_t eights, uint4* out) {
   LetNextBegin();
   WaitForInputs();
-  const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
-  if (i >= n) return;
-  out[row * n + i] = FloatToBf16(Gated(both[row * 2 * n + i], both[row * 2 * n + n + i]));
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= eights) return;
+  const float4 a = x[2 * i], b = x[2 * i + 1];
+  out[i] = {PackBf16(a.x, a.y), PackBf16(a.z, a.w), PackBf16(b.x, b.y), PackBf16(b.z, b.w)};
+}
+
+// A fast quotient: what it is off by is far less than what rounding to bf16 takes.
+__device__ float GatedFast(float gate, float up) {
+  return gate * __frcp_rn(1.0f + __expf(-gate)) * up;
+}
+__device__ uint32_t GatedPair(uint32_t gate, uint32_t up) {
+  return PackBf16(GatedFast(Bf16Low(gate), Bf16Low(up)), GatedFast(Bf16High(gate), Bf16High(up)));
+}
+// The same of rows of `eights` times eight values.
+__global__ void SwiGluRoundedKernel(const uint4* both, uint32_t eights, uint32_t all, uint4* out) {
+  LetNextBegin();
+  WaitForInputs();
+  const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  if (i >= all) return;
+  const uint4* gates = both + i + i / eights * eights;
+  const uint4 gate = gates[0], up = gates[eights];
+  out[i] = {GatedPair(gate.x, up.x), GatedPair(gate.y, up.y), GatedPair(gate.z, up.z),
+            GatedPair(gate.w, up.w)};
 }
 
 // Rows in x, which may be many; blocks over n in y, of which there are at most 65,535.
@@ -176,8 +197,16 @@ void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uin
   }
 }
 
-void SwiGluRounded(Stream& s, const float* both, int64_t rows, int64_t n, uint16_t* out) {
-  Launch(s, Grid(n, kThreads, rows), kThreads, 0, SwiGluRoundedKernel, both, n, out);
+void RoundValues(Stream& s, const float* x, int64_t n, uint16_t* out) {
+  const int64_t eights = n / 8;
+  Launch(s, Grid(1, 1, CeilDiv<int64_t>(eights, kThreads)), kThreads, 0, RoundValuesKernel,
+         reinterpret_cast<const float4*>(x), eights, reinterpret_cast<uint4*>(out));
+}
+
+void SwiGluRounded(Stream& s, const uint16_t* both, int64_t rows, int64_t n, uint16_t* out) {
+  const auto eights = static_cast<uint32_t>(n / 8), all = static_cast<uint32_t>(rows) * eights;
+  Launch(s, Grid(1, 1, CeilDiv<int64_t>(all, kThreads)), kThreads, 0, SwiGluRoundedKernel,
+         reinterpret_cast<const uint4*>(both), eights, all, reinterpret_cast<uint4*>(out));
 }
 
 void Embed(Stream& s, const Matrix& table, const int32_t* ids, int64_t rows, float* out) {

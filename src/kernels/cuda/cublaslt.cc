@@ -60,6 +60,10 @@ struct Functions {
   }
 };
 
+void* Data(const Output& out) {
+  return out.rounded != nullptr ? static_cast<void*>(out.rounded) : out.data;
+}
+
 }  // namespace
 
 class TilesLibrary {
@@ -86,7 +90,7 @@ class TilesLibrary {
 
   bool Multiply(cudaStream_t stream, const Matrix& w, const uint16_t* x, int64_t rows,
                 const Output& out) {
-    const Key key{w.rows, w.cols, out.ld, out.bias != nullptr};
+    const Key key{w.rows, w.cols, out.ld, out.bias != nullptr, out.rounded != nullptr};
     auto at = algorithms_.find(key);
     if (at == algorithms_.end()) at = algorithms_.emplace(key, Choose(w, out)).first;
     if (!at->second) return false;
@@ -97,13 +101,13 @@ class TilesLibrary {
       return false;
     }
     const float one = 1, zero = 0;
-    return call_.cublasLtMatmul(handle_, p.product, &one, w.data, p.w, x, p.x, &zero, out.data,
-                                p.out, out.data, p.out, &*at->second, nullptr, 0,
+    return call_.cublasLtMatmul(handle_, p.product, &one, w.data, p.w, x, p.x, &zero, Data(out),
+                                p.out, Data(out), p.out, &*at->second, nullptr, 0,
                                 stream) == CUBLAS_STATUS_SUCCESS;
   }
 
  private:
-  using Key = std::tuple<int64_t, int64_t, int64_t, bool>;
+  using Key = std::tuple<int64_t, int64_t, int64_t, bool, bool>;
 
   // The library's matrices have their columns contiguous, so this is out^T = w x^T.
   struct Problem {
@@ -124,7 +128,8 @@ class TilesLibrary {
       const auto columns = static_cast<uint64_t>(rows);
       Try(call.cublasLtMatrixLayoutCreate(&w, CUDA_R_16BF, k, n, m.cols));
       Try(call.cublasLtMatrixLayoutCreate(&x, CUDA_R_16BF, k, columns, m.cols));
-      Try(call.cublasLtMatrixLayoutCreate(&out, CUDA_R_32F, n, columns, to.ld));
+      const auto type = to.rounded != nullptr ? CUDA_R_16BF : CUDA_R_32F;
+      Try(call.cublasLtMatrixLayoutCreate(&out, type, n, columns, to.ld));
     }
     Problem(const Problem&) = delete;
     Problem& operator=(const Problem&) = delete;
@@ -173,11 +178,14 @@ class TilesLibrary {
   std::map<Key, std::optional<cublasLtMatmulAlgo_t>> algorithms_;
 };
 
-// A rule of the shape alone: where a matrix of several types has its parts, too.
+// A rule of the shape alone: where a matrix of several types has its parts, too. What is rounded
+// has no bias: the library would take one in bf16.
 bool MultiplyByLibrary(Stream& s, const Matrix& w, const uint16_t* x, int64_t rows,
                        const Output& out) {
   if (s.dropping) return true;
-  if (w.cols % 8 != 0 || out.ld % 4 != 0 || reinterpret_cast<uintptr_t>(out.data) % kAlign != 0) {
+  const bool rounded = out.rounded != nullptr;
+  if (w.cols % 8 != 0 || out.ld % (rounded ? 8 : 4) != 0 || (rounded && out.bias != nullptr) ||
+      reinterpret_cast<uintptr_t>(Data(out)) % kAlign != 0) {
     return false;
   }
   if (!s.tiles_sought) s.tiles = TilesLibrary::Open();

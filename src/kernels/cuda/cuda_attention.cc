@@ -207,23 +207,15 @@ void CudaBackend::MlaDecompressed(const MlaArgs& a, const RowIndex& index,
 // out [keys][heads][nope + v_dim]: the latents times the rows of some heads in kv_b.
 void CudaBackend::ExpandHeads(const MlaArgs& a, const uint16_t* latents, int64_t keys,
                               int64_t head0, int64_t heads, uint16_t* out) {
-  constexpr int64_t kSpace = int64_t{16} << 20, kTile = 128;  // floats at a time, rows
   const int64_t per_head = a.nope + a.v_dim, first = head0 * per_head, n = heads * per_head;
-  const int64_t step = std::max(kSpace / n / kTile, int64_t{1}) * kTile;
-  float* products = ReserveFloats(kExpanding, std::min(step, keys) * n);
-  for (int64_t key = 0; key < keys; key += step) {
-    const int64_t rows = std::min(step, keys - key);
-    for (const WeightPart& part : Cast(a.kv_b).parts()) {
-      const int64_t from = std::max(first, part.first_row);
-      const int64_t to = std::min(first + n, part.first_row + part.matrix.rows);
-      if (from >= to) continue;
-      Matrix m = Rounded(part.matrix, 0, 1);
-      m.data += (from - part.first_row) * m.cols * 2;
-      m.rows = to - from;
-      MultiplyTiles(device_->stream(), m, latents + key * a.kv_lora, rows,
-                    {products + from - first, n, nullptr});
-    }
-    RoundRows(device_->stream(), products, n, rows, n, out + key * n);
+  for (const WeightPart& part : Cast(a.kv_b).parts()) {
+    const int64_t from = std::max(first, part.first_row);
+    const int64_t to = std::min(first + n, part.first_row + part.matrix.rows);
+    if (from >= to) continue;
+    Matrix m = Rounded(part.matrix, 0, 1);
+    m.data += (from - part.first_row) * m.cols * 2;
+    m.rows = to - from;
+    MultiplyTiles(device_->stream(), m, latents, keys, {.ld = n, .rounded = out + from - first});
   }
 }
 

@@ -112,7 +112,6 @@ class CudaBackend final : public Backend {
     kMlaLatent,
     kGatheredKeys,
     kGatheredValues,
-    kExpanding,
     kExpanded,
     kExpertBoth,
     kExpertMiddle,  // rounded
@@ -186,6 +185,9 @@ class CudaBackend final : public Backend {
   }
   void MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
                       int64_t first);
+  const uint16_t* RoundedRows(const float* x, int64_t n);
+  void MultiplyRounded(const uint16_t* x, int64_t rows, const CudaWeight& w, const Output& out);
+  void FeedPrompt(const FfnArgs& a, int64_t first);
   bool Rounds(std::span<const Part> parts, int64_t cols) const;
   bool MayRound(const CudaWeight& w) const;
   // Matrices `first` .. of a stack as bf16, for prompts.

@@ -51,8 +51,8 @@ Result<double> CudaBackend::MeasureProduct() {
   const size_t bytes = static_cast<size_t>(n * n) * 2;
   HADAL_TRY(const auto w, Allocate(bytes));
   HADAL_TRY(const auto out, Allocate(2 * bytes));
-  RoundRows(device_->stream(), static_cast<const float*>(floats->data()), n, n, n,
-            static_cast<uint16_t*>(w->data()));
+  RoundValues(device_->stream(), static_cast<const float*>(floats->data()), n * n,
+              static_cast<uint16_t*>(w->data()));
   const Matrix m{Form::kBf16, static_cast<const uint8_t*>(w->data()), n, n, 0};
   HADAL_TRY(const double seconds, Fastest(*device_, [&] {
               MultiplyTiles(device_->stream(), m, static_cast<const uint16_t*>(w->data()), n,

@@ -137,8 +137,7 @@ void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<co
   std::vector<RowProduct> products;
   for (const Factor& f : factors) {
     for (const WeightPart& part : f.w->parts()) {
-      const float* bias = f.out.bias == nullptr ? nullptr : f.out.bias + part.first_row;
-      products.push_back({part.matrix, {f.out.data + part.first_row, f.out.ld, bias}});
+      products.push_back({part.matrix, f.out.At(part.first_row)});
     }
   }
   std::ranges::sort(products, {}, [](const RowProduct& p) { return p.w.form; });
@@ -178,27 +177,34 @@ Matrix CudaBackend::Rounded(const Matrix& m, int64_t first, int64_t count) {
   return {Form::kBf16, reinterpret_cast<const uint8_t*>(made), m.rows, m.cols, bytes};
 }
 
+// n values that the products read, in bf16.
+const uint16_t* CudaBackend::RoundedRows(const float* x, int64_t n) {
+  uint16_t* rounded = ReserveHalves(kRounded, n);
+  RoundValues(device_->stream(), x, n, rounded);
+  return rounded;
+}
+
+void CudaBackend::MultiplyRounded(const uint16_t* x, int64_t rows, const CudaWeight& w,
+                                  const Output& out) {
+  for (const WeightPart& part : w.parts()) {
+    MultiplyTiles(device_->stream(), Rounded(part.matrix, 0, 1), x, rows, out.At(part.first_row));
+  }
+}
+
 // Rows `first` and on of x [rows, cols], which are of prompts.
 void CudaBackend::MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
                                  int64_t first) {
   const int64_t cols = products[0].w->cols(), n = rows - first;
-  uint16_t* rounded = nullptr;
+  const uint16_t* rounded = nullptr;
   for (const Product& p : products) {
     const CudaWeight& w = Cast(p.w);
-    float* out = p.out.f32() + first * w.rows();
+    const Output out = {p.out.f32() + first * w.rows(), w.rows(), p.bias};
     if (!w.rounds()) {
-      Multiply({x + first * cols, cols}, n, w, {}, {out, w.rows(), p.bias});
+      Multiply({x + first * cols, cols}, n, w, {}, out);
       continue;
     }
-    if (rounded == nullptr) {
-      rounded = static_cast<uint16_t*>(Reserve(kRounded, static_cast<size_t>(n * cols) * 2));
-      RoundRows(device_->stream(), x + first * cols, cols, n, cols, rounded);
-    }
-    for (const WeightPart& part : w.parts()) {
-      const float* bias = p.bias == nullptr ? nullptr : p.bias + part.first_row;
-      MultiplyTiles(device_->stream(), Rounded(part.matrix, 0, 1), rounded, n,
-                    {out + part.first_row, w.rows(), bias});
-    }
+    if (rounded == nullptr) rounded = RoundedRows(x + first * cols, n * cols);
+    MultiplyRounded(rounded, n, w, out);
   }
 }
 
@@ -214,25 +220,30 @@ void CudaBackend::MatMuls(Tensor x, std::span<const Product> products, int64_t e
 }
 
 // Between the two products rows of answers go from the first one's output to what the second one
-// reads, those of prompts by way of float32.
+// reads.
 void CudaBackend::FeedForward(const FfnArgs& a) {
-  const int64_t rows = Rows(a.x), ffn = a.down->cols(), hidden = a.down->rows();
-  const int64_t exact = std::min(rows, a.exact_rows);
-  const Product first = {a.gate_up, nullptr, a.both};
-  const Output out = {a.out.f32(), hidden, nullptr};
-  if (MultiplyGated(a.x.f32(), exact, Cast(a.gate_up), {}, a.product.f32())) {
-    Multiply({a.product.f32(), ffn}, exact, Cast(a.down), {}, out);
+  const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
+  const int64_t rows = Rows(a.x), ffn = down.cols(), hidden = down.rows();
+  const int64_t exact = gate_up.rounds() && down.rounds() ? std::min(rows, a.exact_rows) : rows;
+  if (MultiplyGated(a.x.f32(), exact, gate_up, {}, a.product.f32())) {
+    Multiply({a.product.f32(), ffn}, exact, down, {}, {a.out.f32(), hidden});
   } else {
-    const Factor both = {&Cast(a.gate_up), {a.both.f32(), 2 * ffn, nullptr}};
-    Multiply({a.x.f32(), Width(a.x)}, exact, {&both, 1}, {});
-    Multiply({a.both.f32(), 2 * ffn, true}, exact, Cast(a.down), {}, out);
+    Multiply({a.x.f32(), gate_up.cols()}, exact, gate_up, {}, {a.both.f32(), 2 * ffn});
+    Multiply({a.both.f32(), 2 * ffn, true}, exact, down, {}, {a.out.f32(), hidden});
   }
-  if (exact == rows) return;
-  MultiplyPrompt(a.x.f32(), rows, {&first, 1}, exact);
-  CUDA_NAMESPACE::SwiGlu(device_->stream(), a.both.f32() + exact * 2 * ffn, rows - exact, ffn,
-                         a.product.f32() + exact * ffn);
-  const Product product = {a.down, nullptr, a.out};
-  MultiplyPrompt(a.product.f32(), rows, {&product, 1}, exact);
+  if (exact < rows) FeedPrompt(a, exact);
+}
+
+// Rows `first` and on, which are of prompts: bf16 from end to end, in the memory of the floats.
+void CudaBackend::FeedPrompt(const FfnArgs& a, int64_t first) {
+  const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
+  const int64_t rows = Rows(a.x) - first, in = gate_up.cols(), ffn = down.cols();
+  auto* both = reinterpret_cast<uint16_t*>(a.both.f32() + first * 2 * ffn);
+  auto* product = reinterpret_cast<uint16_t*>(a.product.f32() + first * ffn);
+  MultiplyRounded(RoundedRows(a.x.f32() + first * in, rows * in), rows, gate_up,
+                  {.ld = 2 * ffn, .rounded = both});
+  SwiGluRounded(device_->stream(), both, rows, ffn, product);
+  MultiplyRounded(product, rows, down, {a.out.f32() + first * down.rows(), down.rows()});
 }
 
 // ---- mixture of experts
@@ -302,7 +313,7 @@ void CudaBackend::MultiplyExperts(const CudaWeight& w, const uint16_t* x, const 
       of.first_matrix = first;
       of.matrices = std::min(step, w.count() - first);
       MultiplyRowTiles(device_->stream(), Rounded(m, first, of.matrices), x, of,
-                       {out.data + part.first_row, out.ld, nullptr});
+                       out.At(part.first_row));
     }
   }
 }
@@ -312,14 +323,10 @@ void CudaBackend::MultiplyExperts(const CudaWeight& w, const uint16_t* x, const 
 void CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
   const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
   const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = rows * a.top_k;
-  const auto halves = [&](Scratch area, int64_t n) {
-    return static_cast<uint16_t*>(Reserve(area, static_cast<size_t>(n) * sizeof(uint16_t)));
-  };
-  float* both = ReserveFloats(kExpertBoth, assigned * 2 * ffn);
-  uint16_t* middle = halves(kExpertMiddle, assigned * ffn);
+  uint16_t* both = ReserveHalves(kExpertBoth, assigned * 2 * ffn);
+  uint16_t* middle = ReserveHalves(kExpertMiddle, assigned * ffn);
   float* output = ReserveFloats(kExpertOutput, assigned * hidden);
-  uint16_t* rounded = halves(kRounded, rows * hidden);
-  RoundRows(device_->stream(), a.x.f32() + first * hidden, hidden, rows, hidden, rounded);
+  const uint16_t* rounded = RoundedRows(a.x.f32() + first * hidden, rows * hidden);
   const OrderSpace order = OrderOf(a.experts + first * a.top_k, assigned, gate_up.count());
   RowTiles tiles{.matrix = order.tile_matrix,
                  .first = order.tile_first,
@@ -327,11 +334,11 @@ void CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
                  .count = order.tiles};
   tiles.x_rows = order.rows;
   tiles.share = a.top_k;
-  MultiplyExperts(gate_up, rounded, tiles, {both, 2 * ffn, nullptr});
+  MultiplyExperts(gate_up, rounded, tiles, {.ld = 2 * ffn, .rounded = both});
   SwiGluRounded(device_->stream(), both, assigned, ffn, middle);
   tiles.x_rows = nullptr;
   tiles.out_rows = order.rows;
-  MultiplyExperts(down, middle, tiles, {output, hidden, nullptr});
+  MultiplyExperts(down, middle, tiles, {output, hidden});
   CombineExperts(device_->stream(), output, a.weights + first * a.top_k, rows, a.top_k, hidden,
                  a.out.f32() + first * hidden);
 }

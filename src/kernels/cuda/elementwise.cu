@@ -150,21 +150,6 @@ __global__ void CombineExpertsKernel(const float* parts, const float* weights, i
   out[row * n + i] = sum;
 }
 
-__global__ void RoundRowsKernel(const float* x, int64_t ld, int64_t cols, uint16_t* out) {
-  LetNextBegin();
-  WaitForInputs();
-  const int64_t i = (int64_t{blockIdx.y} * kThreads + threadIdx.x) * 2, row = blockIdx.x;
-  if (i >= cols) return;
-  const float* from = x + row * ld + i;
-  if (i + 1 < cols) {
-    const uint32_t two = PackBf16(from[0], from[1]);
-    out[row * cols + i] = static_cast<uint16_t>(two & 0xffff);
-    out[row * cols + i + 1] = static_cast<uint16_t>(two >> 16);
-  } else {
-    out[row * cols + i] = FloatToBf16(from[0]);
-  }
-}
-
 // Blocks of kThreads over n values of every row.
 dim3 Grid(int64_t n, int64_t rows) {
   return dim3(static_cast<unsigned>(rows), static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads)));
@@ -233,9 +218,6 @@ void CopyColumns(Stream& s, const float* from, int64_t from_ld, int64_t first, i
 void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
                     int64_t n, float* out) {
   Launch(s, Grid(n, rows), kThreads, 0, CombineExpertsKernel, parts, weights, top_k, n, out);
-}
-void RoundRows(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols, uint16_t* out) {
-  Launch(s, Grid(CeilDiv<int64_t>(cols, 2), rows), kThreads, 0, RoundRowsKernel, x, ld, cols, out);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -91,6 +91,14 @@ struct Output {
   float* data = nullptr;
   int64_t ld = 0;
   const float* bias = nullptr;
+  uint16_t* rounded = nullptr;  // instead of data, as bf16: of MultiplyTiles, MultiplyRowTiles
+
+  // From a column on.
+  Output At(int64_t column) const {
+    return {data == nullptr ? nullptr : data + column, ld,
+            bias == nullptr ? nullptr : bias + column,
+            rounded == nullptr ? nullptr : rounded + column};
+  }
 };
 
 // Few rows: every row is computed alone, in an order that only the shape fixes. Several products of
@@ -113,6 +121,9 @@ bool CanGate(const Matrix& w, int64_t x_ld);
 bool TakesSplitRows(const Matrix& w, int64_t rows);
 int64_t SplitRowBytes(const Matrix& w, int64_t rows);
 void SplitRows(Stream& s, const ActivationSource& from, const Matrix& w, int64_t rows, void* out);
+// One product of weights in any form but blocks, by float32 FMAs; any number of rows.
+void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
+                 const RowMap& map);
 void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                     const RowMap& map);
 
@@ -134,7 +145,8 @@ struct RowTiles {
 };
 void MultiplyRowTiles(Stream& s, const Matrix& w, const uint16_t* x, const RowTiles& tiles,
                       const Output& out);
-void RoundRows(Stream& s, const float* x, int64_t ld, int64_t rows, int64_t cols, uint16_t* out);
+// n values as bf16; a multiple of 8.
+void RoundValues(Stream& s, const float* x, int64_t n, uint16_t* out);
 // Matrices `first` .. of a stack of any form as bf16 [count][rows][cols].
 void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uint16_t* out);
 
@@ -148,9 +160,8 @@ void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, fl
 void Add(Stream& s, float* x, const float* delta, int64_t n);
 // out [rows][n] = silu(gate) * up of both [rows][2 n].
 void SwiGlu(Stream& s, const float* both, int64_t rows, int64_t n, float* out);
-
-// The same, rounded to bf16.
-void SwiGluRounded(Stream& s, const float* both, int64_t rows, int64_t n, uint16_t* out);
+// The same from bf16 to bf16; n is a multiple of 8.
+void SwiGluRounded(Stream& s, const uint16_t* both, int64_t rows, int64_t n, uint16_t* out);
 
 struct RopeShape {
   int64_t rows = 0, heads = 0, head_dim = 0, offset = 0, dims = 0;

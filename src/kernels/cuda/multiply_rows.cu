@@ -10,11 +10,9 @@
 // bytes of a row, which are its operands of two instructions; they wait in its ring of shared
 // memory.
 //
-// float32 weights, and those whose rows are no whole number of 16 bytes, take float32 FMAs: a warp
-// computes one column of the output for up to four rows.
+// float32 weights, and those whose rows are no whole number of 16 bytes, go to multiply_fma.cu.
 //
 // Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md counts the instructions.
-#include "kernels/cuda/plain_values.h"
 #include "kernels/cuda/row_products.h"
 
 namespace hadal::CUDA_NAMESPACE {
@@ -308,94 +306,6 @@ void MultiplyHalves(Stream& s, const RowProducts& products, const Activations& x
     default:
       return LaunchHalves<kForm, 16, 1, false>(s, products, x, rows, map);
   }
-}
-
-// ---- FMAs
-
-constexpr int kWarps = 8;
-constexpr int kMostRows = 4;
-
-template <Form kForm>
-__device__ void LoadEight(const uint8_t* row, int64_t i, float (&w)[8]) {
-  if constexpr (kForm == Form::kF32) {
-    const auto* from = reinterpret_cast<const float*>(row) + i;
-    for (int j = 0; j < 8; ++j) w[j] = from[j];
-  } else {
-    const uint4 v = LoadOnce16(row + 2 * i);
-    const uint32_t words[4] = {v.x, v.y, v.z, v.w};
-    for (int j = 0; j < 4; ++j) {
-      if constexpr (kForm == Form::kBf16) {
-        w[2 * j] = Bf16Low(words[j]);
-        w[2 * j + 1] = Bf16High(words[j]);
-      } else {
-        w[2 * j] = HalfToFloat(static_cast<uint16_t>(words[j] & 0xffff));
-        w[2 * j + 1] = HalfToFloat(static_cast<uint16_t>(words[j] >> 16));
-      }
-    }
-  }
-}
-// Rows row0 .. row0 + kRows - 1 of the product, all of one matrix.
-template <Form kForm, int kRows>
-__device__ void PlainColumn(const Matrix& w, int64_t matrix, const Activations& x, int64_t share,
-                            int64_t row0, int64_t n, const Output& out) {
-  constexpr int kSize = kForm == Form::kF32 ? 4 : 2;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const uint8_t* row = w.data + matrix * w.stride + n * w.cols * kSize;
-  const float* from[kRows];
-  for (int r = 0; r < kRows; ++r) from[r] = x.x + (row0 + r) / share * x.ld;
-  float sums[kRows] = {};
-  const int64_t eights = kForm == Form::kF32 || w.cols % 8 == 0 ? w.cols / 8 * 8 : 0;
-  for (int64_t i = lane * 8; i < eights; i += kWarp * 8) {
-    float v[8];
-    LoadEight<kForm>(row, i, v);
-    for (int r = 0; r < kRows; ++r) {
-      for (int j = 0; j < 8; ++j) sums[r] = fmaf(v[j], from[r][i + j], sums[r]);
-    }
-  }
-  for (int64_t i = eights + lane; i < w.cols; i += kWarp) {
-    const float v = LoadOne<kForm>(row, i);
-    for (int r = 0; r < kRows; ++r) sums[r] = fmaf(v, from[r][i], sums[r]);
-  }
-  for (int r = 0; r < kRows; ++r) {
-    const float sum = WarpSum(sums[r]);
-    if (lane != 0) continue;
-    out.data[(row0 + r) * out.ld + n] = out.bias == nullptr ? sum : sum + out.bias[n];
-  }
-}
-
-template <Form kForm>
-__global__ void FmaKernel(Matrix w, Activations x, int64_t rows, int per_block, RowMap map,
-                          Output out) {
-  LetNextBegin();
-  WaitForInputs();
-  const int64_t n = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp;
-  const int64_t row0 = int64_t{blockIdx.x} * per_block;
-  if (n >= w.rows) return;
-  const int64_t matrix = map.matrix != nullptr ? map.matrix[row0]
-                         : map.modulo > 0      ? row0 % map.modulo
-                                               : 0;
-  const int64_t left = rows - row0;
-  if (per_block == 1 || left == 1) {
-    PlainColumn<kForm, 1>(w, matrix, x, map.share, row0, n, out);
-  } else if (left == 2) {
-    PlainColumn<kForm, 2>(w, matrix, x, map.share, row0, n, out);
-  } else if (left == 3) {
-    PlainColumn<kForm, 3>(w, matrix, x, map.share, row0, n, out);
-  } else {
-    PlainColumn<kForm, kMostRows>(w, matrix, x, map.share, row0, n, out);
-  }
-}
-
-void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
-                 const RowMap& map) {
-  const bool mapped = map.matrix != nullptr || map.modulo > 0;
-  const int per_block = mapped ? 1 : kMostRows;
-  const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(rows, per_block)),
-                  static_cast<unsigned>(CeilDiv<int64_t>(product.w.rows, kWarps)));
-  ForPlainForm(product.w.form, [&]<Form kForm>() {
-    Launch(s, grid, kWarps * kWarp, 0, FmaKernel<kForm>, product.w, x, rows, per_block, map,
-           product.out);
-  });
 }
 
 }  // namespace

@@ -50,6 +50,40 @@ struct TilesArgs {
   Output out = {};
 };
 
+// Two columns of the output at a time, where all pairs of it are aligned.
+struct OutputPairs {
+  const Output& out;
+  const int64_t n;
+  const bool aligned;
+
+  __device__ OutputPairs(const Output& to, int64_t columns)
+      : out(to),
+        n(columns),
+        aligned(columns % 2 == 0 && to.ld % 2 == 0 &&
+                reinterpret_cast<uintptr_t>(to.data) % sizeof(float2) == 0 &&
+                reinterpret_cast<uintptr_t>(to.rounded) % sizeof(uint32_t) == 0) {}
+  __device__ void Store(int64_t at, int64_t column, const float (&v)[2]) const {
+    if (aligned) {
+      if (column >= n) return;
+      if (out.rounded != nullptr) {
+        *reinterpret_cast<uint32_t*>(out.rounded + at) = PackBf16(v[0], v[1]);
+      } else {
+        *reinterpret_cast<float2*>(out.data + at) = {v[0], v[1]};
+      }
+      return;
+    }
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      if (column + e >= n) return;
+      if (out.rounded != nullptr) {
+        out.rounded[at + e] = FloatToBf16(v[e]);
+      } else {
+        out.data[at + e] = v[e];
+      }
+    }
+  }
+};
+
 template <int kColumns>
 __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel(TilesArgs a) {
   LetNextBegin();
@@ -129,8 +163,7 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
     }
   }
 
-  const bool pairs = a.n % 2 == 0 && a.out.ld % 2 == 0 &&
-                     reinterpret_cast<uintptr_t>(a.out.data) % sizeof(float2) == 0;
+  const OutputPairs out(a.out, a.n);
 #pragma unroll
   for (int i = 0; i < kM; ++i) {
 #pragma unroll
@@ -146,13 +179,7 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
         for (int e = 0; e < 2; ++e) {
           if (a.out.bias != nullptr && col + e < a.n) v[e] += a.out.bias[col + e];
         }
-        float* to = a.out.data + row * a.out.ld + col;
-        if (pairs && col < a.n) {
-          *reinterpret_cast<float2*>(to) = {v[0], v[1]};
-        } else {
-          if (col < a.n) to[0] = v[0];
-          if (col + 1 < a.n) to[1] = v[1];
-        }
+        out.Store(row * a.out.ld + col, col, v);
       }
     }
   }
