@@ -187,7 +187,7 @@ class CudaBackend final : public Backend {
   void MultiplyExperts(const CudaWeight& w, const uint16_t* x, const RowTiles& tiles,
                        const Output& out);
   // ---- attention
-  void Attend(const AttentionShape& shape, const float* q, const Cache& k, const Cache& v,
+  void Attend(const AttentionShape& shape, const Queries& q, const Cache& k, const Cache& v,
               const RowIndex& index, float* out);
   void AttendPrompt(const GqaArgs& a, const RowIndex& index, std::span<const SeqChunk> chunks);
   void MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t rows);
