@@ -25,7 +25,7 @@ std::vector<RowSummary> Summarise(Backend& backend, std::vector<float>& logits, 
 TEST(Summaries, AgreeWithTheirDefinition) {
   Random random(1);
   auto backend = Make(Config{}, 1);
-  for (const int64_t vocab : {1, 7, 63, 64, 65, 319, 1024, 1025, 5000, 32000, 33793}) {
+  for (const int64_t vocab : {1, 7, 63, 64, 65, 319, 1024, 1025, 5000, 32000, 33793, 152064}) {
     SCOPED_TRACE(vocab);
     const std::vector<float> temperatures = {0.0f, 1.0f, 0.3f};
     std::vector<float> logits = random.Normals(3 * vocab, 3);
@@ -48,6 +48,28 @@ TEST(Summaries, AgreeWithTheirDefinition) {
         ASSERT_EQ(got[r].ids[i], want.ids[i]) << r << " " << i;
       }
       EXPECT_NEAR(got[r].mass, want.mass, 1e-5 * want.mass) << r;
+    }
+  }
+}
+
+// All of the likeliest tokens are neighbours, so there are many to choose from.
+TEST(Summaries, OfRowsInOrderAgreeWithTheirDefinition) {
+  auto backend = Make(Config{}, 1);
+  for (const int64_t vocab : {300, 20000, 140001}) {
+    std::vector<float> logits(static_cast<size_t>(3 * vocab));
+    for (int64_t i = 0; i < vocab; ++i) {
+      const float v = static_cast<float>(i) / static_cast<float>(vocab);
+      logits[static_cast<size_t>(i)] = v;
+      logits[static_cast<size_t>(vocab + i)] = 1 - v;
+      logits[static_cast<size_t>(2 * vocab + i)] = 3;
+    }
+    const auto got = Summarise(*backend, logits, vocab, {1.0f, 0.7f, 1.0f});
+    for (size_t r = 0; r < 3; ++r) {
+      const auto n = static_cast<size_t>(vocab);
+      const RowSummary want = SummaryOf(std::span(logits).subspan(r * n, n), r == 1 ? 0.7f : 1.0f);
+      EXPECT_EQ(std::ranges::equal(got[r].ids, want.ids), true) << vocab << " " << r;
+      EXPECT_EQ(std::ranges::equal(got[r].values, want.values), true) << vocab << " " << r;
+      EXPECT_NEAR(got[r].mass, want.mass, 1e-5 * want.mass) << vocab << " " << r;
     }
   }
 }

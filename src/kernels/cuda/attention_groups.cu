@@ -16,12 +16,13 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kKeys = 16;      // of a tile
+constexpr int kKeys = 16;  // of a tile
+constexpr int kStride = kWarps * kKeys;
 constexpr int kTileHeads = 8;  // of a fragment
 
 __device__ __host__ SplitRule RuleOf(const AttentionShape& a) {
   const int most = static_cast<int>(CeilDiv<int64_t>(256, a.n_kv));
-  return {kWarps * kKeys, kWarps * kKeys, most < 16 ? 16 : most > 64 ? 64 : most};
+  return {kStride, 2 * kStride, most < 16 ? 16 : most > kMostParts ? kMostParts : most};
 }
 
 struct Problem {
@@ -90,12 +91,13 @@ struct Block {
     }
   }
 
-  // Lane's key of a tile; lanes beyond the tile, and keys beyond `end`, have none.
-  __device__ int SlotIn(const int32_t* table, int first, int end) const {
-    const int position = first + lane;
-    return lane < kKeys && position < end ? SlotOf(p.index, table, position) : -1;
+  // The warp's tiles come in pairs, of which a lane has the slot of one key.
+  static_assert(kKeys * 2 == kWarp && kStages % 2 == 0);
+  __device__ int PairSlot(const int32_t* table, const KeyRange& keys, int first) const {
+    return SlotIn(p.index, table, keys, first + lane / kKeys * kStride + lane % kKeys);
   }
-  __device__ void Load(int slot, int stage) const {
+  // The keys of the first or the second tile of a pair.
+  __device__ void Load(int slots, int second, int stage) const {
     char* keys = ring + stage * 2 * kTileBytes;
     const auto* k = static_cast<const uint16_t*>(p.k.data);
     const auto* v = static_cast<const uint16_t*>(p.v.data);
@@ -103,7 +105,8 @@ struct Block {
 #pragma unroll
     for (int i = 0; i < kKeys * kChunks / kWarp; ++i) {
       const int key = (i * kWarp + lane) / kChunks;
-      const int from = __shfl_sync(~0u, slot, key);
+      const int from = __shfl_sync(~0u, slots, second * kKeys + key);
+      if (from == kAsItIs) continue;
       const bool valid = from >= 0 && c * 8 < dim;
       const int64_t at = valid ? from * p.k.width + column + c * 8 : 0;
       CopyAsync16(ChunkAt(keys, kDim * 2, key, c), k + at, valid);
@@ -178,13 +181,15 @@ struct Block {
     }
   }
 
-  // The warp's keys of [begin, end) are every kWarps-th tile; starts the first ones.
-  static constexpr int kStride = kWarps * kKeys;
-  __device__ void Begin(const int32_t* table, int begin, int end) const {
+  // The warp's keys of a part, which begins at `begin`, are every kWarps-th tile. Starts the first
+  // tiles, as far as `keys` says.
+  __device__ void Begin(const int32_t* table, int begin, const KeyRange& keys) const {
+    int slots = 0;
 #pragma unroll 1
     for (int i = 0; i < kStages; ++i) {
       const int first = begin + warp * kKeys + i * kStride;
-      if (first < end) Load(SlotIn(table, first, end), i);
+      if (i % 2 == 0) slots = PairSlot(table, keys, first);
+      if (first < keys.end) Load(slots, i % 2, i);
       CopyAsyncCommit();
     }
   }
@@ -194,16 +199,17 @@ struct Block {
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) m[tile] = -INFINITY, l[tile] = 0;
     int stage = 0, first = begin + warp * kKeys;
-    int next = SlotIn(table, first + kStages * kStride, end);
+    const KeyRange keys = {begin, end, end};
+    int slots = PairSlot(table, keys, first + kStages * kStride);
     for (; first < end; first += kStride) {
       CopyAsyncWait<kStages - 1>();
       __syncwarp();
       Tile(stage, end - first < kKeys ? end - first : kKeys);
       __syncwarp();
       const int ahead = first + kStages * kStride;
-      if (ahead < end) Load(next, stage);
+      if (ahead < end) Load(slots, stage % 2, stage);
       CopyAsyncCommit();
-      next = SlotIn(table, ahead + kStride, end);
+      if (stage % 2 == 1) slots = PairSlot(table, keys, ahead + kStride);
       stage = stage + 1 == kStages ? 0 : stage + 1;
     }
     CopyAsyncWait<0>();
@@ -273,57 +279,58 @@ struct Block {
 
 // Whether this block is the last of `n` to have written its part.
 __device__ bool IsLast(int* count, int n) {
-  __threadfence();
-  __syncthreads();
   int* last = reinterpret_cast<int*>(SharedMemory());
+  __syncthreads();
   if (threadIdx.x == 0) {
-    *last = atomicAdd(count, 1) == n - 1;
+    *last = CountBlock(count) == n - 1;
     if (*last != 0) *count = 0;
-    __threadfence();
   }
   __syncthreads();
-  const bool is = *last != 0;
-  __syncthreads();
-  return is;
+  return *last != 0;
 }
 
 template <int kDim, int kTiles>
 __global__ void __launch_bounds__(kThreads, (Block<kDim, kTiles>::kBlocksPerSm))
     GroupsKernel(Problem p) {
   LetNextBegin();
-  WaitForInputs();
   using B = Block<kDim, kTiles>;
   const int64_t row = blockIdx.z, head_blocks = CeilDiv<int64_t>(p.a.group, B::kHeads);
   const int64_t kv = blockIdx.y / head_blocks, head0 = blockIdx.y % head_blocks * B::kHeads;
   const int heads = static_cast<int>(min(int64_t{B::kHeads}, p.a.group - head0));
-  const int visible = p.index.visible[row];
+  const int visible = p.index.visible[row], stored = p.index.stored[row];
+  const int32_t* table = p.index.tables + p.index.table_at[row];
   const SplitRule rule = RuleOf(p.a);
   const int n = SplitsOf(rule, visible), per_split = SplitKeys(rule, visible);
-  if (static_cast<int>(blockIdx.x) >= n) return;
-  const int32_t* table = p.index.tables + p.index.table_at[row];
+  int split = static_cast<int>(blockIdx.x);
+  if (split >= n) return;
+  B block(p, kv);
+  int begin = split * per_split, end = min(begin + per_split, visible);
+  block.Begin(table, begin, {begin, min(stored, end), end});
+  WaitForInputs();
+  if (stored < end) block.Begin(table, begin, {stored, end, end});
   const int64_t first_head = (row * p.a.n_kv + kv) * p.a.group + head0;
   const int64_t group = row * gridDim.y + blockIdx.y;
   const Parts parts(p.space, group, p.parts, B::kHeads, static_cast<int>(p.a.v_dim));
   float* out = p.out + first_head * p.a.v_dim;
-  B block(p, kv);
-  const auto begin = [&](int split) { return split * per_split; };
-  const auto end = [&](int split) { return min(begin(split) + per_split, visible); };
-  int split = static_cast<int>(blockIdx.x);
-  block.Begin(table, begin(split), end(split));
   block.TakeQueries(p.q + first_head * p.a.k_dim, heads);
+  if (stored < end) CopyAsyncWait<0>();  // of the first tiles, which came in two groups each
   while (true) {
-    block.Walk(table, begin(split), end(split));
+    block.Walk(table, begin, end);
     __syncthreads();
     block.Share();
     __syncthreads();
     block.Finish(heads, split, n == 1, parts, out);
     if (n > 1 && IsLast(p.counts + group, n)) {
-      JoinParts(parts, n, 0, heads, reinterpret_cast<float*>(SharedMemory()), out);
+      for (int head = block.warp; head < heads; head += kWarps) {
+        JoinParts(parts, n, head, block.lane * 4, out + head * p.a.v_dim);
+      }
     }
     split += static_cast<int>(gridDim.x);
     if (split >= n) return;
     __syncthreads();
-    block.Begin(table, begin(split), end(split));
+    begin = split * per_split;
+    end = min(begin + per_split, visible);
+    block.Begin(table, begin, {begin, end, end});
   }
 }
 

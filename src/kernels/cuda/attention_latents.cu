@@ -25,13 +25,13 @@ constexpr int kSteps = kColumns / 16 / kWarps;  // of 16 columns
 constexpr int kWarpValues = kValues / kWarps;
 constexpr int kScoreStride = kKeys + 8;  // floats; spreads heads over the banks
 constexpr int kScoreBytes = kWarps * kHeads * kScoreStride * 4;  // of a team
-constexpr int kJoinThreads = 128;
+constexpr int kJoinThreads = kValues / 4;
 
-__device__ __host__ constexpr SplitRule Rule() { return {kKeys, 64, 64, 1024}; }
+__device__ __host__ constexpr SplitRule Rule() { return {kKeys, 64, kMostParts, 1024}; }
 
 struct Problem {
   AttentionShape a;
-  const float* q;
+  Queries q;
   Cache latents;
   RowIndex index;
   int64_t parts;
@@ -67,16 +67,22 @@ struct Block {
     for (int tile = 0; tile < 2; ++tile) m[tile] = -INFINITY, l[tile] = 0;
   }
 
-  // Queries of the team's heads, of which there are `heads`, in log2 units.
-  __device__ void TakeQueries(const float* from, int heads) {
+  // The team's queries: `heads` of them from `at` on, in log2 units.
+  __device__ void TakeQueries(int64_t at, int heads) {
     const float scale = p.a.scale * kLog2E;
 #pragma unroll
     for (int tile = 0; tile < 2; ++tile) {
-      const int head = tile * 8 + lane / 4;
-      const float* row = from + int64_t{head} * kColumns + warp * 16 + lane % 4 * 2;
+      const int head = tile * 8 + lane / 4, column = warp * 16 + lane % 4 * 2;
+      const float* row = p.q.data + (at + head) * p.q.ld + column;
+      const float* rest = p.q.rest + (at + head) * p.q.rest_ld + column - kValues;
       const auto two = [&](int d) {
         if (head >= heads) return TwoParts{0, 0};
-        const float2 v = *reinterpret_cast<const float2*>(row + d);
+        float2 v;
+        if (d < kValues) {
+          v = *reinterpret_cast<const float2*>(row + d);
+        } else {
+          v = {rest[d], rest[d + 1]};  // of any alignment
+        }
         return SplitBf16(v.x * scale, v.y * scale);
       };
 #pragma unroll
@@ -92,9 +98,6 @@ struct Block {
   }
 
   // Each warp of the block stages every so many keys; a lane has the slot of one.
-  __device__ int SlotIn(const int32_t* table, int first, int end) const {
-    return first + lane < end ? SlotOf(p.index, table, first + lane) : -1;
-  }
   __device__ void Load(int slot, char* tile) const {
     constexpr int kEach = kKeys / (kTeams * kWarps), kRounds = CeilDiv(kChunks, kWarp);
     const auto* data = static_cast<const uint16_t*>(p.latents.data);
@@ -102,6 +105,7 @@ struct Block {
     for (int i = 0; i < kEach; ++i) {
       const int key = (team * kWarps + warp) * kEach + i;
       const int from = __shfl_sync(~0u, slot, key);
+      if (from == kAsItIs) continue;
       const uint16_t* row = data + (from < 0 ? 0 : from * p.latents.width);
 #pragma unroll
       for (int round = 0; round < kRounds; ++round) {
@@ -206,24 +210,35 @@ struct Block {
     }
   }
 
-  // Starts the first tiles of the keys [begin, end).
-  __device__ void Begin(const int32_t* table, int begin, int end) const {
-    for (int i = 0; i < kStages - 1; ++i) {
-      const int first = begin + i * kKeys;
-      if (first < end) Load(SlotIn(table, first, end), SharedMemory() + i * kTileBytes);
+  // Starts the first tiles of the part that begins at `begin`, as far as `keys` says.
+  __device__ void Begin(const int32_t* table, int begin, const KeyRange& keys) const {
+    int slots[kStages];
+#pragma unroll
+    for (int i = 0; i < kStages; ++i) {
+      slots[i] = SlotIn(p.index, table, keys, begin + i * kKeys + lane);
+    }
+#pragma unroll
+    for (int i = 0; i < kStages; ++i) {
+      if (begin + i * kKeys < keys.end) Load(slots[i], SharedMemory() + i * kTileBytes);
       CopyAsyncCommit();
     }
   }
   __device__ void Walk(const int32_t* table, int begin, int end) {
     const int tiles = CeilDiv(end - begin, kKeys);
-    int next = SlotIn(table, begin + (kStages - 1) * kKeys, end);
+    const KeyRange keys = {begin, end, end};
+    const auto slot_of = [&](int i) {
+      return SlotIn(p.index, table, keys, begin + i * kKeys + lane);
+    };
+    int next = slot_of(kStages);
     for (int i = 0; i < tiles; ++i) {
-      CopyAsyncWait<kStages - 2>();
+      i == 0 ? CopyAsyncWait<kStages - 1>() : CopyAsyncWait<kStages - 2>();
       __syncthreads();  // the tile is there, and all are done with the one before
-      const int ahead = i + kStages - 1;
-      if (ahead < tiles) Load(next, SharedMemory() + ahead % kStages * kTileBytes);
-      CopyAsyncCommit();
-      next = SlotIn(table, begin + (ahead + 1) * kKeys, end);
+      if (i > 0) {      // whose place takes the one after the last under way
+        const int ahead = i - 1 + kStages;
+        if (ahead < tiles) Load(next, SharedMemory() + ahead % kStages * kTileBytes);
+        CopyAsyncCommit();
+        next = slot_of(ahead + 1);
+      }
       char* tile = SharedMemory() + i % kStages * kTileBytes;
       Score(tile);
       __syncthreads();
@@ -257,18 +272,21 @@ struct Block {
 template <class B>
 __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm) LatentsKernel(Problem p) {
   LetNextBegin();
-  WaitForInputs();
   const int64_t row = blockIdx.z, heads = p.a.group, group = row * gridDim.x + blockIdx.x;
-  const int split = static_cast<int>(blockIdx.y), visible = p.index.visible[row];
+  const int split = static_cast<int>(blockIdx.y);
+  const int visible = p.index.visible[row], stored = p.index.stored[row];
+  const int32_t* table = p.index.tables + p.index.table_at[row];
   const int per_split = SplitKeys(Rule(), visible), begin = split * per_split;
   if (begin >= visible) return;
   B block(p);
   const int64_t head0 = blockIdx.x * B::kBlockHeads + block.team * kHeads;
   const int mine = static_cast<int>(max(int64_t{0}, min(int64_t{kHeads}, heads - head0)));
-  const int32_t* table = p.index.tables + p.index.table_at[row];
   const int end = min(begin + per_split, visible);
-  block.Begin(table, begin, end);
-  block.TakeQueries(p.q + (row * heads + head0) * kColumns, mine);
+  block.Begin(table, begin, {begin, min(stored, end), end});
+  WaitForInputs();
+  if (stored < end) block.Begin(table, begin, {stored, end, end});
+  block.TakeQueries(row * heads + head0, mine);
+  if (stored < end) CopyAsyncWait<0>();  // of the first tiles, which came in two groups each
   block.Walk(table, begin, end);
   const Parts parts(p.space, group, p.parts, B::kBlockHeads, kValues);
   block.Finish(mine, split, per_split >= visible, parts, p.out + (row * heads + head0) * kValues);
@@ -276,13 +294,13 @@ __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm) LatentsKernel(Pr
 
 __global__ void __launch_bounds__(kJoinThreads) JoinKernel(Problem p, int block_heads) {
   LetNextBegin();
-  WaitForInputs();
   const int64_t row = blockIdx.y, heads = p.a.group, head = blockIdx.x;
   const int64_t group = row * CeilDiv<int64_t>(heads, block_heads) + head / block_heads;
   const int n = SplitsOf(Rule(), p.index.visible[row]);
+  WaitForInputs();
   if (n == 1) return;
   JoinParts(Parts(p.space, group, p.parts, block_heads, kValues), n,
-            static_cast<int>(head % block_heads), 1, reinterpret_cast<float*>(SharedMemory()),
+            static_cast<int>(head % block_heads), static_cast<int>(threadIdx.x) * 4,
             p.out + (row * heads + head) * kValues);
 }
 
@@ -307,7 +325,7 @@ AttentionMemory LatentsSpace(const AttentionShape& a, int64_t most_visible) {
   return {a.rows * CeilDiv<int64_t>(a.group, heads) * PartFloats(parts, heads, kValues), 0};
 }
 
-void AttendLatents(Stream& s, const AttentionShape& a, const float* q, const Cache& k,
+void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const Cache& k,
                    const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                    float* out) {
   (void)v;
@@ -322,8 +340,7 @@ void AttendLatents(Stream& s, const AttentionShape& a, const float* q, const Cac
   }
   if (p.parts == 1) return;
   const dim3 grid(static_cast<unsigned>(a.group), static_cast<unsigned>(a.rows));
-  Launch(s, grid, kJoinThreads, static_cast<size_t>(p.parts + 1) * sizeof(float), JoinKernel, p,
-         heads);
+  Launch(s, grid, kJoinThreads, 0, JoinKernel, p, heads);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

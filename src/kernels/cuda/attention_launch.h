@@ -8,10 +8,11 @@ namespace hadal::CUDA_NAMESPACE {
 
 // Any shape and cache, without the matrix unit.
 AttentionMemory PlainSpace(const AttentionShape& a, int64_t most_visible);
-void AttendPlain(Stream& s, const AttentionShape& a, const float* q, const Cache& k, const Cache& v,
-                 const RowIndex& index, const AttentionScratch& scratch, float* out);
+void AttendPlain(Stream& s, const AttentionShape& a, const Queries& q, const Cache& k,
+                 const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
+                 float* out);
 
-// Groups of heads that share a key head of up to 128 columns; bf16 cache.
+// Groups of heads that share a key head of up to 128 columns; bf16 cache. Queries in one piece.
 bool GroupsFit(const AttentionShape& a, const Cache& k, const Cache& v);
 AttentionMemory GroupsSpace(const AttentionShape& a, int64_t most_visible);
 void AttendGroups(Stream& s, const AttentionShape& a, const float* q, const Cache& k,
@@ -19,9 +20,10 @@ void AttendGroups(Stream& s, const AttentionShape& a, const float* q, const Cach
                   float* out);
 
 // Absorbed MLA of DeepSeek's shape: one key of 576 columns whose first 512 are the value; bf16.
+// Queries in two pieces of 512 and 64 columns.
 bool LatentsFit(const AttentionShape& a, const Cache& k, const Cache& v);
 AttentionMemory LatentsSpace(const AttentionShape& a, int64_t most_visible);
-void AttendLatents(Stream& s, const AttentionShape& a, const float* q, const Cache& k,
+void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const Cache& k,
                    const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                    float* out);
 

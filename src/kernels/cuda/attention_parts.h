@@ -64,45 +64,45 @@ struct Parts {
 // weigh nothing.
 __device__ inline float BaseOf(float m) { return m == -INFINITY ? 0.0f : m; }
 
-// The whole block joins n parts of `count` heads from `head0` on: out [count][v_dim]. `shared`
-// holds n * count weights and count sums. The parts are another block's, so they are read from the
-// L2.
-__device__ inline void JoinParts(const Parts& parts, int n, int head0, int count, float* shared,
-                                 float* out) {
-  const int threads = static_cast<int>(blockDim.x), me = static_cast<int>(threadIdx.x);
-  const int lane = me % kWarp;
-  float *weights = shared, *sums = shared + n * count;
-  for (int h = me / kWarp; h < count; h += threads / kWarp) {
-    float m = -INFINITY, l = 0;
-    for (int i = lane; i < n; i += kWarp) m = fmaxf(m, parts.LoadState(i, head0 + h).x);
-    const float base = BaseOf(WarpMax(m));
-    for (int i = lane; i < n; i += kWarp) {
-      const float2 state = parts.LoadState(i, head0 + h);
-      const float w = Exp2(state.x - base);
-      weights[i * count + h] = w;
-      l = fmaf(w, state.y, l);
+// A warp joins the n parts of a head: out [v_dim], of which a lane has four values from column d
+// on; lanes beyond the columns have none. The parts are other blocks', so they are read from the
+// L2. All loads of up to kTogether parts are under way before the first of them is needed.
+constexpr int kMostParts = 2 * kWarp;
+__device__ inline void JoinParts(const Parts& parts, int n, int head, int d, float* out) {
+  constexpr int kTogether = 8;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const bool mine = d < parts.v_dim;
+  float4 values[kTogether];
+  const auto load = [&](int first) {
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      values[i] = {0, 0, 0, 0};
+      if (mine && first + i < n) values[i] = parts.LoadSums(first + i, head, d);
     }
-    l = WarpSum(l);
-    if (lane == 0) sums[h] = l;
-  }
-  __syncthreads();
-  const int quads = parts.v_dim / 4;
-  for (int i = me; i < count * quads; i += threads) {
-    const int h = i / quads, d = i % quads * 4;
-    float4 sum = {0, 0, 0, 0};
-#pragma unroll 8
-    for (int part = 0; part < n; ++part) {
-      const float w = weights[part * count + h];
-      const float4 v = parts.LoadSums(part, head0 + h, d);
-      sum.x = fmaf(w, v.x, sum.x);
-      sum.y = fmaf(w, v.y, sum.y);
-      sum.z = fmaf(w, v.z, sum.z);
-      sum.w = fmaf(w, v.w, sum.w);
+  };
+  load(0);
+  const auto state_of = [&](int part) {
+    return part < n ? parts.LoadState(part, head) : float2{-INFINITY, 0};
+  };
+  const float2 low = state_of(lane), high = state_of(lane + kWarp);
+  const float base = BaseOf(WarpMax(fmaxf(low.x, high.x)));
+  const float weights[2] = {Exp2(low.x - base), Exp2(high.x - base)};
+  const float l = WarpSum(fmaf(weights[1], high.y, weights[0] * low.y));
+  float4 sum = {0, 0, 0, 0};
+  for (int first = 0; first < n; first += kTogether) {
+    if (first > 0) load(first);
+    const float weight = first < kWarp ? weights[0] : weights[1];
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      const float w = __shfl_sync(~0u, weight, first % kWarp + i);
+      sum.x = fmaf(w, values[i].x, sum.x);
+      sum.y = fmaf(w, values[i].y, sum.y);
+      sum.z = fmaf(w, values[i].z, sum.z);
+      sum.w = fmaf(w, values[i].w, sum.w);
     }
-    const float l = sums[h];
-    float4* to = reinterpret_cast<float4*>(out + int64_t{h} * parts.v_dim + d);
-    *to = {sum.x / l, sum.y / l, sum.z / l, sum.w / l};
   }
+  if (!mine) return;
+  *reinterpret_cast<float4*>(out + d) = {sum.x / l, sum.y / l, sum.z / l, sum.w / l};
 }
 
 // ---- rows of the cache
@@ -111,6 +111,20 @@ __device__ inline void JoinParts(const Parts& parts, int n, int head0, int count
 __device__ inline int SlotOf(const RowIndex& index, const int32_t* table, int position) {
   const int block = position / index.block_tokens;
   return __ldg(table + block) * index.block_tokens + position - block * index.block_tokens;
+}
+
+// What is done with a row of a tile that is no slot of the cache.
+constexpr int kZeros = -1, kAsItIs = -2;
+// The keys `from` .. to - 1 of a part that ends at `end`: of positions beyond it zeros are made,
+// others are left as they are.
+struct KeyRange {
+  int from, to, end;
+};
+__device__ inline int SlotIn(const RowIndex& index, const int32_t* table, const KeyRange& keys,
+                             int position) {
+  if (position >= keys.end) return kZeros;
+  if (position < keys.from || position >= keys.to) return kAsItIs;
+  return SlotOf(index, table, position);
 }
 
 // Rows of keys lie in shared memory as chunks of 16 bytes, chunk c of row r at c ^ r % 8, so that

@@ -49,7 +49,7 @@ __device__ void Stage(const Cache& c, const RowIndex& index, const int32_t* tabl
 }
 
 // out [v_dim], then the largest score and the sum, when the row has several parts.
-__global__ void AttendKernel(AttentionShape a, const float* q, Cache k, Cache v, RowIndex index,
+__global__ void AttendKernel(AttentionShape a, Queries q, Cache k, Cache v, RowIndex index,
                              int64_t parts, float* space, float* out) {
   LetNextBegin();
   WaitForInputs();
@@ -73,7 +73,9 @@ __global__ void AttendKernel(AttentionShape a, const float* q, Cache k, Cache v,
 
   const int64_t first_head = (row * a.n_kv + kv) * a.group + head0;
   for (int64_t i = threadIdx.x; i < heads * a.k_dim; i += kThreads) {
-    qs[i] = q[first_head * a.k_dim + i] * a.scale;
+    const int64_t head = first_head + i / a.k_dim, d = i % a.k_dim;
+    qs[i] = a.scale *
+            (d < q.columns ? q.data[head * q.ld + d] : q.rest[head * q.rest_ld + d - q.columns]);
   }
   for (int64_t i = threadIdx.x; i < heads * a.v_dim; i += kThreads) sums[i] = 0;
   for (int64_t h = threadIdx.x; h < heads; h += kThreads) {
@@ -158,7 +160,7 @@ AttentionMemory PlainSpace(const AttentionShape& a, int64_t most_visible) {
   return {parts == 1 ? 0 : a.rows * a.n_kv * a.group * parts * (a.v_dim + 2), 0};
 }
 
-void AttendPlain(Stream& s, const AttentionShape& shape, const float* q, const Cache& k,
+void AttendPlain(Stream& s, const AttentionShape& shape, const Queries& q, const Cache& k,
                  const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                  float* out) {
   const int64_t parts = MostSplits(Rule(), index.most), heads = shape.n_kv * shape.group;

@@ -11,10 +11,10 @@ AttentionMemory AttentionSpace(const AttentionShape& shape, const Cache& k, cons
   return PlainSpace(shape, most_visible);
 }
 
-void AttendRows(Stream& s, const AttentionShape& shape, const float* q, const Cache& k,
+void AttendRows(Stream& s, const AttentionShape& shape, const Queries& q, const Cache& k,
                 const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                 float* out) {
-  if (GroupsFit(shape, k, v)) return AttendGroups(s, shape, q, k, v, index, scratch, out);
+  if (GroupsFit(shape, k, v)) return AttendGroups(s, shape, q.data, k, v, index, scratch, out);
   if (LatentsFit(shape, k, v)) return AttendLatents(s, shape, q, k, v, index, scratch, out);
   AttendPlain(s, shape, q, k, v, index, scratch, out);
 }

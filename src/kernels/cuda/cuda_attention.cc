@@ -54,7 +54,7 @@ void CudaBackend::PrepareHeads(std::span<const Heads> parts, std::span<const int
 }
 
 // In launches of about equally many rows, whose parts fit 128 MiB.
-void CudaBackend::Attend(const AttentionShape& shape, const float* q, const Cache& k,
+void CudaBackend::Attend(const AttentionShape& shape, const Queries& q, const Cache& k,
                          const Cache& v, const RowIndex& index, float* out) {
   constexpr int64_t kSpace = int64_t{32} << 20, kMostRows = 32768;
   AttentionShape part = shape;
@@ -72,8 +72,12 @@ void CudaBackend::Attend(const AttentionShape& shape, const float* q, const Cach
         Reserve(kAttentionCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
     RowIndex rows = index;
     rows.visible += row;
+    rows.stored += row;
     rows.table_at += row;
-    AttendRows(device_->stream(), part, q + row * heads * shape.k_dim, k, v, rows, scratch,
+    Queries queries = q;
+    queries.data += row * heads * q.ld;
+    if (q.rest != nullptr) queries.rest += row * heads * q.rest_ld;
+    AttendRows(device_->stream(), part, queries, k, v, rows, scratch,
                out + row * heads * shape.v_dim);
   }
 }
@@ -88,7 +92,8 @@ void CudaBackend::Attention(const GqaArgs& a, std::span<const SeqChunk> chunks) 
                              .k_dim = a.head_dim,
                              .v_dim = a.head_dim,
                              .scale = a.scale};
-  Attend(shape, a.q.f32(), CacheOf(a.k), CacheOf(a.v), index, a.out.f32());
+  const Queries queries = {.data = a.q.f32(), .ld = a.head_dim, .columns = a.head_dim};
+  Attend(shape, queries, CacheOf(a.k), CacheOf(a.v), index, a.out.f32());
   if (exact < chunks.size()) AttendPrompt(a, index, chunks.subspan(exact));
 }
 
@@ -145,10 +150,9 @@ void CudaBackend::MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t r
   if (rows == 0) return;
   const int64_t heads = a.n_heads, q_dim = a.nope + a.rope, k_dim = a.kv_lora + a.rope;
   const RowMap by_head{.modulo = heads};
-  float* absorbed = ReserveFloats(kMlaQuery, rows * heads * k_dim);
-  Multiply({a.q.f32(), q_dim}, rows * heads, Cast(a.uk), by_head, {absorbed, k_dim, nullptr});
-  CopyColumns(device_->stream(), a.q.f32(), q_dim, a.nope, a.rope, rows * heads, absorbed, k_dim,
-              a.kv_lora);
+  float* absorbed = ReserveFloats(kMlaQuery, rows * heads * a.kv_lora);
+  Multiply({a.q.f32(), q_dim}, rows * heads, Cast(a.uk), by_head, {absorbed, a.kv_lora, nullptr});
+  const Queries queries = {absorbed, a.kv_lora, a.kv_lora, a.q.f32() + a.nope, q_dim};
   float* latent = ReserveFloats(kMlaLatent, rows * heads * a.kv_lora);
   const AttentionShape shape{.rows = rows,
                              .n_kv = 1,
@@ -156,7 +160,7 @@ void CudaBackend::MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t r
                              .k_dim = k_dim,
                              .v_dim = a.kv_lora,
                              .scale = a.scale};
-  Attend(shape, absorbed, CacheOf(a.latent), CacheOf(a.latent), index, latent);
+  Attend(shape, queries, CacheOf(a.latent), CacheOf(a.latent), index, latent);
   Multiply({latent, a.kv_lora}, rows * heads, Cast(a.uv), by_head, {a.out.f32(), a.v_dim, nullptr});
 }
 

@@ -203,7 +203,7 @@ class CudaBackend final : public Backend {
   void MixOnHost(const MoeArgs& a);
   void ComputeOnHost(const MoeArgs& a);
   // ---- attention
-  void Attend(const AttentionShape& shape, const float* q, const Cache& k, const Cache& v,
+  void Attend(const AttentionShape& shape, const Queries& q, const Cache& k, const Cache& v,
               const RowIndex& index, float* out);
   void AttendPrompt(const GqaArgs& a, const RowIndex& index, std::span<const SeqChunk> chunks);
   void MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t rows);

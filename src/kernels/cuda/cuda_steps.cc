@@ -139,9 +139,9 @@ const int32_t* CudaBackend::OnCard(std::span<const int32_t> values) {
 
 namespace {
 
-// Per row what it sees and where its table begins; then the tables.
+// Per row what it sees, what of that is there and where its table begins; then the tables.
 struct RowTables {
-  std::vector<int32_t> visible, table_at, tables;
+  std::vector<int32_t> visible, stored, table_at, tables;
   int32_t most = 0;
 
   RowTables(std::span<const SeqChunk> chunks, int32_t block_tokens) {
@@ -149,18 +149,21 @@ struct RowTables {
       const auto rows = static_cast<size_t>(c.first_row + c.n_rows);
       if (visible.size() < rows) {
         visible.resize(rows);
+        stored.resize(rows);
         table_at.resize(rows);
       }
       for (int32_t i = 0; i < c.n_rows; ++i) {
-        visible[static_cast<size_t>(c.first_row + i)] = c.context + i + 1;
-        table_at[static_cast<size_t>(c.first_row + i)] = static_cast<int32_t>(tables.size());
+        const auto row = static_cast<size_t>(c.first_row + i);
+        visible[row] = c.context + i + 1;
+        stored[row] = c.context;
+        table_at[row] = static_cast<int32_t>(tables.size());
       }
       const int32_t keys = c.context + c.n_rows;
       most = std::max(most, keys);
       tables.insert(tables.end(), c.blocks, c.blocks + (keys + block_tokens - 1) / block_tokens);
     }
   }
-  size_t bytes() const { return RoundUp(visible.size() * 4) * 2 + RoundUp(tables.size() * 4); }
+  size_t bytes() const { return RoundUp(visible.size() * 4) * 3 + RoundUp(tables.size() * 4); }
 };
 
 }  // namespace
@@ -174,6 +177,7 @@ RowIndex CudaBackend::IndexOf(std::span<const SeqChunk> chunks, int32_t block_to
   other_arena_.used = 0;
   RowIndex index{.block_tokens = block_tokens, .most = t.most};
   index.visible = Place(other_arena_, t.visible);
+  index.stored = Place(other_arena_, t.stored);
   index.table_at = Place(other_arena_, t.table_at);
   index.tables = Place(other_arena_, t.tables);
   Send(other_arena_);
@@ -198,6 +202,7 @@ Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, const
   on_card_.temperatures = reinterpret_cast<const float*>(Place(step_arena_, temperatures));
   on_card_.index = {.block_tokens = cache.block_tokens, .most = t.most};
   on_card_.index.visible = Place(step_arena_, t.visible);
+  on_card_.index.stored = Place(step_arena_, t.stored);
   on_card_.index.table_at = Place(step_arena_, t.table_at);
   on_card_.index.tables = Place(step_arena_, t.tables);
   Send(step_arena_);

@@ -129,14 +129,6 @@ __global__ void StoreKvKernel(const float* src, int64_t ld, int64_t from, int64_
   }
 }
 
-__global__ void CopyColumnsKernel(const float* from, int64_t from_ld, int64_t n, float* to,
-                                  int64_t to_ld) {
-  LetNextBegin();
-  WaitForInputs();
-  const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
-  if (i < n) to[row * to_ld + i] = from[row * from_ld + i];
-}
-
 __global__ void CombineExpertsKernel(const float* parts, const float* weights, int top_k, int64_t n,
                                      float* out) {
   LetNextBegin();
@@ -209,11 +201,6 @@ void GatherRows(Stream& s, const float* x, int64_t n, const int32_t* rows, int64
 void StoreKv(Stream& s, const float* src, int64_t ld, int64_t from, int64_t n, int64_t rows,
              const int32_t* slots, int64_t at, const Cache& cache) {
   Launch(s, Grid(n, rows), kThreads, 0, StoreKvKernel, src, ld, from, n, slots, at, cache);
-}
-void CopyColumns(Stream& s, const float* from, int64_t from_ld, int64_t first, int64_t n,
-                 int64_t rows, float* to, int64_t to_ld, int64_t at) {
-  Launch(s, Grid(n, rows), kThreads, 0, CopyColumnsKernel, from + first, from_ld, n, to + at,
-         to_ld);
 }
 void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
                     int64_t n, float* out) {

@@ -172,10 +172,6 @@ void Rope(Stream& s, float* x, const RopeShape& shape, const float* cos, const f
 void GatherRows(Stream& s, const float* x, int64_t n, const int32_t* rows, int64_t count,
                 float* out);
 
-// to[r][at + i] = from[r][first + i] for i < n.
-void CopyColumns(Stream& s, const float* from, int64_t from_ld, int64_t first, int64_t n,
-                 int64_t rows, float* to, int64_t to_ld, int64_t at);
-
 // ---- the cache
 struct Cache {
   void* data = nullptr;
@@ -207,13 +203,25 @@ void PrepareHeads(Stream& s, const HeadParts& parts, int64_t rows, const int32_t
                   const int32_t* slots);
 
 // What each row of the step sees: keys 0 .. visible[r] - 1 of its sequence, whose blocks begin at
-// tables + table_at[r].
+// tables + table_at[r]. Earlier steps wrote the first stored[r] of them. All of it is on the card
+// before the first kernel of the step begins, so kernels read the index and those keys before they
+// call WaitForInputs.
 struct RowIndex {
   const int32_t* visible = nullptr;
+  const int32_t* stored = nullptr;
   const int32_t* table_at = nullptr;
   const int32_t* tables = nullptr;
   int32_t block_tokens = 1;
   int32_t most = 0;  // at least every visible[r]; sizes the launch
+};
+
+// Queries of all heads of rows: the first `columns` columns of query i at data[i * ld], the others
+// at rest[i * rest_ld].
+struct Queries {
+  const float* data = nullptr;
+  int64_t ld = 0, columns = 0;
+  const float* rest = nullptr;
+  int64_t rest_ld = 0;
 };
 
 // Attention of n_kv groups of `group` query heads. Kv head h is at columns h * k_dim and h * v_dim
@@ -232,7 +240,7 @@ struct AttentionScratch {
 };
 AttentionMemory AttentionSpace(const AttentionShape& shape, const Cache& k, const Cache& v,
                                int64_t most_visible);
-void AttendRows(Stream& s, const AttentionShape& shape, const float* q, const Cache& k,
+void AttendRows(Stream& s, const AttentionShape& shape, const Queries& q, const Cache& k,
                 const Cache& v, const RowIndex& index, const AttentionScratch& scratch, float* out);
 
 // Rows of prompts, rounded to bf16. Keys and values are bf16; columns of key head h of row r begin

@@ -142,6 +142,16 @@ __device__ inline uint4 LoadOnce16(const void* p) {
                : "l"(p));
   return v;
 }
+// One more block is done: what it wrote before its barrier is seen by the block that counts after
+// it. Gives the count before.
+__device__ inline int CountBlock(int* count) {
+  int before;
+  asm volatile("atom.acq_rel.gpu.global.add.s32 %0, [%1], 1;"
+               : "=r"(before)
+               : "l"(__cvta_generic_to_global(count))
+               : "memory");
+  return before;
+}
 // Two floats as bf16, rounded to nearest even: `low` in the low half.
 __device__ inline uint32_t PackBf16(float low, float high) {
   uint32_t v;

@@ -1,18 +1,21 @@
 // What is told of rows of logits: the 64 likeliest tokens and the mass of all (core/row_summary.h).
-// First kernel: slices of a row each find their 64 by radix selection; second: a block per row
-// sorts what the slices found. Sums go in the order of the slices, whose number the row's length
-// fixes.
+// A row is cut into groups of consecutive tokens, whose number its length fixes. First kernel: a
+// warp per group finds its largest logit and its mass; limit: the card's memory. Second: a block
+// per row. The 64 likeliest tokens are in the 64 groups with the likeliest first token, so it reads
+// only those again, keeps what is as large as the least of the groups' largest, and ranks that.
 #include "core/row_summary.h"
 #include "kernels/cuda/simt.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
-constexpr int kThreads = 256;
 constexpr int kTop = RowSummary::kCandidates;
-constexpr int kMostSlices = 32;
-constexpr int64_t kLeastSlice = 1024;
-constexpr int kFound = kMostSlices * kTop;  // sorted at once: a power of two
+constexpr int kGroupThreads = 128;
+constexpr int kQuad = 4;                   // tokens that are loaded at once
+constexpr int kPiece = kQuad * kWarp;      // tokens of a warp's load
+constexpr int kThreads = 1024;             // of the second kernel
+constexpr int64_t kMostGroups = kThreads;  // a thread each
+constexpr int kFound = 1024;               // entries that are ranked, at most
 
 // Larger floats have larger keys; 0 is none: not finite.
 __device__ uint32_t KeyOf(float v) {
@@ -24,167 +27,216 @@ __device__ uint32_t KeyOf(float v) {
 __device__ float ValueOf(uint32_t key) {
   return __uint_as_float(key >> 31 != 0 ? key & 0x7fffffffu : ~key);
 }
-
-__device__ __host__ int64_t SlicesOf(int64_t vocab) {
-  const int64_t n = CeilDiv(vocab, kLeastSlice);
-  return n < kMostSlices ? n : kMostSlices;
+// Entries order tokens, or groups, by their key, the first of equals before the others; 0 is none.
+__device__ uint64_t EntryOf(uint32_t key, int64_t index) {
+  return key == 0 ? 0 : uint64_t{key} << 32 | ~static_cast<uint32_t>(index);
 }
 
-struct SliceSum {
+// Pieces of a group.
+__device__ __host__ int PiecesOf(int64_t vocab) {
+  return static_cast<int>(CeilDiv(vocab, kPiece * kMostGroups));
+}
+__device__ __host__ int64_t GroupsOf(int64_t vocab) {
+  return CeilDiv(vocab, int64_t{kPiece} * PiecesOf(vocab));
+}
+
+// Of the finite logits of a group: the largest, minus infinity when there is none, and the sum of
+// exp((logit - most) / temperature), 0 when that is 0.
+struct GroupSum {
   float most, mass;
 };
 
-// The key that the last of the kTop largest has, and how many of those equal to it are taken.
-__device__ void SelectKey(const uint32_t* keys, int n, int* bins, uint32_t* key, int* taken) {
-  uint32_t prefix = 0;
-  int left = kTop;
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    for (int i = static_cast<int>(threadIdx.x); i < 256; i += kThreads) bins[i] = 0;
-    __syncthreads();
-    const uint32_t above = shift == 24 ? 0 : ~0u << (shift + 8);
-    for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) {
-      if (keys[i] != 0 && (keys[i] & above) == prefix) {
-        atomicAdd(&bins[keys[i] >> shift & 255], 1);
-      }
-    }
-    __syncthreads();
-    int bin = 255;
-    while (bin > 0 && bins[bin] < left) left -= bins[bin--];
-    prefix |= static_cast<uint32_t>(bin) << shift;
-    __syncthreads();
+// Four logits of a row from token `at` on; beyond `end` they are not finite.
+struct Quad {
+  float v[kQuad];
+};
+__device__ Quad LoadQuad(const float* row, int64_t vocab, int64_t at, int64_t end) {
+  if (vocab % kQuad == 0 && at + kQuad <= end) {
+    const float4 v = *reinterpret_cast<const float4*>(row + at);
+    return {{v.x, v.y, v.z, v.w}};
   }
-  *key = prefix;
-  *taken = left;
+  Quad q;
+  for (int i = 0; i < kQuad; ++i) q.v[i] = at + i < end ? row[at + i] : INFINITY;
+  return q;
 }
 
-__global__ void SliceKernel(const float* logits, int64_t vocab, const float* temperatures,
-                            uint64_t* found, SliceSum* sums) {
+__device__ float MassAt(GroupSum sum, float most, float temperature) {
+  return sum.most > -INFINITY ? sum.mass * expf((sum.most - most) / temperature) : 0.0f;
+}
+__device__ void Include(GroupSum& sum, const Quad& q, float temperature) {
+  float most = sum.most;
+  for (const float v : q.v) {
+    if (KeyOf(v) != 0) most = fmaxf(most, v);
+  }
+  if (temperature > 0) {
+    sum.mass = MassAt(sum, most, temperature);
+    for (const float v : q.v) {
+      if (KeyOf(v) != 0) sum.mass += expf((v - most) / temperature);
+    }
+  }
+  sum.most = most;
+}
+
+__global__ void __launch_bounds__(kGroupThreads)
+    GroupSumsKernel(const float* logits, int64_t vocab, const float* temperatures, GroupSum* sums) {
   LetNextBegin();
   WaitForInputs();
-  const int64_t row = blockIdx.x, slice = blockIdx.y, slices = gridDim.y;
-  const int64_t per_slice = CeilDiv(vocab, slices), first = slice * per_slice;
-  const int n = static_cast<int>(min(per_slice, vocab - first));
-  char* memory = SharedMemory();
-  auto* scratch = reinterpret_cast<float*>(memory);
-  auto* bins = reinterpret_cast<int*>(scratch + kWarp);
-  int* count = bins + 256;
-  auto* keys = reinterpret_cast<uint32_t*>(count + 4);
-  const float* from = logits + row * vocab + first;
-  float most = -INFINITY;
-  for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) {
-    keys[i] = KeyOf(from[i]);
-    if (keys[i] != 0) most = fmaxf(most, from[i]);
-  }
-  most = BlockMax(most, scratch);
+  const int64_t row = blockIdx.x, groups = GroupsOf(vocab);
+  const int64_t group = (int64_t{blockIdx.y} * kGroupThreads + threadIdx.x) / kWarp;
+  if (group >= groups) return;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, pieces = PiecesOf(vocab);
+  const float* from = logits + row * vocab;
   const float temperature = temperatures[row];
-  float mass = 0;
-  if (temperature > 0) {
-    for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) {
-      if (keys[i] != 0) mass += expf((from[i] - most) / temperature);
-    }
+  const int64_t first = group * pieces * kPiece + lane * kQuad;
+  GroupSum sum = {-INFINITY, 0};
+  for (int piece = 0; piece < pieces; piece += 2) {
+    const int64_t at = first + int64_t{piece} * kPiece;
+    const Quad low = LoadQuad(from, vocab, at, vocab);
+    const Quad high = LoadQuad(from, vocab, at + kPiece, piece + 1 < pieces ? vocab : 0);
+    Include(sum, low, temperature);
+    Include(sum, high, temperature);
   }
-  mass = BlockSum(mass, scratch);
-  if (threadIdx.x == 0) {
-    sums[row * slices + slice] = {most, mass};
-    *count = 0;
-  }
-
-  uint32_t last;
-  int equal;
-  SelectKey(keys, n, bins, &last, &equal);
-  uint64_t* to = found + (row * slices + slice) * kTop;
-  for (int i = static_cast<int>(threadIdx.x); i < kTop; i += kThreads) to[i] = 0;
-  __syncthreads();
-  const auto entry = [&](int i) {
-    return uint64_t{keys[i]} << 32 | ~static_cast<uint32_t>(first + i);
-  };
-  for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) {
-    if (keys[i] > last) to[atomicAdd(count, 1)] = entry(i);
-  }
-  __syncthreads();
-  if (threadIdx.x >= kWarp || last == 0) return;
-  // Of equal ones the first: in the order of ids, by one warp.
-  const int lane = static_cast<int>(threadIdx.x);
-  int at = *count;
-  for (int base = 0; base < n && equal > 0; base += kWarp) {
-    const bool same = base + lane < n && keys[base + lane] == last;
-    const unsigned all = __ballot_sync(~0u, same);
-    const int before = __popc(all & ((1u << lane) - 1));
-    if (same && before < equal) to[at + before] = entry(base + lane);
-    const int now = min(__popc(all), equal);
-    at += now;
-    equal -= now;
-  }
+  const float most = WarpMax(sum.most);
+  const float mass = WarpSum(temperature > 0 ? MassAt(sum, most, temperature) : 0.0f);
+  if (lane == 0) sums[row * groups + group] = {most, mass};
 }
 
-// Sorts kFound entries, largest first.
-__device__ void Sort(uint64_t* entries) {
-  for (int size = 2; size <= kFound; size *= 2) {
-    for (int step = size / 2; step > 0; step /= 2) {
-      for (int i = static_cast<int>(threadIdx.x); i < kFound / 2; i += kThreads) {
-        const int a = i / step * step * 2 + i % step, b = a + step;
-        const bool descending = (a & size) == 0;
-        if ((entries[a] < entries[b]) == descending) {
-          const uint64_t v = entries[a];
-          entries[a] = entries[b];
-          entries[b] = v;
+// The least of the kTop largest of n entries entry(i), which differ; 1, less than all, when there
+// are no more than kTop. For the whole block; a bit at a time.
+template <class F>
+__device__ uint64_t LeastOfTop(int n, const F& entry) {
+  const auto count = [&](uint64_t least) {
+    int all = 0;
+    for (int first = 0; first < n; first += kThreads) {
+      const int i = first + static_cast<int>(threadIdx.x);
+      all += __syncthreads_count(i < n && entry(i) >= least);
+    }
+    return all;
+  };
+  if (count(1) <= kTop) return 1;
+  uint64_t top = 0;
+  for (int bit = 63; bit >= 0; --bit) {
+    const uint64_t least = top | uint64_t{1} << bit;
+    const int all = count(least);
+    if (all >= kTop) top = least;
+    if (all == kTop) break;
+  }
+  return top;
+}
+
+// What a block of the second kernel shares.
+struct Shared {
+  uint64_t found[kFound];
+  float scratch[kWarp];
+  int groups[kTop];  // that are read again
+  int group_count, found_count;
+};
+
+// The tokens of some groups of a row.
+struct Candidates {
+  Shared& shared;
+  const float* logits;
+  int64_t vocab;
+  int pieces;
+
+  __device__ int64_t FirstOf(int piece) const {  // of all pieces of the groups
+    return (int64_t{shared.groups[piece / pieces]} * pieces + piece % pieces) * kPiece;
+  }
+  __device__ int count() const { return shared.group_count * pieces * kPiece; }
+  __device__ uint64_t Entry(int i) const {
+    const int64_t token = FirstOf(i / kPiece) + i % kPiece;
+    return token < vocab ? EntryOf(KeyOf(logits[token]), token) : 0;
+  }
+  // Puts those of at least `least` into shared.found, as far as there is room, and counts them.
+  __device__ void Find(uint64_t least) {
+    constexpr int kTogether = 4, kWarps = kThreads / kWarp;
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    const int lane = static_cast<int>(threadIdx.x) % kWarp, n = shared.group_count * pieces;
+    if (threadIdx.x == 0) shared.found_count = 0;
+    __syncthreads();
+    for (int first = warp; first < n; first += kTogether * kWarps) {
+      Quad q[kTogether];
+      int64_t at[kTogether];
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) {
+        const int piece = first + i * kWarps;
+        at[i] = piece < n ? FirstOf(piece) + lane * kQuad : vocab;
+        q[i] = LoadQuad(logits, vocab, at[i], vocab);
+      }
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) {
+#pragma unroll
+        for (int j = 0; j < kQuad; ++j) {
+          const uint64_t entry = EntryOf(KeyOf(q[i].v[j]), at[i] + j);
+          if (entry < least) continue;
+          const int to = atomicAdd(&shared.found_count, 1);
+          if (to < kFound) shared.found[to] = entry;
         }
       }
-      __syncthreads();
     }
+    __syncthreads();
   }
+};
+
+// Writes the first kTop of what was found, in order.
+__device__ void WriteTop(const Shared& shared, RowSummary& out) {
+  const int n = shared.found_count, me = static_cast<int>(threadIdx.x);
+  if (me == 0) out.n = n < kTop ? n : kTop;
+  if (me >= n) return;
+  const uint64_t mine = shared.found[me];
+  int rank = 0;
+#pragma unroll 8
+  for (int i = 0; i < n; ++i) rank += shared.found[i] > mine ? 1 : 0;
+  if (rank >= kTop) return;
+  out.ids[rank] = static_cast<TokenId>(~static_cast<uint32_t>(mine));
+  out.values[rank] = ValueOf(static_cast<uint32_t>(mine >> 32));
 }
 
-__global__ void SummaryKernel(const uint64_t* found, const SliceSum* sums, int slices,
-                              const float* temperatures, RowSummary* out) {
+__global__ void __launch_bounds__(kThreads)
+    SummaryKernel(const float* logits, int64_t vocab, const float* temperatures,
+                  const GroupSum* sums, RowSummary* out) {
   LetNextBegin();
   WaitForInputs();
+  Shared& shared = *reinterpret_cast<Shared*>(SharedMemory());
   const int64_t row = blockIdx.x;
-  auto* entries = reinterpret_cast<uint64_t*>(SharedMemory());
-  for (int i = static_cast<int>(threadIdx.x); i < kFound; i += kThreads) {
-    entries[i] = i < slices * kTop ? found[row * slices * kTop + i] : 0;
-  }
-  __syncthreads();
-  Sort(entries);
-  RowSummary& summary = out[row];
-  for (int i = static_cast<int>(threadIdx.x); i < kTop; i += kThreads) {
-    summary.ids[i] = static_cast<TokenId>(~static_cast<uint32_t>(entries[i]));
-    summary.values[i] = ValueOf(static_cast<uint32_t>(entries[i] >> 32));
-  }
-  if (threadIdx.x != 0) return;
-  int n = 0;
-  while (n < kTop && entries[n] != 0) ++n;
-  summary.n = n;
+  const int groups = static_cast<int>(GroupsOf(vocab)), me = static_cast<int>(threadIdx.x);
   const float temperature = temperatures[row];
-  float mass = 0;
-  if (temperature > 0 && n > 0) {
-    const float most = ValueOf(static_cast<uint32_t>(entries[0] >> 32));
-    for (int i = 0; i < slices; ++i) {
-      const SliceSum s = sums[row * slices + i];
-      if (s.mass > 0) mass = fmaf(s.mass, expf((s.most - most) / temperature), mass);
-    }
+  const GroupSum sum = me < groups ? sums[row * groups + me] : GroupSum{-INFINITY, 0};
+  const float most = BlockMax(sum.most, shared.scratch);
+  const float mass =
+      BlockSum(temperature > 0 ? MassAt(sum, most, temperature) : 0.0f, shared.scratch);
+  if (me == 0) {
+    out[row].mass = mass;
+    shared.group_count = 0;
   }
-  summary.mass = mass;
+  const uint64_t group = EntryOf(KeyOf(sum.most), me);
+  const uint64_t least = LeastOfTop(groups, [&](int) { return group; });
+  if (group >= least) shared.groups[atomicAdd(&shared.group_count, 1)] = me;
+  __syncthreads();
+  Candidates candidates = {shared, logits + row * vocab, vocab, PiecesOf(vocab)};
+  // Tokens as large as the least group's largest one: the lowest entry of that key, or any.
+  const uint64_t key = least >> 32 << 32;
+  candidates.Find(key > 0 ? key : 1);
+  if (shared.found_count > kFound) {
+    candidates.Find(LeastOfTop(candidates.count(), [&](int i) { return candidates.Entry(i); }));
+  }
+  WriteTop(shared, out[row]);
 }
 
 }  // namespace
 
 int64_t SummarySpace(int64_t rows, int64_t vocab) {
-  const int64_t slices = rows * SlicesOf(vocab);
-  return slices *
-         (kTop * static_cast<int64_t>(sizeof(uint64_t)) + static_cast<int64_t>(sizeof(SliceSum)));
+  return rows * GroupsOf(vocab) * static_cast<int64_t>(sizeof(GroupSum));
 }
 
 void Summarise(Stream& s, const float* logits, int64_t rows, int64_t vocab,
                const float* temperatures, void* space, RowSummary* out) {
-  const int64_t slices = SlicesOf(vocab);
-  auto* found = static_cast<uint64_t*>(space);
-  auto* sums = reinterpret_cast<SliceSum*>(found + rows * slices * kTop);
-  const auto shared = static_cast<size_t>(kWarp + 256 + 4 + CeilDiv(vocab, slices)) * 4;
-  Launch(s, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(slices)), kThreads, shared,
-         SliceKernel, logits, vocab, temperatures, found, sums);
-  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, kFound * sizeof(uint64_t), SummaryKernel,
-         found, sums, static_cast<int>(slices), temperatures, out);
+  auto* sums = static_cast<GroupSum*>(space);
+  const int64_t blocks = CeilDiv<int64_t>(GroupsOf(vocab), kGroupThreads / kWarp);
+  Launch(s, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(blocks)), kGroupThreads, 0,
+         GroupSumsKernel, logits, vocab, temperatures, sums);
+  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, sizeof(Shared), SummaryKernel, logits,
+         vocab, temperatures, sums, out);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -52,6 +52,15 @@ inline bool MultiplyByLibrary(Stream&, const Matrix&, const uint16_t*, int64_t, 
   return false;  // there is none
 }
 inline void __syncthreads() { SyncBlock(); }
+inline int __syncthreads_count(int p) {
+  static int count = 0;
+  SyncBlock();
+  if (threadIdx.x == 0) count = 0;
+  SyncBlock();
+  if (p != 0) ++count;
+  SyncBlock();
+  return count;
+}
 inline void __syncwarp(unsigned = ~0u) { SyncWarp(); }
 template <class T>
 T __shfl_sync(unsigned, T v, int lane) {
@@ -95,6 +104,7 @@ inline unsigned atomicAdd(unsigned* p, unsigned v) {
   *p += v;
   return old;
 }
+inline int CountBlock(int* count) { return atomicAdd(count, 1); }
 inline int __popc(unsigned v) { return std::popcount(v); }
 inline void __threadfence() {}
 inline float __uint_as_float(uint32_t v) { return std::bit_cast<float>(v); }
