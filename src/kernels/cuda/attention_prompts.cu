@@ -2,8 +2,8 @@
 // bf16, scores and sums in float32. A block takes 64 or 128 rows of one chunk and one head, a warp
 // 32 of them, and walks the keys in tiles of 64 that begin at multiples of 64 of the sequence's
 // positions: a row's result follows from its position, not from where its chunk begins or ends.
-// Keys and values take turns in shared memory, so that one arrives while the other is multiplied.
-// Limit: the matrix unit.
+// While a tile is multiplied the next one's keys arrive, and its values where shared memory has
+// room for two tiles of both: then a tile takes one barrier. Limit: the matrix unit.
 #include "kernels/cuda/attention_parts.h"
 
 namespace hadal::CUDA_NAMESPACE {
@@ -11,7 +11,8 @@ namespace {
 
 constexpr int kWarpRows = 32, kRowTiles = kWarpRows / 16;
 constexpr int kKeys = 64;
-constexpr int kMostChunks = 64;  // of a launch
+constexpr int kMostChunks = 64;   // of a launch
+constexpr int kProcessors = 132;  // of the card that launches are sized for
 
 struct Problem {
   PromptShape a;
@@ -31,11 +32,12 @@ __device__ __host__ int TilesOf(const PromptChunk& c, int rows) {
 template <int kK, int kV, int kWarps>
 struct Block {
   static constexpr int kThreads = kWarps * kWarp, kRows = kWarps * kWarpRows;
-  static constexpr int kBlocksPerSm = 8 / kWarps;
+  static constexpr int kValueBuffers = kK > 128 ? 1 : 2;
   static constexpr int kKeyChunks = kK / 8, kValueChunks = kV / 8;
   static constexpr int kQueryBytes = kRows * kK * 2;
   static constexpr int kKeyBytes = kKeys * kK * 2, kValueBytes = kKeys * kV * 2;
-  static constexpr int kShared = kQueryBytes + kKeyBytes + kValueBytes + 2 * kKeys * 4;
+  static constexpr int kShared =
+      kQueryBytes + 2 * kKeyBytes + kValueBuffers * kValueBytes + 2 * kKeys * 4;
 
   const Problem& p;
   const int lane, warp;
@@ -52,8 +54,8 @@ struct Block {
         warp(static_cast<int>(threadIdx.x) / kWarp),
         queries(SharedMemory()),
         keys(queries + kQueryBytes),
-        values(keys + kKeyBytes),
-        slots(reinterpret_cast<int*>(values + kValueBytes)),
+        values(keys + 2 * kKeyBytes),
+        slots(reinterpret_cast<int*>(values + kValueBuffers * kValueBytes)),
         kv(head / p.a.group) {
 #pragma unroll
     for (int i = 0; i < kRowTiles; ++i) {
@@ -67,6 +69,7 @@ struct Block {
   // Queries of `n` rows, rounded, in log2 units; zeros beyond.
   __device__ void TakeQueries(const float* from, int n) const {
     const float scale = p.a.scale * kLog2E;
+#pragma unroll 8
     for (int i = static_cast<int>(threadIdx.x); i < kRows * kKeyChunks; i += kThreads) {
       const int r = i / kKeyChunks, c = i % kKeyChunks;
       uint4 rounded = {0, 0, 0, 0};
@@ -81,15 +84,16 @@ struct Block {
     }
   }
 
-  // `start`: where the sequence's table begins in the tables, or its keys in the rows of keys.
-  __device__ void FindSlots(int start, int tile, int end) const {
+  // Of the thread's key in a tile. `start`: where the sequence's table begins in the tables, or its
+  // keys in the rows of keys.
+  __device__ int FindSlot(int start, int tile, int end) const {
     const int key = static_cast<int>(threadIdx.x), position = tile * kKeys + key;
-    if (key >= kKeys) return;
-    int slot = -1;
-    if (position < end) {
-      slot = p.keys.paged ? SlotOf(p.index, p.index.tables + start, position) : start + position;
-    }
-    slots[tile % 2 * kKeys + key] = slot;
+    if (key >= kKeys || position >= end) return -1;
+    return p.keys.paged ? SlotOf(p.index, p.index.tables + start, position) : start + position;
+  }
+  __device__ void KeepSlot(int tile, int slot) const {
+    const int key = static_cast<int>(threadIdx.x);
+    if (key < kKeys) slots[tile % 2 * kKeys + key] = slot;
   }
   // Rows of kChunks chunks: a warp copies 16 keys, each lane always the same chunk.
   template <int kChunks>
@@ -114,37 +118,46 @@ struct Block {
     const int column = lane % (kKeyChunks < kWarp / 2 + 1 ? kKeyChunks : kWarp) * 8;
     const bool first = column < p.keys.first.columns;
     Load<kKeyChunks>(first ? p.keys.first : p.keys.second,
-                     first ? column : column - p.keys.first.columns, tile, keys);
+                     first ? column : column - p.keys.first.columns, tile, KeysOf(tile));
   }
   __device__ void LoadValues(int tile) const {
-    Load<kValueChunks>(p.keys.values, lane % kValueChunks * 8, tile, values);
+    Load<kValueChunks>(p.keys.values, lane % kValueChunks * 8, tile, ValuesOf(tile));
   }
+  __device__ char* KeysOf(int tile) const { return keys + tile % 2 * kKeyBytes; }
+  __device__ char* ValuesOf(int tile) const { return values + tile % kValueBuffers * kValueBytes; }
 
   using Scores = float[kRowTiles][kKeys / 8][4];
 
-  __device__ void Score(Scores& s) const {
-    constexpr int kBytes = kK * 2;
+  // Operands are loaded one turn before they are multiplied.
+  __device__ void Score(int tile, Scores& s) const {
+    constexpr int kBytes = kK * 2, kSteps = kK / 16, kColumns = kKeys / 16;
     const LaneRows mine(queries, kBytes, warp * kWarpRows + lane % 16, lane / 16);
-    const LaneRows all(keys, kBytes, lane / 16 * 8 + lane % 8, lane / 8 % 2);
-#pragma unroll 4
-    for (int step = 0; step < kK / 16; ++step) {
-      uint32_t a[kRowTiles][4];
+    const LaneRows all(KeysOf(tile), kBytes, lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    uint32_t a[2][kRowTiles][4], b[2][4];
+    const auto load_rows = [&](int step) {
 #pragma unroll
       for (int i = 0; i < kRowTiles; ++i) {
-        LoadMatrix4(a[i], mine.At(i * 16 * kBytes, step));
+        LoadMatrix4(a[step % 2][i], mine.At(i * 16 * kBytes, step));
+      }
+    };
+    load_rows(0);
+    LoadMatrix4(b[0], all.At(0, 0));
+#pragma unroll
+    for (int turn = 0; turn < kSteps * kColumns; ++turn) {
+      const int step = turn / kColumns, j = turn % kColumns, next = turn + 1;
+      if (j == 0 && step + 1 < kSteps) load_rows(step + 1);
+      if (next < kSteps * kColumns) {
+        LoadMatrix4(b[next % 2], all.At(next % kColumns * 16 * kBytes, next / kColumns));
       }
 #pragma unroll
-      for (int j = 0; j < kKeys / 16; ++j) {
-        uint32_t b[4];
-        LoadMatrix4(b, all.At(j * 16 * kBytes, step));
-        const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
-#pragma unroll
-        for (int i = 0; i < kRowTiles; ++i) {
-          MmaBf16(s[i][j * 2], a[i], low);
-          MmaBf16(s[i][j * 2 + 1], a[i], high);
-        }
-      }
+      for (int i = 0; i < kRowTiles; ++i) MultiplyPair(&s[i][j * 2], a[step % 2][i], b[turn % 2]);
     }
+  }
+  // Two columns of fragments beside each other.
+  __device__ static void MultiplyPair(float (*sums)[4], const uint32_t (&a)[4],
+                                      const uint32_t (&b)[4]) {
+    MmaBf16(sums[0], a, {b[0], b[1]});
+    MmaBf16(sums[1], a, {b[2], b[3]});
   }
 
   // Scores of keys that follow a row's own position weigh nothing; `ahead` is the position of the
@@ -203,11 +216,13 @@ struct Block {
     }
   }
 
-  __device__ void AddValues(const Scores& s) {
-    constexpr int kBytes = kV * 2;
-    const LaneRows all(values, kBytes, lane % 16, lane / 16);
+  __device__ void AddValues(int tile, const Scores& s) {
+    constexpr int kBytes = kV * 2, kSteps = kKeys / 16, kColumns = kV / 16;
+    const LaneRows all(ValuesOf(tile), kBytes, lane % 16, lane / 16);
+    uint32_t b[2][4];
+    LoadMatrix4Transposed(b[0], all.At(0, 0));
 #pragma unroll
-    for (int step = 0; step < kKeys / 16; ++step) {
+    for (int step = 0; step < kSteps; ++step) {
       uint32_t a[kRowTiles][4];
 #pragma unroll
       for (int i = 0; i < kRowTiles; ++i) {
@@ -218,48 +233,55 @@ struct Block {
         a[i][3] = PackBf16(second[2], second[3]);
       }
 #pragma unroll
-      for (int j = 0; j < kV / 16; ++j) {
-        uint32_t b[4];
-        LoadMatrix4Transposed(b, all.At(step * 16 * kBytes, j));
-        const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
-#pragma unroll
-        for (int i = 0; i < kRowTiles; ++i) {
-          MmaBf16(sums[i][j * 2], a[i], low);
-          MmaBf16(sums[i][j * 2 + 1], a[i], high);
+      for (int j = 0; j < kColumns; ++j) {
+        const int turn = step * kColumns + j, next = turn + 1;
+        if (next < kSteps * kColumns) {
+          LoadMatrix4Transposed(b[next % 2],
+                                all.At(next / kColumns * 16 * kBytes, next % kColumns));
         }
+#pragma unroll
+        for (int i = 0; i < kRowTiles; ++i) MultiplyPair(&sums[i][j * 2], a[i], b[turn % 2]);
       }
     }
   }
 
-  // `n` rows, the first of which sees `visible` keys.
-  __device__ void Walk(int start, int visible, int n) {
+  // `n` rows, whose queries are in q and the first of which sees `visible` keys.
+  __device__ void Walk(const float* q, int start, int visible, int n) {
     const int end = visible + n - 1, tiles = CeilDiv(end, kKeys);
-    FindSlots(start, 0, end);
+    KeepSlot(0, FindSlot(start, 0, end));
+    KeepSlot(1, FindSlot(start, 1, end));
     __syncthreads();
     LoadKeys(0);
+    if (kValueBuffers == 2) LoadValues(0);
     CopyAsyncCommit();
+    TakeQueries(q, n);
     const int mine = min(kWarpRows, n - warp * kWarpRows);
     const int first = visible - 1 + warp * kWarpRows;  // position of the warp's first row
     for (int tile = 0; tile < tiles; ++tile) {
       const int ahead = first - tile * kKeys;
       const bool sees = mine > 0 && ahead + mine > 0;
       CopyAsyncWait<0>();
-      __syncthreads();  // the keys are there, and all are done with the values before
-      LoadValues(tile);
+      __syncthreads();  // the tile is there, and all are done with the one before
+      if (kValueBuffers == 1) LoadValues(tile);
       CopyAsyncCommit();
-      FindSlots(start, tile + 1, end);
+      if (tile + 1 < tiles) {
+        LoadKeys(tile + 1);
+        if (kValueBuffers == 2) LoadValues(tile + 1);
+      }
+      CopyAsyncCommit();
+      const int slot = FindSlot(start, tile + 2, end);  // arrives while the tile is multiplied
       Scores s = {};
-      if (sees) Score(s);
-      __syncthreads();  // all are done with the keys
-      if (tile + 1 < tiles) LoadKeys(tile + 1);
-      CopyAsyncCommit();
       if (sees) {
+        Score(tile, s);
         if (ahead < kKeys - 1) Mask(ahead, s);
         Weigh(s);
       }
-      CopyAsyncWait<1>();
-      __syncthreads();  // the values are there
-      if (sees) AddValues(s);
+      if (kValueBuffers == 1) {
+        CopyAsyncWait<1>();
+        __syncthreads();
+      }
+      if (sees) AddValues(tile, s);
+      KeepSlot(tile, slot);
     }
     CopyAsyncWait<0>();
   }
@@ -285,22 +307,29 @@ struct Block {
   }
 };
 
+// Which block of all does what this one does: the last rows of a chunk see the most keys, and the
+// longest blocks come first. Where none has to wait, a processor's second one is the shorter the
+// longer its first one is.
+__device__ int Turn() {
+  const int block = static_cast<int>(blockIdx.x), all = static_cast<int>(gridDim.x);
+  return block >= kProcessors && all <= 2 * kProcessors ? all - 1 - (block - kProcessors) : block;
+}
+
 template <class B>
-__global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm)
-    PromptsKernel(const __grid_constant__ Problem p) {
+__global__ void __launch_bounds__(B::kThreads, 2) PromptsKernel(const __grid_constant__ Problem p) {
   LetNextBegin();
   WaitForInputs();
-  int tile = static_cast<int>(blockIdx.x), at = 0;
+  const int turn = Turn(), head = turn % p.a.heads;
+  int tile = turn / p.a.heads, at = 0;
   for (; tile >= TilesOf(p.chunk[at], B::kRows); ++at) tile -= TilesOf(p.chunk[at], B::kRows);
   const PromptChunk chunk = p.chunk[at];
-  // The last rows see the most keys: longest blocks first.
   tile = TilesOf(chunk, B::kRows) - 1 - tile;
-  const int head = static_cast<int>(blockIdx.y), row0 = tile * B::kRows;
+  const int row0 = tile * B::kRows;
   const int n = min(B::kRows, chunk.n_rows - row0);
   const int64_t first = (int64_t{chunk.first_row} + row0) * p.a.row_heads + head;
   B block(p, head);
-  block.TakeQueries(p.q + first * p.a.k_dim, n);
-  block.Walk(p.keys.paged ? p.index.table_at[chunk.first_row] : chunk.first_key,
+  block.Walk(p.q + first * p.a.k_dim,
+             p.keys.paged ? p.index.table_at[chunk.first_row] : chunk.first_key,
              p.index.visible[chunk.first_row] + row0, n);
   block.Finish(p.out + first * p.a.v_dim, n);
 }
@@ -312,18 +341,20 @@ unsigned AllTiles(const Problem& p, int rows) {
 }
 
 template <class B>
+unsigned AllBlocks(const Problem& p) {
+  return AllTiles(p, B::kRows) * static_cast<unsigned>(p.a.heads);
+}
+template <class B>
 void LaunchBlocks(Stream& s, const Problem& p) {
-  const dim3 grid(AllTiles(p, B::kRows), static_cast<unsigned>(p.a.heads));
-  Launch(s, grid, B::kThreads, size_t{B::kShared}, PromptsKernel<B>, p);
+  Launch(s, dim3(AllBlocks<B>(p)), B::kThreads, size_t{B::kShared}, PromptsKernel<B>, p);
 }
 
-// Half as many rows to a block where whole blocks would not fill a card once. A row's result is the
-// same in both.
+// Half as many rows to a block where whole blocks would leave processors idle, or take more shared
+// memory than the card has. A row's result is the same in both.
 template <int kK, int kV>
 void LaunchPrompts(Stream& s, const Problem& p) {
-  constexpr unsigned kPlaces = 2 * 132;
   using Whole = Block<kK, kV, 4>;
-  if (AllTiles(p, Whole::kRows) * static_cast<unsigned>(p.a.heads) < kPlaces) {
+  if (AllBlocks<Whole>(p) < kProcessors || size_t{Whole::kShared} > s.most_shared) {
     return LaunchBlocks<Block<kK, kV, 2>>(s, p);
   }
   LaunchBlocks<Whole>(s, p);
