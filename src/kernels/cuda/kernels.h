@@ -54,7 +54,9 @@ struct RowMap {
   int64_t modulo = 0;               // r % modulo; else, when 0, matrix 0 for all
   int64_t share = 1;                // row r reads row r / share of x
   RowOrder order = {};              // with `matrix`, optional: the same rows sorted
-  bool early = false;  // what is sorted was there before the kernel before this one began to write
+  // The map was there before the last product with it, and all products with a map wait for it
+  // before they let the next kernel begin: it may be read at once.
+  bool early = false;
 };
 
 // ---- activations

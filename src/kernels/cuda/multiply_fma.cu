@@ -84,6 +84,7 @@ __device__ void PlainColumn(const Matrix& w, int64_t matrix, const Activations& 
 template <Form kForm, bool kAligned>
 __global__ void FmaKernel(Matrix w, Activations x, int64_t rows, int per_block, RowMap map,
                           Output out) {
+  if (map.matrix != nullptr) WaitForInputs();  // see RowMap::early
   LetNextBegin();
   WaitForInputs();
   const int64_t n = int64_t{blockIdx.y} * (blockDim.x / kWarp) + threadIdx.x / kWarp;

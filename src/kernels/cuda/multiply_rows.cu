@@ -31,30 +31,31 @@ __device__ uint4* PlaceOf(char* tile, int row, int chunk) {
   return reinterpret_cast<uint4*>(tile) + row * 8 + (chunk ^ row % 2 * 4);
 }
 
-// The rows of weights of a block: kTiles tiles of 16. Gated: of the first half of the matrix's rows
-// eight, and of the second half those that gate with them.
+// The rows of weights of a block, in tiles of 16. Gated: of the first half of the matrix's rows
+// eight, and of the second half those that they gate.
 struct WeightRows {
-  const uint16_t* matrix;
-  int64_t cols, apart;     // rows from the first eight of a tile to the second
-  int first, limit, step;  // of a tile's first eight; tiles are `step` apart
+  static constexpr int kHalf = kProductRows / 2;
+  const uint16_t* at[2];  // the lane's piece of its first row of both halves of the first tile
+  int left[2];            // rows from there to the end
+  int cols, step;         // tiles are `step` rows apart
 
-  __device__ WeightRows(const Matrix& w, int64_t i, int tile, bool gated)
-      : matrix(reinterpret_cast<const uint16_t*>(w.data + i * w.stride)), cols(w.cols) {
-    apart = gated ? w.rows / 2 : kProductRows / 2;
-    limit = static_cast<int>(gated ? w.rows / 2 : w.rows);
-    step = gated ? kProductRows / 2 : kProductRows;
-    first = tile * step;
-  }
   // Lanes copy whole lines: eight to a row, four rows at a time.
+  __device__ WeightRows(const Matrix& w, int64_t i, int tile, bool gated)
+      : cols(static_cast<int>(w.cols)), step(gated ? kHalf : kProductRows) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int64_t row = tile * step + lane / 8, apart = gated ? w.rows / 2 : kHalf;
+    at[0] = reinterpret_cast<const uint16_t*>(w.data + i * w.stride) + row * cols + lane % 8 * 8;
+    at[1] = at[0] + apart * cols;
+    left[0] = static_cast<int>((gated ? w.rows / 2 : w.rows) - row);
+    left[1] = static_cast<int>(w.rows - row - apart);
+  }
   __device__ void Copy(int tile, int k, char* to) const {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, chunk = lane % 8;
     for (int i = 0; i < 4; ++i) {
-      const int row = first + tile * step + i % 2 * 4 + lane / 8;
-      const int64_t at = row + i / 2 * apart;
-      const bool gated = step != kProductRows;
-      const bool valid = (gated ? row : at) < limit && k + chunk * 8 < cols;
-      CopyAsync16(PlaceOf(to, i * 4 + lane / 8, chunk),
-                  valid ? matrix + at * cols + k + chunk * 8 : matrix, valid);
+      const int row = tile * step + i % 2 * 4;
+      const bool valid = row < left[i / 2] && k + chunk * 8 < cols;
+      CopyAsync16(PlaceOf(to, i * 4 + lane / 8, chunk), valid ? at[i / 2] + row * cols + k : at[0],
+                  valid);
     }
   }
 };
@@ -78,34 +79,42 @@ template <int kParts>
 struct XHalfStep {
   uint32_t pairs[kParts][4];
 
-  __device__ void Clear() {
-    for (int part = 0; part < kParts; ++part) {
-      for (int i = 0; i < 4; ++i) pairs[part][i] = 0;
-    }
-  }
   __device__ void Put(int i, float a, float b) {
     uint32_t parts[kParts];
     Split(a, b, parts);
     for (int part = 0; part < kParts; ++part) pairs[part][i] = parts[part];
   }
-  __device__ void Load(const float* row, int k, int cols) {
-    if (k >= cols) return Clear();
-    for (int i = 0; i < 2; ++i) {
-      const float4 v = *reinterpret_cast<const float4*>(row + k + 4 * i);
-      Put(2 * i, v.x, v.y);
-      Put(2 * i + 1, v.z, v.w);
+};
+
+// The same on their way from memory: as floats, or in parts as SplitRows left them.
+template <int kParts, bool kSplit>
+struct XLoad {
+  static constexpr int kWords = kSplit ? kParts : 2;
+  uint4 words[kWords];
+
+  // `from`: of the floats those of k, of the parts those of the half step.
+  __device__ void Load(const void* from, bool there) {
+    const auto* at = static_cast<const uint4*>(from);
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    for (int i = 0; i < kWords; ++i) {
+      words[i] = {0, 0, 0, 0};
+      if (there) words[i] = kSplit ? at[i * kWarp + lane] : at[i];
     }
   }
-  // As SplitRows left them: [part][lane].
-  __device__ void Load(const uint4* split) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    for (int part = 0; part < kParts; ++part) {
-      const uint4 v = split[part * kWarp + lane];
-      pairs[part][0] = v.x;
-      pairs[part][1] = v.y;
-      pairs[part][2] = v.z;
-      pairs[part][3] = v.w;
+  __device__ XHalfStep<kParts> Take() const {
+    XHalfStep<kParts> x;
+    for (int i = 0; i < kWords; ++i) {
+      if constexpr (kSplit) {
+        x.pairs[i][0] = words[i].x;
+        x.pairs[i][1] = words[i].y;
+        x.pairs[i][2] = words[i].z;
+        x.pairs[i][3] = words[i].w;
+      } else {
+        x.Put(2 * i, __uint_as_float(words[i].x), __uint_as_float(words[i].y));
+        x.Put(2 * i + 1, __uint_as_float(words[i].z), __uint_as_float(words[i].w));
+      }
     }
+    return x;
   }
 };
 
@@ -188,19 +197,32 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTi
     for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK + i * stride, i);
     if (first == 0) LetNextBegin();
     if (first == 0 && !late) WaitForInputs();
-    const float* x_rows[kN];  // the first one where there is none; its sums are not stored
-    const uint4* x_tiles[kN];
-    for (int n = 0; n < kN; ++n) {
-      const int column = n * 8 + lane / 4;
-      const bool is_row = first + column < set.count && column < kColumns;
-      if constexpr (kSplit) {
-        const int tile = set[first + n * 8 < set.count ? first + n * 8 : first] / 8;
-        x_tiles[n] = static_cast<const uint4*>(x.split) +
-                     int64_t{tile} * CeilDiv(cols, kHalfStep) * kParts * kWarp;
-      } else {
-        x_rows[n] = x.x + set[is_row ? first + column : first] / static_cast<int>(map.share) * x.ld;
+    // Rows that are not there are some that are; their sums are not stored.
+    const int left = set.count - first, split_tile = CeilDiv(cols, kHalfStep) * kParts * kWarp;
+    const auto* x_split = static_cast<const uint4*>(x.split);
+    const float* x_rows[kSplit ? 1 : kN];
+    if constexpr (kSplit) {
+      x_split += int64_t{set[first] / 8} * split_tile;
+    } else {
+      for (int n = 0; n < kN; ++n) {
+        const int column = n * 8 + lane / 4;
+        const int64_t row = set[first + (column < left && column < kColumns ? column : 0)];
+        x_rows[n] = x.x + row / static_cast<int>(map.share) * x.ld + lane % 4 * 8;
       }
     }
+    // Of a turn kTurn loads of x are made, kAhead before they are needed.
+    constexpr int kTurn = 2 * kN, kAhead = kN == 1 ? 2 : 4;
+    XLoad<kParts, kSplit> ahead[kAhead];
+    const auto load = [&](int k, int i) {
+      const int from = k + i / kN * kHalfStep, n = i % kN;
+      if constexpr (kSplit) {
+        const int tile = n * 8 < left ? n * split_tile : 0;
+        ahead[i % kAhead].Load(x_split + tile + from / kHalfStep * (kParts * kWarp), from < cols);
+      } else {
+        ahead[i % kAhead].Load(x_rows[n] + from, from + lane % 4 * 8 < cols);
+      }
+    };
+    for (int i = 0; i < kAhead; ++i) load(warp * kStepK, i);
     float sums[kTiles][kN][4] = {};
     int stage = 0;
 #pragma unroll 1
@@ -210,21 +232,16 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTi
       copy(k + (kStages - 1) * stride, stage == 0 ? kStages - 1 : stage - 1);
       char* step = ring + stage * kStepBytes;
       stage = stage + 1 == kStages ? 0 : stage + 1;
+      WeightHalfStep<kForm> of_w[kTiles];
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        if (kSplit && k + half * kHalfStep >= cols) continue;
-        WeightHalfStep<kForm> of_w[kTiles];
-        for (int m = 0; m < kTiles; ++m) of_w[m].Load(step + m * kTileBytes, half);
-#pragma unroll
-        for (int n = 0; n < kN; ++n) {
-          XHalfStep<kParts> of_x;
-          if constexpr (kSplit) {
-            of_x.Load(x_tiles[n] + (k / kHalfStep + half) * kParts * kWarp);
-          } else {
-            of_x.Load(x_rows[n], k + half * kHalfStep + lane % 4 * 8, cols);
-          }
-          for (int m = 0; m < kTiles; ++m) MultiplyHalfStep<kForm>(of_w[m], of_x, sums[m][n]);
+      for (int i = 0; i < kTurn; ++i) {
+        if (i % kN == 0) {
+          for (int m = 0; m < kTiles; ++m) of_w[m].Load(step + m * kTileBytes, i / kN);
         }
+        const XHalfStep<kParts> of_x = ahead[i % kAhead].Take();
+        const int next = i + kAhead;
+        load(next < kTurn ? k : k + stride, next % kTurn);
+        for (int m = 0; m < kTiles; ++m) MultiplyHalfStep<kForm>(of_w[m], of_x, sums[m][i % kN]);
       }
     }
     CopyAsyncWait<0>();
@@ -246,8 +263,7 @@ __global__ void SplitRowsKernel(ActivationSource from, int64_t rows, int64_t col
   const int64_t step = int64_t{blockIdx.y} * kSplitWarps + threadIdx.x / kWarp;
   if (step >= steps) return;
   const int64_t row = int64_t{blockIdx.x} * 8 + lane / 4, k = step * kHalfStep + lane % 4 * 8;
-  XHalfStep<kParts> x;
-  x.Clear();
+  XHalfStep<kParts> x = {};
   if (row < rows && k < cols) {
     const float* values = from.x + row * from.ld + k;
     for (int i = 0; i < 4; ++i) {
@@ -281,7 +297,7 @@ void LaunchHalves(Stream& s, const RowProducts& products, const Activations& x, 
 template <Form kForm, int kColumns>
 void LaunchTiles(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                  const RowMap& map) {
-  constexpr int64_t kEnough = 2 * 132;
+  constexpr int64_t kEnough = 8 * 132;
   const dim3 grid = ProductGrid(products, map, rows, kColumns, 2);
   if (int64_t{grid.x} * grid.y >= kEnough) {
     LaunchHalves<kForm, kColumns, 2, false>(s, products, x, rows, map);
