@@ -22,9 +22,11 @@ size_t StoredBytes(std::span<const TensorRows> all) {
   return bytes;
 }
 
-// As stored, without blocks, groups or scales around it.
-bool IsF16(const TensorEntry& entry) {
-  return !entry.quant && entry.int4 == nullptr && entry.dtype == DType::kF16;
+// kF16 or kBf16 when the values are stored as such, without blocks, groups or scales around them.
+std::optional<DType> HalfTypeOf(const TensorEntry& entry) {
+  const bool half = entry.dtype == DType::kF16 || entry.dtype == DType::kBf16;
+  if (entry.quant || entry.int4 != nullptr || !half) return std::nullopt;
+  return entry.dtype;
 }
 
 }  // namespace
@@ -241,6 +243,7 @@ Result<WeightTotals> WeightLoader::Load() {
   }
   reader_->End();
   HADAL_OK(reader_->Check());
+  HADAL_TRY(totals_.link, backend_.EndLoad());
   const auto in_file = [](const Job& job) { return job.home == Home::kFile; };
   if (std::ranges::any_of(jobs_, in_file)) in_use_ = reader_;
   jobs_.clear();
@@ -293,30 +296,31 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
   WeightSource source;
   source.cols = cols;
   source.blocks = parts.front().entry->quant;
-  bool plain = false, f16 = true;
+  source.stored = HalfTypeOf(*parts.front().entry);
+  bool plain = false;
   for (const Part& part : parts) {
     const auto quant = part.entry->quant;
     source.name += (source.name.empty() ? "" : " + ") + part.entry->name;
     source.rows += part.rows;
     if (quant) source.mixed_blocks.push_back({part.rows, *quant});
     plain |= !quant;
-    f16 &= IsF16(*part.entry);
+    if (HalfTypeOf(*part.entry) != source.stored) source.stored.reset();
     if (quant != source.blocks) source.blocks.reset();
   }
   if (source.blocks || plain) source.mixed_blocks.clear();
-  if (f16) source.stored = DType::kF16;
   const auto reader = reader_;
   source.decode = [reader, parts, cols](int64_t row0, int64_t n, float* out) {
     ForParts(parts, row0, n,
              [&](const Part& rows, int64_t at) { reader->Decode(rows, out + at * cols); });
   };
-  if (!source.blocks && source.mixed_blocks.empty()) return source;
-  source.read_blocks = [reader, parts = std::move(parts), cols](int64_t row0, int64_t n,
-                                                                std::byte* out) {
-    ForParts(parts, row0, n, [&](const Part& rows, int64_t at) {
-      reader->ReadBlocks(rows, out + at * RowBytes(*rows.entry->quant, cols));
-    });
-  };
+  const bool blocks = source.blocks || !source.mixed_blocks.empty();
+  if (!blocks && !source.stored) return source;
+  (blocks ? source.read_blocks : source.read_stored) =
+      [reader, parts = std::move(parts)](int64_t row0, int64_t n, std::byte* out) {
+        ForParts(parts, row0, n, [&](const Part& rows, int64_t at) {
+          reader->ReadStored(rows, out + at * StoredRowBytes(*rows.entry));
+        });
+      };
   return source;
 }
 
@@ -397,7 +401,7 @@ Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, con
   sources.whole.name = k.name + " + " + v.name;
   sources.whole.rows = rows;
   sources.whole.cols = cols;
-  if (IsF16(k) && IsF16(v)) sources.whole.stored = DType::kF16;
+  if (HalfTypeOf(k) == HalfTypeOf(v)) sources.whole.stored = HalfTypeOf(k);
   sources.whole.decode = [=](int64_t row0, int64_t n, float* to) {
     std::copy_n(all + row0 * cols, n * cols, to);
   };
