@@ -164,7 +164,10 @@ TensorEntry RowsOf(const TensorEntry& entry, int64_t n_rows, std::span<const std
 // What else has to be there: every tensor that decoding this one looks at, itself included.
 std::vector<const TensorEntry*> PartsOf(const TensorEntry& entry);
 
-// Rows of an entry with `quant`, as blocks of that type: [n_rows][RowBytes(*quant, cols())].
-void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out);
+// Bytes of a row as ReadStoredRows gives it.
+int64_t StoredRowBytes(const TensorEntry& entry);
+// Rows as they are stored, in the hub's order: of an entry with `quant` blocks of that type,
+// otherwise elements of its dtype (no int4 groups).
+void ReadStoredRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out);
 
 }  // namespace hadal

@@ -150,11 +150,16 @@ std::vector<const TensorEntry*> PartsOf(const TensorEntry& entry) {
   return parts;
 }
 
-void ReadBlockRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out) {
-  CHECK(entry.quant.has_value());
+int64_t StoredRowBytes(const TensorEntry& entry) {
+  if (entry.quant) return RowBytes(*entry.quant, entry.cols());
+  return entry.cols() * static_cast<int64_t>(SizeOf(entry.dtype));
+}
+
+void ReadStoredRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, std::byte* out) {
+  CHECK(entry.quant || entry.int4 == nullptr);
   CheckRows(entry, row0, n_rows);
   if (entry.int4 != nullptr) return ReadInt4Blocks(entry, row0, n_rows, out);
-  const auto bytes = static_cast<size_t>(RowBytes(*entry.quant, entry.cols()));
+  const auto bytes = static_cast<size_t>(StoredRowBytes(entry));
   const auto at = [&](int64_t row) {
     return entry.bytes.data() + static_cast<size_t>(row) * bytes;
   };

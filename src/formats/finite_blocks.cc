@@ -76,4 +76,16 @@ bool BlocksAreFinite(QuantType type, const std::byte* blocks, int64_t n) {
   return finite;
 }
 
+bool HalvesAreFinite(DType type, const std::byte* values, int64_t n) {
+  CHECK(type == DType::kF16 || type == DType::kBf16);
+  const uint16_t exponent = type == DType::kF16 ? 0x7c00u : 0x7f80u;  // all ones: not finite
+  bool found = false;
+  for (int64_t i = 0; i < n; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, values + 2 * i, sizeof bits);
+    found |= (bits & exponent) == exponent;
+  }
+  return !found;
+}
+
 }  // namespace hadal

@@ -47,8 +47,10 @@ struct WeightSource {
   int64_t cols = 0;
   // Decodes rows [row0, row0 + n) to float32, row-major [n, cols]. Called from several threads.
   std::function<void(int64_t row0, int64_t n, float* out)> decode;
-  // Set to kF16 when every value decoded is exactly an F16 one: a backend keeps it in two bytes.
+  // kF16 or kBf16 when every value decoded is exactly one of it: a backend keeps it in two bytes.
   std::optional<DType> stored = std::nullopt;
+  // May be set when `stored` is: the rows as such values, [n, cols]; called from several threads.
+  std::function<void(int64_t row0, int64_t n, std::byte* out)> read_stored = nullptr;
   // Set when every row is stored in blocks of one type: a backend that has kernels for it keeps the
   // blocks' values exactly instead of decoding them to another format. read_blocks gives rows as
   // [n][RowBytes(*blocks, cols)]; called from several threads.
@@ -94,6 +96,12 @@ class Memory {
   virtual ~Memory() = default;
   virtual void* data() = 0;
   virtual size_t size() const = 0;
+};
+
+// Copies to the backend's own memory.
+struct LinkUse {
+  size_t bytes = 0;
+  double seconds = 0;  // that copies ran; bytes and time between them are not counted
 };
 
 enum class RopePairing { kHalfSplit, kAdjacent };
@@ -263,6 +271,10 @@ class Backend {
   virtual Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) = 0;
   // Embedding tables are prepared separately: rows are looked up, never multiplied.
   virtual Result<WeightPtr> PrepareEmbedding(const WeightSource& source) = 0;
+  // After the last weight and vector: waits for what is on its way and gives back what only
+  // preparing takes. An error of a copy comes here, unless a step came first. What was copied since
+  // the last call; nothing where the backend's memory is the host's.
+  virtual Result<LinkUse> EndLoad() { return LinkUse{}; }
   // For weights that memory cannot hold. Bytes that preparing would take:
   virtual Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const = 0;
   // A weight that takes none: its sources are kept and read at every use, a piece at a time. Slow;

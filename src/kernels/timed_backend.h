@@ -46,6 +46,7 @@ class TimedBackend final : public Backend {
   Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override {
     return inner_->BytesOf(sources, use);
   }
+  Result<LinkUse> EndLoad() override { return inner_->EndLoad(); }
   Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) override {
     return inner_->Defer(sources, use);
   }

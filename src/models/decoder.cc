@@ -313,6 +313,8 @@ Status DecoderBuilder::LoadDraftLayer() {
   HADAL_TRY(const WeightTotals totals, draft_load_.Load());
   info.parameters += totals.parameters;
   info.resident_bytes += totals.resident_bytes;
+  info.link.bytes += totals.link.bytes;
+  info.link.seconds += totals.link.seconds;
   return AllocateStates();
 }
 
@@ -332,6 +334,7 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish() {
   info.active_parameters = totals.active_parameters;
   info.resident_bytes = totals.resident_bytes;
   info.file_bytes = totals.file_bytes;
+  info.link = totals.link;
   info.bytes_per_token = totals.bytes_per_token;
   info.expert_bytes = totals.expert_bytes;
   info.experts = totals.experts;

@@ -245,7 +245,7 @@ TEST_F(Int4FileTest, MatricesKeepFourBitsUnlessTheirColumnsAreReordered) {
     EXPECT_LE(files->checkpoint->total_bytes(), std::filesystem::file_size(directory.checkpoint()));
     if (!entry->quant) continue;
     std::vector<std::byte> blocks(static_cast<size_t>(kIn * RowBytes(*entry->quant, kFfn)));
-    ReadBlockRows(*entry, 0, kIn, blocks.data());
+    ReadStoredRows(*entry, 0, kIn, blocks.data());
     std::vector<float> from_blocks(kIn * kFfn), decoded(kIn * kFfn);
     DecodeBlocks(*entry->quant, blocks.data(), kIn * kFfn, from_blocks.data());
     DecodeRows(*entry, 0, kIn, decoded.data());

@@ -28,6 +28,7 @@ struct ModelInfo {
   size_t checkpoint_bytes = 0;
   size_t resident_bytes = 0;   // prepared weights, in the backend's memory
   size_t file_bytes = 0;       // of weights that did not fit and are read at every use
+  LinkUse link = {};           // copying them to a card
   size_t bytes_per_token = 0;  // weight bytes read to decode one token (batch 1, empty cache)
   size_t expert_bytes = 0;     // wherever they are: routed experts, all layers
   int64_t experts = 0, experts_per_token = 0;  // routed, per layer; 0 for a dense model

@@ -22,9 +22,22 @@ size_t StoredBytes(std::span<const TensorRows> all) {
   return bytes;
 }
 
-// As stored, without blocks, groups or scales around it.
-bool IsF16(const TensorEntry& entry) {
-  return !entry.quant && entry.int4 == nullptr && entry.dtype == DType::kF16;
+// kF16 or kBf16 when the values are stored as such, without blocks, groups or scales around them.
+std::optional<DType> HalfTypeOf(const TensorEntry& entry) {
+  const bool half = entry.dtype == DType::kF16 || entry.dtype == DType::kBf16;
+  if (entry.quant || entry.int4 != nullptr || !half) return std::nullopt;
+  return entry.dtype;
+}
+
+// Rows row0 .. row0 + n - 1 of the transpose of `what`, all of which is decoded at every call.
+void DecodeTransposed(WeightReader& reader, const TensorRows& what, int64_t row0, int64_t n,
+                      float* out) {
+  const int64_t cols = what.entry->cols();
+  std::vector<float> values(static_cast<size_t>(what.rows * cols));
+  reader.Decode(what, values.data());
+  for (int64_t r = row0; r < row0 + n; ++r) {
+    for (int64_t c = 0; c < what.rows; ++c) *out++ = values[static_cast<size_t>(c * cols + r)];
+  }
 }
 
 }  // namespace
@@ -241,6 +254,7 @@ Result<WeightTotals> WeightLoader::Load() {
   }
   reader_->End();
   HADAL_OK(reader_->Check());
+  HADAL_TRY(totals_.link, backend_.EndLoad());
   const auto in_file = [](const Job& job) { return job.home == Home::kFile; };
   if (std::ranges::any_of(jobs_, in_file)) in_use_ = reader_;
   jobs_.clear();
@@ -293,30 +307,31 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
   WeightSource source;
   source.cols = cols;
   source.blocks = parts.front().entry->quant;
-  bool plain = false, f16 = true;
+  source.stored = HalfTypeOf(*parts.front().entry);
+  bool plain = false;
   for (const Part& part : parts) {
     const auto quant = part.entry->quant;
     source.name += (source.name.empty() ? "" : " + ") + part.entry->name;
     source.rows += part.rows;
     if (quant) source.mixed_blocks.push_back({part.rows, *quant});
     plain |= !quant;
-    f16 &= IsF16(*part.entry);
+    if (HalfTypeOf(*part.entry) != source.stored) source.stored.reset();
     if (quant != source.blocks) source.blocks.reset();
   }
   if (source.blocks || plain) source.mixed_blocks.clear();
-  if (f16) source.stored = DType::kF16;
   const auto reader = reader_;
   source.decode = [reader, parts, cols](int64_t row0, int64_t n, float* out) {
     ForParts(parts, row0, n,
              [&](const Part& rows, int64_t at) { reader->Decode(rows, out + at * cols); });
   };
-  if (!source.blocks && source.mixed_blocks.empty()) return source;
-  source.read_blocks = [reader, parts = std::move(parts), cols](int64_t row0, int64_t n,
-                                                                std::byte* out) {
-    ForParts(parts, row0, n, [&](const Part& rows, int64_t at) {
-      reader->ReadBlocks(rows, out + at * RowBytes(*rows.entry->quant, cols));
-    });
-  };
+  const bool blocks = source.blocks || !source.mixed_blocks.empty();
+  if (!blocks && !source.stored) return source;
+  (blocks ? source.read_blocks : source.read_stored) =
+      [reader, parts = std::move(parts)](int64_t row0, int64_t n, std::byte* out) {
+        ForParts(parts, row0, n, [&](const Part& rows, int64_t at) {
+          reader->ReadStored(rows, out + at * StoredRowBytes(*rows.entry));
+        });
+      };
   return source;
 }
 
@@ -344,29 +359,21 @@ void WeightLoader::Prepared(size_t bytes, Home home, Share share) {
       bytes * static_cast<size_t>(share.used) / static_cast<size_t>(share.of);
 }
 
-// The matrix is decoded once; uk would otherwise decode a whole head for every slice of rows.
 Status WeightLoader::PrepareLatent(LatentUp& out, const TensorEntry& entry,
                                    const LatentUpShape& s) {
   const int64_t rows = s.n_heads * (s.nope + s.v_dim), cols = s.kv_lora;
-  HADAL_TRY(const Buffer buffer,
-            Buffer::Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
-  auto* all = static_cast<float*>(buffer.data());  // [rows, kv_lora]
-  reader_->Decode({&entry, 0, rows}, all);
-
   LatentSources sources;
   sources.whole = Source({{&entry, 0, rows}}, cols);
   for (int64_t h = 0; h < s.n_heads; ++h) {
     const int64_t k_row = h * (s.nope + s.v_dim);
-    const float* k_rows = all + k_row * cols;  // [nope, kv_lora]
     WeightSource& uk = sources.uk.emplace_back();
     uk.name = entry.name;
     uk.rows = s.kv_lora;
     uk.cols = s.nope;
     uk.stored = sources.whole.stored;
-    uk.decode = [=](int64_t row0, int64_t n, float* to) {
-      for (int64_t r = row0; r < row0 + n; ++r) {
-        for (int64_t c = 0; c < s.nope; ++c) *to++ = k_rows[c * cols + r];
-      }
+    uk.decode = [reader = reader_, k = Part{&entry, k_row, s.nope}](int64_t row0, int64_t n,
+                                                                    float* to) {
+      DecodeTransposed(*reader, k, row0, n, to);
     };
     sources.uv.push_back(Source({{&entry, k_row + s.nope, s.v_dim}}, cols));
   }
@@ -377,29 +384,26 @@ Status WeightLoader::PrepareLatent(LatentUp& out, const TensorEntry& entry,
 Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, const TensorEntry& v,
                                         const LatentUpShape& s) {
   const int64_t head = s.nope + s.v_dim, rows = s.n_heads * head, cols = s.kv_lora;
-  HADAL_TRY(const Buffer buffer,
-            Buffer::Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
-  auto* all = static_cast<float*>(buffer.data());                 // [rows, kv_lora]
-  std::vector<float> k_head(static_cast<size_t>(cols * s.nope));  // [kv_lora, nope]
   LatentSources sources;
   for (int64_t h = 0; h < s.n_heads; ++h) {
-    float* to = all + h * head * cols;
-    reader_->Decode({&k, h * cols, cols}, k_head.data());
-    for (int64_t r = 0; r < s.nope; ++r) {
-      for (int64_t c = 0; c < cols; ++c) {
-        to[r * cols + c] = k_head[static_cast<size_t>(c * s.nope + r)];
-      }
-    }
-    reader_->Decode({&v, h * s.v_dim, s.v_dim}, to + s.nope * cols);
     sources.uk.push_back(Source({{&k, h * cols, cols}}, s.nope));
     sources.uv.push_back(Source({{&v, h * s.v_dim, s.v_dim}}, cols));
   }
   sources.whole.name = k.name + " + " + v.name;
   sources.whole.rows = rows;
   sources.whole.cols = cols;
-  if (IsF16(k) && IsF16(v)) sources.whole.stored = DType::kF16;
-  sources.whole.decode = [=](int64_t row0, int64_t n, float* to) {
-    std::copy_n(all + row0 * cols, n * cols, to);
+  if (HalfTypeOf(k) == HalfTypeOf(v)) sources.whole.stored = HalfTypeOf(k);
+  sources.whole.decode = [=, reader = reader_, k = &k, v = &v](int64_t row0, int64_t n, float* to) {
+    for (const int64_t end = row0 + n; row0 < end; row0 += n, to += n * cols) {
+      const int64_t h = row0 / head, row = row0 % head;
+      if (row < s.nope) {
+        n = std::min(end - row0, s.nope - row);
+        DecodeTransposed(*reader, {k, h * cols, cols}, row, n, to);
+      } else {
+        n = std::min(end - row0, head - row);
+        reader->Decode({v, h * s.v_dim + row - s.nope, n}, to);
+      }
+    }
   };
   return PrepareLatentSources(out, sources, rows * cols);
 }

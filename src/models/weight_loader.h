@@ -41,6 +41,7 @@ struct WeightTotals {
   size_t expert_bytes = 0;     // of all three: routed experts
   int64_t experts = 0, experts_per_token = 0;
   bool experts_quantised = false;  // below 12 bits a weight
+  LinkUse link;
 };
 
 class WeightLoader {

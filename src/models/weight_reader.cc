@@ -58,14 +58,17 @@ void WeightReader::Decode(const TensorRows& what, float* out) {
   CheckFinite(*entry, {out, static_cast<size_t>(rows * entry->cols())});
 }
 
-void WeightReader::ReadBlocks(const TensorRows& what, std::byte* out) {
+void WeightReader::ReadStored(const TensorRows& what, std::byte* out) {
   const auto& [entry, row0, rows] = what;
   if (ahead_ && RowsStandAlone(*entry)) {
     ahead_->Copy(BytesOfRows(*entry, row0, rows), out);
   } else {
-    InPlace(what, [&] { ReadBlockRows(*what.entry, what.row0, what.rows, out); });
+    InPlace(what, [&] { ReadStoredRows(*what.entry, what.row0, what.rows, out); });
   }
-  if (!BlocksAreFinite(*entry->quant, out, rows * entry->cols())) NoteNonFinite(*entry);
+  const int64_t n = rows * entry->cols();
+  const bool finite =
+      entry->quant ? BlocksAreFinite(*entry->quant, out, n) : HalvesAreFinite(entry->dtype, out, n);
+  if (!finite) NoteNonFinite(*entry);
 }
 
 void WeightReader::CheckFinite(const TensorEntry& entry, std::span<const float> values) {

@@ -38,7 +38,8 @@ class WeightReader {
   void End();  // nothing is read ahead any more; reads go on
 
   void Decode(const TensorRows& what, float* out);
-  void ReadBlocks(const TensorRows& what, std::byte* out);
+  // Rows of blocks, F16 or BF16, as ReadStoredRows gives them.
+  void ReadStored(const TensorRows& what, std::byte* out);
   void CheckFinite(const TensorEntry& entry, std::span<const float> values);
 
   // kBadFile: some file was cut or written to since it was opened, so what was read may be wrong;

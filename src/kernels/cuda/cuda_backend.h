@@ -17,6 +17,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/weight_upload.h"
 
 namespace hadal::CUDA_NAMESPACE {
 
@@ -68,6 +69,7 @@ class CudaBackend final : public Backend {
   Result<std::unique_ptr<Memory>> Upload(std::span<const float> values) override;
   Result<WeightPtr> PrepareEmbedding(const WeightSource& source) override;
   Result<size_t> BytesOf(std::span<const WeightSource> sources, WeightUse use) const override;
+  Result<LinkUse> EndLoad() override;
   Result<WeightPtr> Defer(std::span<const WeightSource> sources, WeightUse use) override;
 
   Status RunStep(const StepInput& step, const StepCache& cache, const StepResult& result,
@@ -152,8 +154,7 @@ class CudaBackend final : public Backend {
     Form form;
   };
   Result<std::vector<Part>> PartsOf(std::span<const WeightSource> sources, WeightUse use) const;
-  Status UploadPart(const WeightSource& source, const WeightPart& part, size_t i);
-  void FillRows(const WeightSource& source, Form form, int64_t first, int64_t n, uint8_t* to);
+  Status UploadMatrices(std::span<const WeightSource> sources, std::span<const WeightPart> parts);
 
   // ---- what the host knows of a step
   const int32_t* Place(Arena& arena, std::span<const int32_t> values);
@@ -241,10 +242,10 @@ class CudaBackend final : public Backend {
   Status EndPiece(Recorded& recorded);
   void MayEndPiece();
   std::map<GraphKey, Recorded> graphs_;
-  Block logits_;      // host memory
-  Tensor scores_;     // of the last step, on the card
-  Block staging_[2];  // host memory: weights on their way
-  int next_staging_ = 0;
+  Block logits_;   // host memory
+  Tensor scores_;  // of the last step, on the card
+  WeightUpload upload_{*device_};
+  Buffer making_;  // of all threads: rows on their way into a slice
   Recorded* recording_ = nullptr;
   int64_t piece_end_ = 0;  // launches after which the piece may end
   // The CPU's backend, made when it is first asked for. While weights are prepared the backend's

@@ -46,7 +46,7 @@ CudaBackend::~CudaBackend() {
     device_->FreeHost(arena->host.data);
     device_->Free(arena->card.data);
   }
-  for (Block* b : {&logits_, &host_rows_, &staging_[0], &staging_[1]}) device_->FreeHost(b->data);
+  for (Block* b : {&logits_, &host_rows_}) device_->FreeHost(b->data);
 }
 
 std::string CudaBackend::description() const {

@@ -1,5 +1,5 @@
-// Weights on the card: what form each gets, and filling it: rows are made on the host, matrix by
-// matrix, and copied.
+// Weights on the card: what form each gets, and filling it: rows are made on the host, slice by
+// slice, and copied.
 #include <algorithm>
 #include <cstring>
 
@@ -14,15 +14,74 @@ namespace {
 
 int64_t RowBytesOf(Form form, int64_t cols) { return cols * (form == Form::kF32 ? 4 : 2); }
 
-int64_t PartBytes(Form form, int64_t rows, int64_t cols) {
-  if (!IsBlocks(form)) return block_planes::Whole(rows * RowBytesOf(form, cols));
-  const auto type =
-      static_cast<QuantType>(static_cast<int>(form) - static_cast<int>(Form::kBlocks));
-  return block_planes::MatrixBytes(type, rows, cols);
-}
-
 QuantType TypeOf(Form form) {
   return static_cast<QuantType>(static_cast<int>(form) - static_cast<int>(Form::kBlocks));
+}
+
+int64_t PartBytes(Form form, int64_t rows, int64_t cols) {
+  if (!IsBlocks(form)) return block_planes::Whole(rows * RowBytesOf(form, cols));
+  return block_planes::MatrixBytes(TypeOf(form), rows, cols);
+}
+
+// Rows of one matrix that lie together on the card and are made by one thread.
+struct Piece {
+  size_t matrix = 0;  // of the stack
+  Form form = Form::kF32;
+  int64_t row = 0, rows = 0;  // of the source
+  int64_t at = 0, bytes = 0;  // of the stack: one piece ends where the next begins
+  int64_t space = 0;          // bytes that making it takes
+};
+
+// All rows of a stack, in the order of its memory.
+std::vector<Piece> PiecesOf(std::span<const WeightPart> parts, size_t count) {
+  constexpr int64_t kPieceBytes = 128 << 10;          // stays in a core's cache while it is made
+  constexpr int64_t kTile = block_planes::kTileRows;  // rows of blocks lie together
+  std::vector<Piece> pieces;
+  int64_t at = 0;
+  for (size_t i = 0; i < count; ++i) {
+    for (const WeightPart& part : parts) {
+      const Matrix& m = part.matrix;
+      const int64_t most =
+          std::max<int64_t>(1, kPieceBytes / PartBytes(m.form, kTile, m.cols)) * kTile;
+      const int64_t row_space = IsBlocks(m.form) ? RowBytes(TypeOf(m.form), m.cols) : m.cols * 4;
+      for (int64_t row = 0; row < m.rows; row += most) {
+        const int64_t n = std::min(most, m.rows - row), bytes = PartBytes(m.form, n, m.cols);
+        pieces.push_back({i, m.form, part.first_row + row, n, at, bytes, n * row_space});
+        at += bytes;
+      }
+    }
+  }
+  return pieces;
+}
+
+// `space` has piece.space bytes, `to` piece.bytes.
+void FillPiece(const WeightSource& source, const Piece& piece, std::byte* space, uint8_t* to) {
+  const int64_t row = piece.row, n = piece.rows;
+  if (IsBlocks(piece.form)) {
+    source.read_blocks(row, n, space);
+    block_planes::PackRows(TypeOf(piece.form), space, n, source.cols, to);
+    return;
+  }
+  const int64_t used = n * RowBytesOf(piece.form, source.cols);
+  std::memset(to + used, 0, static_cast<size_t>(piece.bytes - used));
+  if (piece.form == Form::kF32) {
+    source.decode(row, n, reinterpret_cast<float*>(to));
+    return;
+  }
+  const DType type = piece.form == Form::kF16 ? DType::kF16 : DType::kBf16;
+  if (source.read_stored && source.stored == type) {
+    source.read_stored(row, n, reinterpret_cast<std::byte*>(to));
+    return;
+  }
+  auto* values = reinterpret_cast<float*>(space);
+  source.decode(row, n, values);
+  auto* halves = reinterpret_cast<uint16_t*>(to);
+  const int64_t count = n * source.cols;
+  if (type == DType::kF16) {
+    for (int64_t i = 0; i < count; ++i) halves[i] = FloatToF16(values[i]);
+  } else {
+    for (int64_t i = 0; i < count; ++i) halves[i] = FloatToBf16(values[i]);
+  }
 }
 
 }  // namespace
@@ -82,73 +141,55 @@ Result<WeightPtr> CudaBackend::Prepare(std::span<const WeightSource> sources, We
     row += p.rows;
     at += PartBytes(p.form, p.rows, cols);
   }
-  for (size_t i = 0; i < sources.size(); ++i) {
-    for (const WeightPart& part : placed) HADAL_OK(UploadPart(sources[i], part, i));
-  }
-  HADAL_OK(Finish());
+  HADAL_OK(UploadMatrices(sources, placed));
   const bool rounds = use == WeightUse::kMultiply && Rounds(parts, cols);
   rounds_a_weight_ = rounds_a_weight_ || rounds;
   return std::make_unique<CudaWeight>(static_cast<int64_t>(sources.size()), sources[0].rows, cols,
                                       std::move(placed), std::move(*memory), rounds);
 }
 
-// A part of matrix i, a slice of rows at a time: one is made on the host while the one before it is
-// copied.
-Status CudaBackend::UploadPart(const WeightSource& source, const WeightPart& part, size_t i) {
-  constexpr int64_t kSliceBytes = int64_t{32} << 20;
-  const Matrix& m = part.matrix;
-  uint8_t* to = const_cast<uint8_t*>(m.data) + static_cast<int64_t>(i) * m.stride;
-  constexpr int64_t kTile = block_planes::kTileRows;  // rows of blocks lie together
-  const int64_t tiles = std::max<int64_t>(1, kSliceBytes / PartBytes(m.form, kTile, m.cols));
-  const int64_t most = tiles * kTile;
-  for (int64_t row = 0; row < m.rows; row += most) {
-    const int64_t n = std::min(most, m.rows - row);
-    Block& slice = staging_[next_staging_];
-    next_staging_ ^= 1;
-    const auto bytes = static_cast<size_t>(PartBytes(m.form, n, m.cols));
-    Grow(slice, bytes, true);
-    if (!error_) return Finish();
-    FillRows(source, m.form, part.first_row + row, n, static_cast<uint8_t*>(slice.data));
-    HADAL_OK(device_->Synchronise());
-    const int64_t at =
-        IsBlocks(m.form) ? PartBytes(m.form, row, m.cols) : row * RowBytesOf(m.form, m.cols);
-    device_->ToDevice(to + at, slice.data, bytes);
+// Slices of the weight, which may hold several matrices: one is made by all threads while those
+// before it are copied.
+Status CudaBackend::UploadMatrices(std::span<const WeightSource> sources,
+                                   std::span<const WeightPart> parts) {
+  const std::vector<Piece> pieces = PiecesOf(parts, sources.size());
+  const int64_t space = std::ranges::max(pieces, {}, &Piece::space).space;
+  const auto space_of_all = static_cast<size_t>(space * pool_.size());
+  if (making_.size() < space_of_all) {
+    HADAL_TRY(making_, Buffer::Allocate(space_of_all));
+  }
+  auto* const card = const_cast<uint8_t*>(parts[0].matrix.data);
+  for (size_t first = 0, end = 0; first < pieces.size(); first = end) {
+    const int64_t begin = pieces[first].at;
+    size_t bytes = 0;
+    do {
+      bytes = static_cast<size_t>(pieces[end].at + pieces[end].bytes - begin);
+      ++end;
+    } while (end < pieces.size() &&
+             bytes + static_cast<size_t>(pieces[end].bytes) <= WeightUpload::kSliceBytes);
+    HADAL_TRY(uint8_t* const slice, upload_.Take(bytes));
+    pool_.ForEach(static_cast<int>(end - first), [&](int task, int thread) {
+      const Piece& piece = pieces[first + static_cast<size_t>(task)];
+      FillPiece(sources[piece.matrix], piece,
+                static_cast<std::byte*>(making_.data()) + thread * space, slice + piece.at - begin);
+    });
+    upload_.Send(card + begin, bytes);
   }
   return {};
 }
 
-// Rows of the source as a matrix of n rows, by all threads, about a MiB of decoded rows at a time.
-void CudaBackend::FillRows(const WeightSource& source, Form form, int64_t first, int64_t n,
-                           uint8_t* to) {
-  const int64_t cols = source.cols;
-  const int64_t row_bytes = IsBlocks(form) ? RowBytes(TypeOf(form), cols) : cols * 4;
-  const int64_t step = std::clamp<int64_t>((1 << 20) / row_bytes, 1, n);
-  if (IsBlocks(form)) std::memset(to, 0, static_cast<size_t>(PartBytes(form, n, cols)));
-  pool_.ForEach(static_cast<int>((n + step - 1) / step), [&](int task, int) {
-    const int64_t row = task * step, count = std::min(step, n - row);
-    if (IsBlocks(form)) {
-      std::vector<std::byte> rows(static_cast<size_t>(count * row_bytes));
-      source.read_blocks(first + row, count, rows.data());
-      block_planes::PackRows(TypeOf(form), rows.data(), row, count, cols, to);
-      return;
-    }
-    if (form == Form::kF32) {
-      source.decode(first + row, count, reinterpret_cast<float*>(to) + row * cols);
-      return;
-    }
-    std::vector<float> values(static_cast<size_t>(count * cols));
-    source.decode(first + row, count, values.data());
-    auto* half = reinterpret_cast<uint16_t*>(to) + row * cols;
-    for (size_t i = 0; i < values.size(); ++i) {
-      half[i] = form == Form::kF16 ? FloatToF16(values[i]) : FloatToBf16(values[i]);
-    }
-  });
+Result<LinkUse> CudaBackend::EndLoad() {
+  const LinkUse used = upload_.Finish();
+  making_ = {};
+  HADAL_OK(Finish());
+  return used;
 }
 
 Result<std::unique_ptr<Memory>> CudaBackend::Upload(std::span<const float> values) {
   HADAL_TRY(auto memory, Allocate(values.size_bytes()));
-  device_->ToDevice(memory->data(), values.data(), values.size_bytes());
-  HADAL_OK(Finish());
+  HADAL_TRY(uint8_t* const slice, upload_.Take(values.size_bytes()));
+  std::ranges::copy(values, reinterpret_cast<float*>(slice));
+  upload_.Send(memory->data(), values.size_bytes());
   return memory;
 }
 

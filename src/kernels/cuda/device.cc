@@ -35,6 +35,39 @@ class CudaGraph final : public Graph {
   HostWork work_;
 };
 
+class CudaTimedCopy final : public TimedCopy {
+ public:
+  explicit CudaTimedCopy(Stream& stream) : stream_(stream) {}
+  ~CudaTimedCopy() override {
+    for (cudaEvent_t event : events_) {
+      if (event != nullptr) (void)cudaEventDestroy(event);
+    }
+  }
+  Status Create() {
+    for (cudaEvent_t& event : events_) HADAL_OK(Checked(cudaEventCreate(&event), "timing copies"));
+    return {};
+  }
+  void Start(void* to, const void* from, size_t bytes) override {
+    if (stream_.dropping) return;
+    stream_.Check(cudaEventRecord(events_[0], stream_.handle));
+    stream_.Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.handle));
+    stream_.Check(cudaEventRecord(events_[1], stream_.handle));
+    started_ = true;
+  }
+  double Wait() override {
+    if (!std::exchange(started_, false)) return 0;
+    float milliseconds = 0;
+    stream_.Check(cudaEventSynchronize(events_[1]));
+    stream_.Check(cudaEventElapsedTime(&milliseconds, events_[0], events_[1]));
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+
+ private:
+  Stream& stream_;
+  cudaEvent_t events_[2] = {};  // before and after
+  bool started_ = false;
+};
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(int ordinal, const DeviceInfo& info, size_t most_shared, cudaStream_t stream)
@@ -83,6 +116,12 @@ class CudaDevice final : public Device {
   void ToDevice(void* to, const void* from, size_t bytes) override {
     if (stream_.dropping) return;
     stream_.Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.handle));
+  }
+  Result<std::unique_ptr<TimedCopy>> NewTimedCopy() override {
+    Use();
+    auto copy = std::make_unique<CudaTimedCopy>(stream_);
+    HADAL_OK(copy->Create());
+    return copy;
   }
   void ToHost(void* to, const void* from, size_t bytes) override {
     if (stream_.dropping) return;

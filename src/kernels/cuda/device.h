@@ -29,6 +29,16 @@ class Graph {
   virtual ~Graph() = default;
 };
 
+// A copy to the card that is timed and waited for alone; one at a time.
+class TimedCopy {
+ public:
+  virtual ~TimedCopy() = default;
+  // On the stream; `from` is AllocateHost's.
+  virtual void Start(void* to, const void* from, size_t bytes) = 0;
+  // Seconds that the copy ran; 0 when none was started since the last call.
+  virtual double Wait() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -43,6 +53,7 @@ class Device {
 
   // On the stream. Host memory that is not AllocateHost's is read before ToDevice returns.
   virtual void ToDevice(void* to, const void* from, size_t bytes) = 0;
+  virtual Result<std::unique_ptr<TimedCopy>> NewTimedCopy() = 0;
   virtual void ToHost(void* to, const void* from, size_t bytes) = 0;
   // On the stream: a thread of the host calls `work`, which must not throw nor use this device;
   // what is enqueued later waits for it. After an error of the card it is not called.

@@ -11,8 +11,8 @@ namespace hadal::block_planes {
 
 // Bytes of a matrix; cols is a whole number of blocks.
 int64_t MatrixBytes(QuantType type, int64_t rows, int64_t cols);
-// Rows row0 .. row0 + n - 1 into `matrix`, which has MatrixBytes, all zero.
-void PackRows(QuantType type, const std::byte* blocks, int64_t row0, int64_t n, int64_t cols,
-              uint8_t* matrix);
+// n rows as a matrix of their own, MatrixBytes(type, n, cols); as every 16 rows lie together, also
+// as rows of a larger one that begin at a multiple of 16. What has no row or column becomes zero.
+void PackRows(QuantType type, const std::byte* blocks, int64_t n, int64_t cols, uint8_t* matrix);
 
 }  // namespace hadal::block_planes

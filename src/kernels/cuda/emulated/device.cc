@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "kernels/cuda/emulated/emulator.h"
 #include "kernels/cuda/emulated/stream.h"
 
@@ -17,6 +18,21 @@ namespace {
 
 struct EmulatedGraph final : Graph {
   std::vector<std::function<void()>> work;
+};
+
+class EmulatedTimedCopy final : public TimedCopy {
+ public:
+  explicit EmulatedTimedCopy(Device& device) : device_(device) {}
+  void Start(void* to, const void* from, size_t bytes) override {
+    const TimePoint start = Now();
+    device_.ToDevice(to, from, bytes);
+    seconds_ += Seconds(Now() - start);
+  }
+  double Wait() override { return std::exchange(seconds_, 0); }
+
+ private:
+  Device& device_;
+  double seconds_ = 0;
 };
 
 size_t g_memory = size_t{8} << 30;
@@ -55,6 +71,9 @@ class EmulatedDevice final : public Device {
   // As on the card, a recorded copy reads its source when it is replayed.
   void ToDevice(void* to, const void* from, size_t bytes) override {
     stream_.Do([=] { std::memcpy(to, from, bytes); });
+  }
+  Result<std::unique_ptr<TimedCopy>> NewTimedCopy() override {
+    return std::make_unique<EmulatedTimedCopy>(*this);
   }
   void ToHost(void* to, const void* from, size_t bytes) override {
     stream_.Do([=] { std::memcpy(to, from, bytes); });
