@@ -249,24 +249,26 @@ TEST_P(AttentionOnEveryBackend, ManyChunksAgreeWithDoubleAndWithAChunkAlone) {
   Random random(16);
   auto backend = MakeWithWeight(GetParam(), 2);
   const Shape3 shape{4, 2, 64};
-  std::vector<int> contexts = {40, 0, 100, 0, 63}, rows = {1, 1, 129, 130, 33};
-  for (int i = 0; i < 70; ++i) {
-    contexts.push_back(i % 3 == 0 ? i : 0);
-    rows.push_back(1 + i % 4);
+  for (const int short_ones : {33, 70}) {
+    std::vector<int> contexts = {40, 0, 100, 0, 63}, rows = {1, 1, 129, 130, 33};
+    for (int i = 0; i < short_ones; ++i) {
+      contexts.push_back(i % 3 == 0 ? i : 0);
+      rows.push_back(1 + i % 4);
+    }
+    const Sequences s = MakeSequences(contexts, rows);
+    PagedCache k(GetParam().kv, 128, 5, s.lengths, random), v(k, 128, random);
+    const std::vector<float> q = random.Normals(s.total * 256);
+    std::vector<SeqChunk> chunks = Chunks(s, k, true);
+    chunks[0].prompt = chunks[1].prompt = false;
+    const std::vector<float> all = Attend(*backend, shape, q, k, v, chunks);
+    EXPECT_LT(RelativeError(all, Oracle(shape, s, q, k, v, 0.125)),
+              backend->rounds_prompts() ? kRounded : 1e-5);
+    const std::vector<float> part(q.begin() + 2 * 256, q.begin() + 131 * 256);
+    const std::vector<float> expected(all.begin() + 2 * 256, all.begin() + 131 * 256);
+    SeqChunk alone = chunks[2];
+    alone.first_row = 0;
+    EXPECT_EQ(Attend(*backend, shape, part, k, v, {alone}), expected);
   }
-  const Sequences s = MakeSequences(contexts, rows);
-  PagedCache k(GetParam().kv, 128, 5, s.lengths, random), v(k, 128, random);
-  const std::vector<float> q = random.Normals(s.total * 256);
-  std::vector<SeqChunk> chunks = Chunks(s, k, true);
-  chunks[0].prompt = chunks[1].prompt = false;
-  const std::vector<float> all = Attend(*backend, shape, q, k, v, chunks);
-  EXPECT_LT(RelativeError(all, Oracle(shape, s, q, k, v, 0.125)),
-            backend->rounds_prompts() ? kRounded : 1e-5);
-  const std::vector<float> part(q.begin() + 2 * 256, q.begin() + 131 * 256);
-  const std::vector<float> expected(all.begin() + 2 * 256, all.begin() + 131 * 256);
-  SeqChunk alone = chunks[2];
-  alone.first_row = 0;
-  EXPECT_EQ(Attend(*backend, shape, part, k, v, {alone}), expected);
 }
 
 // So many rows that a block takes several parts of the long one.

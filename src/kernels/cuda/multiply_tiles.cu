@@ -4,7 +4,7 @@
 // x in their order or, for experts, groups of rows that meet one matrix each (RowTiles). An
 // element's sum runs along k in one chain, whatever the tile. Limit: what mma.sync gets of the
 // card's bf16 rate; bench/gpu/NOTES.md has the arithmetic.
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/swizzled_rows.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -12,6 +12,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kRows = static_cast<int>(kTileOfRows);
 constexpr int kStep = 64;                      // values of k in a stage
+constexpr int kRowBytes = kStep * 2;           // of a stage
 constexpr int kChunks = kStep / 8;             // of 16 bytes, in a row of a stage
 constexpr int kLoadRows = kThreads / kChunks;  // that the block loads at a time
 constexpr int kWarpRows = 64;
@@ -19,11 +20,6 @@ constexpr int kWarpRows = 64;
 constexpr int StageBytes(int columns) { return (kRows + columns) * kStep * 2; }
 // As many as leave room for two blocks of a multiprocessor with 128 columns, for one with 256.
 constexpr int StagesOf(int columns) { return columns == 256 ? 4 : 3; }
-
-// Chunk c of row r in a stage: the rows of a chunk that ldmatrix reads take all banks.
-__device__ char* ChunkAt(char* stage, int r, int c) {
-  return stage + r * kStep * 2 + (c ^ (r % kChunks)) * 16;
-}
 
 // Rows of x and of the output that a block has.
 struct BlockRows {
@@ -84,6 +80,35 @@ struct OutputPairs {
   }
 };
 
+// A warp's part of a stage; every operand is loaded one turn before it is multiplied.
+template <int kM, int kN>
+__device__ void MultiplyStage(const LaneRows& xs, const LaneRows& ws, float (&sums)[kM][kN][4]) {
+  constexpr int kPairs = kN / 2, kParts = kStep / 16, kTurns = kParts * kPairs;
+  constexpr int kXEach = kM / kPairs;  // rows of x loaded in a turn
+  uint32_t x[2][kM][4], b[2][4];
+  const auto load_x = [&](int part, int first, int count) {
+#pragma unroll
+    for (int i = first; i < first + count; ++i) {
+      LoadMatrix4(x[part % 2][i], xs.At(i * 16 * kRowBytes, part));
+    }
+  };
+  LoadMatrix4(b[0], ws.At(0, 0));
+  load_x(0, 0, kM);
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int part = turn / kPairs, j = turn % kPairs, next = turn + 1;
+    if (next < kTurns) {
+      LoadMatrix4(b[next % 2], ws.At(next % kPairs * 16 * kRowBytes, next / kPairs));
+    }
+    if (part + 1 < kParts) load_x(part + 1, j * kXEach, kXEach);
+#pragma unroll
+    for (int i = 0; i < kM; ++i) {
+      MmaBf16(sums[i][j * 2], x[part % 2][i], {b[turn % 2][0], b[turn % 2][1]});
+      MmaBf16(sums[i][j * 2 + 1], x[part % 2][i], {b[turn % 2][2], b[turn % 2][3]});
+    }
+  }
+}
+
 template <int kColumns>
 __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel(TilesArgs a) {
   LetNextBegin();
@@ -95,7 +120,9 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
   if (block.first >= block.end) return;
   char* memory = SharedMemory();
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
-  const int warp_row = warp % 2 * kWarpRows, warp_col = warp / 2 * kWarpColumns;
+  // Where a block has at most 64 rows half of the warps rest, one of every scheduler's two.
+  const int warp_row = warp / 4 * kWarpRows, warp_col = warp % 4 * kWarpColumns;
+  const bool has_rows = block.first + warp_row < block.end;
   const int64_t col0 = int64_t{blockIdx.y} * kColumns, steps = CeilDiv<int64_t>(a.k, kStep);
   const auto stage_of = [&](int64_t step) {
     return memory + step % kStages * StageBytes(kColumns);
@@ -120,13 +147,13 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
 #pragma unroll
       for (int i = 0; i < kXLoads; ++i) {
         const bool valid = in_k && x_rows[i] >= 0;
-        CopyAsync16(ChunkAt(xs, load_row + i * kLoadRows, chunk),
+        CopyAsync16(ChunkAt(xs, kRowBytes, load_row + i * kLoadRows, chunk),
                     valid ? a.x + x_rows[i] * a.k + step * kStep + chunk * 8 : a.x, valid);
       }
 #pragma unroll
       for (int i = 0; i < kWLoads; ++i) {
         const bool valid = in_k && col0 + load_row + i * kLoadRows < a.n;
-        CopyAsync16(ChunkAt(ws, load_row + i * kLoadRows, chunk),
+        CopyAsync16(ChunkAt(ws, kRowBytes, load_row + i * kLoadRows, chunk),
                     valid ? w_row + i * kLoadRows * a.k + step * kStep : w, valid);
       }
     }
@@ -141,26 +168,9 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
     __syncthreads();
     load(step + kStages - 1);
     char *xs = stage_of(step), *ws = xs + kRows * kStep * 2;
-#pragma unroll 2
-    for (int part = 0; part < kStep / 16; ++part) {
-      uint32_t x[kM][4], b[kN / 2][4];
-#pragma unroll
-      for (int i = 0; i < kM; ++i) {
-        LoadMatrix4(x[i], ChunkAt(xs, warp_row + i * 16 + lane % 16, part * 2 + lane / 16));
-      }
-#pragma unroll
-      for (int i = 0; i < kN / 2; ++i) {
-        const int r = warp_col + i * 16 + lane / 16 * 8 + lane % 8;
-        LoadMatrix4(b[i], ChunkAt(ws, r, part * 2 + lane / 8 % 2));
-      }
-#pragma unroll
-      for (int i = 0; i < kM; ++i) {
-#pragma unroll
-        for (int j = 0; j < kN; ++j) {
-          MmaBf16(sums[i][j], x[i], {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]});
-        }
-      }
-    }
+    if (!has_rows) continue;
+    MultiplyStage(LaneRows(xs, kRowBytes, warp_row + lane % 16, lane / 16),
+                  LaneRows(ws, kRowBytes, warp_col + lane / 16 * 8 + lane % 8, lane / 8 % 2), sums);
   }
 
   const OutputPairs out(a.out, a.n);
