@@ -210,6 +210,7 @@ TEST_P(ElementwiseOnEveryBackend, MemoryIsZeroAndUploadsKeepTheirValues) {
   const std::vector<float> values = {1, 2, 3};
   auto uploaded = backend->Upload(values);
   ASSERT_TRUE(uploaded.has_value());
+  backend->Wait();
   EXPECT_EQ(ReadFloats((*uploaded)->data(), 3), values);
   EXPECT_EQ(backend->kv_dtype(), GetParam().kv);
 }

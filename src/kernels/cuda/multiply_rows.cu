@@ -147,13 +147,16 @@ struct WeightHalfStep {
   }
 };
 
-// The smaller products first, all in one chain.
-template <Form kForm>
-__device__ void MultiplyHalfStep(const WeightHalfStep<kForm>& w, const XHalfStep<kXParts<kForm>>& x,
-                                 float (&sums)[4]) {
+// Every sum is one chain, the smaller products first; those of several tiles take turns, so that
+// none waits for itself.
+template <Form kForm, int kTiles, class Sums>
+__device__ void MultiplyHalfStep(const WeightHalfStep<kForm> (&w)[kTiles],
+                                 const XHalfStep<kXParts<kForm>>& x, const Sums& sums) {
   for (int i = 0; i < 2; ++i) {
     const auto multiply = [&](int w_part, int x_part) {
-      MmaBf16(sums, w.a[w_part][i], {x.pairs[x_part][2 * i], x.pairs[x_part][2 * i + 1]});
+      for (int m = 0; m < kTiles; ++m) {
+        MmaBf16(sums(m), w[m].a[w_part][i], {x.pairs[x_part][2 * i], x.pairs[x_part][2 * i + 1]});
+      }
     };
     if constexpr (kForm == Form::kF16) {
       multiply(1, 1);
@@ -241,7 +244,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTi
         const XHalfStep<kParts> of_x = ahead[i % kAhead].Take();
         const int next = i + kAhead;
         load(next < kTurn ? k : k + stride, next % kTurn);
-        for (int m = 0; m < kTiles; ++m) MultiplyHalfStep<kForm>(of_w[m], of_x, sums[m][i % kN]);
+        MultiplyHalfStep<kForm, kTiles>(of_w, of_x,
+                                        [&](int m) -> float(&)[4] { return sums[m][i % kN]; });
       }
     }
     CopyAsyncWait<0>();

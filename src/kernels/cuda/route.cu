@@ -5,38 +5,30 @@
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
-struct Best {
-  float value;
-  int id;
-};
-
-// Whether b goes before a.
-__device__ bool Better(const Best& a, const Best& b) {
-  if (b.id < 0) return false;
-  if (a.id < 0) return true;
-  const bool a_nan = a.value != a.value, b_nan = b.value != b.value;
-  if (a_nan != b_nan) return a_nan;
-  if (!a_nan && a.value != b.value) return b.value > a.value;
-  return b.id < a.id;
+// Keys in the order of values: NaN below all numbers, what is taken below NaN.
+constexpr uint32_t kTaken = 0, kNan = 1;
+__device__ uint32_t KeyOf(float value) {
+  if (value != value) return kNan;
+  const uint32_t bits = __float_as_uint(value + 0.0f);  // one zero
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 
-// The best of `values` that is not taken; it is taken then. All lanes get it.
-__device__ int TakeBest(const float* values, int n, uint8_t* taken) {
+// The lowest of the largest of `keys`; it is taken then. All lanes get it.
+__device__ int TakeBest(uint32_t* keys, int n) {
   const int lane = static_cast<int>(threadIdx.x);
-  Best best = {0, -1};
+  uint32_t key = kTaken, id = ~0u;
   for (int i = lane; i < n; i += kWarp) {
-    const Best other = {values[i], taken[i] ? -1 : i};
-    if (Better(best, other)) best = other;
+    if (keys[i] > key) {
+      key = keys[i];
+      id = static_cast<uint32_t>(i);
+    }
   }
-  for (int step = kWarp / 2; step > 0; step /= 2) {
-    const Best other = {__shfl_xor_sync(~0u, best.value, step),
-                        __shfl_xor_sync(~0u, best.id, step)};
-    if (Better(best, other)) best = other;
-  }
+  const bool has = key == WarpMaxOf(key);
+  const auto best = static_cast<int>(WarpMinOf(has ? id : ~0u));
   __syncwarp();
-  if (lane == 0) taken[best.id] = 1;
+  if (lane == 0) keys[best] = kTaken;
   __syncwarp();
-  return best.id;
+  return best;
 }
 
 __global__ void RouteKernel(RouterShape a, const float* logits, const float* bias, int32_t* experts,
@@ -45,25 +37,26 @@ __global__ void RouteKernel(RouterShape a, const float* logits, const float* bia
   WaitForInputs();
   const int lane = static_cast<int>(threadIdx.x), n = static_cast<int>(a.experts);
   const int64_t row = blockIdx.x;
-  logits += row * n;
   auto* scores = reinterpret_cast<float*>(SharedMemory());
-  float *choice = scores + n, *group = choice + n;
-  auto* taken = reinterpret_cast<uint8_t*>(group + a.n_groups);
-  uint8_t* kept = taken + n;
+  float* choice = scores + n;
+  auto* keys = reinterpret_cast<uint32_t*>(choice + n);
+  uint32_t* groups = keys + n;
+  auto* chosen = reinterpret_cast<int32_t*>(groups + a.n_groups);
 
+  for (int i = lane; i < n; i += kWarp) scores[i] = logits[row * n + i];
   if (a.sigmoid) {
-    for (int i = lane; i < n; i += kWarp) scores[i] = 1.0f / (1.0f + expf(-logits[i]));
+    for (int i = lane; i < n; i += kWarp) scores[i] = 1.0f / (1.0f + expf(-scores[i]));
   } else {
     float m = -INFINITY, sum = 0;
-    for (int i = lane; i < n; i += kWarp) m = fmaxf(m, logits[i]);
+    for (int i = lane; i < n; i += kWarp) m = fmaxf(m, scores[i]);
     m = WarpMax(m);
-    for (int i = lane; i < n; i += kWarp) sum += scores[i] = expf(logits[i] - m);
+    for (int i = lane; i < n; i += kWarp) sum += scores[i] = expf(scores[i] - m);
     sum = WarpSum(sum);
     for (int i = lane; i < n; i += kWarp) scores[i] = scores[i] / sum;
   }
   for (int i = lane; i < n; i += kWarp) {
     choice[i] = bias == nullptr ? scores[i] : scores[i] + bias[i];
-    taken[i] = 0;
+    keys[i] = KeyOf(choice[i]);
   }
   __syncwarp();
   if (a.group_score != 0 && a.n_groups > 1) {
@@ -78,29 +71,26 @@ __global__ void RouteKernel(RouterShape a, const float* logits, const float* bia
           second = choice[i];
         }
       }
-      group[g] = a.group_score == 1 || size == 1 ? first : first + second;
-      kept[g] = 0;
+      groups[g] = KeyOf(a.group_score == 1 || size == 1 ? first : first + second);
     }
     __syncwarp();
-    for (int i = 0; i < a.top_groups; ++i) TakeBest(group, a.n_groups, kept);
+    for (int i = 0; i < a.top_groups; ++i) TakeBest(groups, a.n_groups);
     for (int i = lane; i < n; i += kWarp) {
-      if (!kept[i / size]) choice[i] = -INFINITY;
+      if (groups[i / size] != kTaken) keys[i] = KeyOf(-INFINITY);
     }
     __syncwarp();
   }
   float sum = 0;
   for (int k = 0; k < a.top_k; ++k) {
-    const int e = TakeBest(choice, n, taken);
+    const int e = TakeBest(keys, n);
     sum += scores[e];
-    if (lane == 0) {
-      experts[row * a.top_k + k] = e;
-      weights[row * a.top_k + k] = scores[e];
-    }
+    if (lane == 0) chosen[k] = e;
   }
   __syncwarp();
   for (int k = lane; k < a.top_k; k += kWarp) {
-    float w = scores[experts[row * a.top_k + k]];
+    float w = scores[chosen[k]];
     if (a.normalise) w /= sum + 1e-20f;
+    experts[row * a.top_k + k] = chosen[k];
     weights[row * a.top_k + k] = w * a.scale;
   }
 }
@@ -110,7 +100,7 @@ __global__ void RouteKernel(RouterShape a, const float* logits, const float* bia
 void Route(Stream& s, const RouterShape& shape, const float* logits, const float* bias,
            int32_t* experts, float* weights) {
   const auto n = static_cast<size_t>(shape.experts), groups = static_cast<size_t>(shape.n_groups);
-  const size_t shared = (2 * n + groups) * sizeof(float) + n + groups;
+  const size_t shared = (3 * n + groups + static_cast<size_t>(shape.top_k)) * sizeof(float);
   Launch(s, dim3(static_cast<unsigned>(shape.rows)), kWarp, shared, RouteKernel, shape, logits,
          bias, experts, weights);
 }

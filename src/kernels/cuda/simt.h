@@ -77,24 +77,21 @@ __device__ inline char* SharedMemory() {
 // c += a b of a warp: a [16, 16] and b [16, 8] bf16, c [16, 8] float, in the fragments of mma.sync
 // (PTX ISA, matrix fragments for mma.m16n8k16).
 __device__ inline void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 // c += a b: a [16, 32] and b [32, 8] of signed bytes, c [16, 8] int32 (mma.m16n8k32).
 __device__ inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};"
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 // The same of half the values of k: a [16, 16], b [16, 8] (mma.m16n8k16).
 __device__ inline void MmaInt8Half(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, "
       "{%0,%1,%2,%3};"
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a0), "r"(a1), "r"(b));
@@ -198,6 +195,18 @@ __device__ inline float WarpMax(float v) {
   for (int step = kWarp / 2; step > 0; step /= 2) v = fmaxf(v, __shfl_xor_sync(~0u, v, step));
   return v;
 }
+__device__ inline uint32_t WarpMaxOf(uint32_t v) {
+#if !defined(HADAL_CUDA_EMULATED) && __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(~0u, v);
+#else
+  for (int step = kWarp / 2; step > 0; step /= 2) {
+    const uint32_t other = __shfl_xor_sync(~0u, v, step);
+    v = v > other ? v : other;
+  }
+  return v;
+#endif
+}
+__device__ inline uint32_t WarpMinOf(uint32_t v) { return ~WarpMaxOf(~v); }
 // Over the block, the same in every thread; `shared` holds 32 floats and may be used again after.
 template <float (*kOfWarp)(float)>
 __device__ inline float OfBlock(float v, float nothing, float* shared) {
