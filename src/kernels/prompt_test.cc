@@ -151,6 +151,51 @@ TEST(PromptRows, TheGatedNetworkOfSixteenBitWeightsIsCloseToItsExactRows) {
   }
 }
 
+// A backend may keep what it rounded for the products that follow: of the same values alone.
+TEST(PromptRows, ProductsOfAStepSeeWhatWasWrittenLast) {
+  Random random(9);
+  constexpr int64_t kRows = 9, kIn = 64, kOut = 40;
+  const std::vector<float> values = random.Normals(kOut * kIn), norm = random.Normals(kIn);
+  const std::vector<float> before = random.Normals(kRows * kIn);
+  std::vector<float> delta = random.Normals(kRows * kIn);
+  const std::vector<int32_t> zeros(kRows);
+  const SeqChunk chunk{0, kRows, 0, zeros.data(), true};
+  const StepInput step{zeros, zeros, zeros, {&chunk, 1}, {}};
+  for (Isa isa : SixteenBitIsas()) {
+    auto backend = Make(isa, 2);
+    const auto w = backend->PrepareOne(Source(values, kOut, kIn));
+    ASSERT_TRUE(w);
+    const Shape in{kRows, kIn};
+    std::vector<float> x, normed, out[4];
+    const auto product = [&](std::vector<float>& of, std::vector<float>& to) {
+      backend->MatMul(View(of, in), **w, nullptr, View(to, {kRows, kOut}), 0);
+    };
+    const auto compute = [&] {
+      product(x, out[0]);
+      backend->Add(View(x, in), View(delta, in));
+      product(x, out[1]);
+      backend->RmsNorm(View(x, in), norm.data(), 1e-5f, View(normed, in));
+      product(normed, out[2]);
+      backend->AddRmsNorm(View(x, in), View(delta, in), norm.data(), 1e-5f, View(x, in));
+      product(x, out[3]);
+      return Tensor{};
+    };
+    const auto run = [&](bool as_step) {
+      x = before;
+      normed = Poison(kRows * kIn);
+      for (auto& o : out) o = Poison(kRows * kOut);
+      if (as_step) {
+        EXPECT_TRUE(backend->RunStep(step, {0, 16}, {}, compute));
+      } else {
+        compute();
+      }
+      return std::vector<std::vector<float>>(out, out + 4);
+    };
+    const auto alone = run(false);
+    EXPECT_EQ(run(true), alone) << NameOf(isa);
+  }
+}
+
 TEST(PromptRows, AMatrixOfSeveralTypesIsMultipliedPartByPart) {
   Random random(3);
   const BlockMatrix a = RandomBlocks(QuantType::kQ4_K, 40, 512, random);

@@ -20,6 +20,7 @@ struct Problem {
   PromptKeys keys;
   RowIndex index;
   float* out;
+  RoundedCopy rounded;
   int chunks;
   PromptChunk chunk[kMostChunks];
 };
@@ -286,7 +287,8 @@ struct Block {
     CopyAsyncWait<0>();
   }
 
-  __device__ void Finish(float* out, int n) const {
+  // `n` rows, of which the first is at `at` of the output.
+  __device__ void Finish(int64_t at, int n) const {
 #pragma unroll
     for (int i = 0; i < kRowTiles; ++i) {
 #pragma unroll
@@ -294,13 +296,16 @@ struct Block {
         const int row = warp * kWarpRows + i * 16 + half * 8 + lane / 4;
         const float inverse = 1.0f / QuadSum(l[i][half]);
         if (row >= n) continue;
-        float* to = out + int64_t{row} * p.a.row_heads * p.a.v_dim;
+        const int64_t to = at + int64_t{row} * p.a.row_heads * p.a.v_dim;
 #pragma unroll
         for (int j = 0; j < kV / 8; ++j) {
           const int d = j * 8 + lane % 4 * 2;
           if (d >= p.a.v_dim) continue;
-          *reinterpret_cast<float2*>(to + d) = {sums[i][j][half * 2] * inverse,
-                                                sums[i][j][half * 2 + 1] * inverse};
+          const float2 v = {sums[i][j][half * 2] * inverse, sums[i][j][half * 2 + 1] * inverse};
+          *reinterpret_cast<float2*>(p.out + to + d) = v;
+          if (p.rounded.data == nullptr) continue;
+          *reinterpret_cast<uint32_t*>(p.rounded.data + (to - p.rounded.from) + d) =
+              PackBf16(v.x, v.y);
         }
       }
     }
@@ -331,7 +336,7 @@ __global__ void __launch_bounds__(B::kThreads, 2) PromptsKernel(const __grid_con
   block.Walk(p.q + first * p.a.k_dim,
              p.keys.paged ? p.index.table_at[chunk.first_row] : chunk.first_key,
              p.index.visible[chunk.first_row] + row0, n);
-  block.Finish(p.out + first * p.a.v_dim, n);
+  block.Finish(first * p.a.v_dim, n);
 }
 
 unsigned AllTiles(const Problem& p, int rows) {
@@ -387,8 +392,9 @@ bool PromptsFit(int64_t k_dim, int64_t v_dim) {
 }
 
 void AttendPrompts(Stream& s, const PromptShape& shape, const float* q, const PromptKeys& keys,
-                   const RowIndex& index, std::span<const PromptChunk> chunks, float* out) {
-  Problem p = {shape, q, keys, index, out, 0, {}};
+                   const RowIndex& index, std::span<const PromptChunk> chunks, float* out,
+                   const RoundedCopy& rounded) {
+  Problem p = {shape, q, keys, index, out, rounded, 0, {}};
   for (size_t i = 0; i < chunks.size(); ++i) {
     p.chunk[p.chunks++] = chunks[i];
     if (p.chunks < kMostChunks && i + 1 < chunks.size()) continue;

@@ -32,6 +32,7 @@ void CudaBackend::PrepareHeads(std::span<const Heads> parts, std::span<const int
   if (step_ == nullptr) return Backend::PrepareHeads(parts, positions, slots);
   HeadParts all;
   CHECK(parts.size() <= HeadParts::kMost);
+  for (const Heads& p : parts) Wrote(p.x);
   for (const Heads& p : parts) {
     HeadPart& to = all.part[all.n++];
     to.x = p.x.f32();
@@ -85,6 +86,7 @@ void CudaBackend::Attend(const AttentionShape& shape, const Queries& q, const Ca
 void CudaBackend::Attention(const GqaArgs& a, std::span<const SeqChunk> chunks) {
   const bool rounds = rounds_prompts() && PromptsFit(a.head_dim, a.head_dim);
   const size_t exact = rounds ? ExactChunks(chunks) : chunks.size();
+  Wrote(a.out);
   const RowIndex index = IndexOf(chunks, a.k.block_tokens);
   const AttentionShape shape{.rows = RowsOf(chunks.first(exact)),
                              .n_kv = a.n_kv_heads,
@@ -95,6 +97,12 @@ void CudaBackend::Attention(const GqaArgs& a, std::span<const SeqChunk> chunks) 
   const Queries queries = {.data = a.q.f32(), .ld = a.head_dim, .columns = a.head_dim};
   Attend(shape, queries, CacheOf(a.k), CacheOf(a.v), index, a.out.f32());
   if (exact < chunks.size()) AttendPrompt(a, index, chunks.subspan(exact));
+}
+
+// Where the rows of the last chunks, which are of prompts, go in bf16 as well.
+RoundedCopy CudaBackend::RoundPromptRows(const Tensor& out, std::span<const SeqChunk> chunks) {
+  const int64_t width = out.shape.elements() / out.shape[0], from = chunks[0].first_row * width;
+  return {RoundBeside(out.f32() + from, RowsOf(chunks) * width - from), from};
 }
 
 // All chunks at once from a bf16 cache; a float32 one is rounded first, chunk by chunk.
@@ -109,11 +117,13 @@ void CudaBackend::AttendPrompt(const GqaArgs& a, const RowIndex& index,
   const auto columns = [&](const void* data) {
     return KeyColumns{static_cast<const uint16_t*>(data), a.k.width, a.head_dim, a.head_dim};
   };
+  const RoundedCopy rounded = RoundPromptRows(a.out, chunks);
   if (a.k.dtype == DType::kBf16) {
     std::vector<PromptChunk> rows;
     for (const SeqChunk& c : chunks) rows.push_back({c.first_row, c.n_rows, 0});
     AttendPrompts(device_->stream(), shape, a.q.f32(),
-                  {columns(a.k.data), {}, columns(a.v.data), true}, index, rows, a.out.f32());
+                  {columns(a.k.data), {}, columns(a.v.data), true}, index, rows, a.out.f32(),
+                  rounded);
     return;
   }
   for (const SeqChunk& c : chunks) {
@@ -124,7 +134,7 @@ void CudaBackend::AttendPrompt(const GqaArgs& a, const RowIndex& index,
     GatherCache(device_->stream(), CacheOf(a.v), index, c.first_row, keys, 0, a.v.width, v);
     const PromptChunk rows{c.first_row, c.n_rows, 0};
     AttendPrompts(device_->stream(), shape, a.q.f32(), {columns(k), {}, columns(v), false}, index,
-                  {&rows, 1}, a.out.f32());
+                  {&rows, 1}, a.out.f32(), rounded);
   }
 }
 
@@ -132,8 +142,11 @@ void CudaBackend::AttendPrompt(const GqaArgs& a, const RowIndex& index,
 
 void CudaBackend::MlaAttention(const MlaArgs& a, std::span<const SeqChunk> chunks) {
   const size_t exact = Decompresses(a) ? ExactChunks(chunks) : chunks.size();
+  Wrote(a.out);
   const RowIndex index = IndexOf(chunks, a.latent.block_tokens);
   MlaAbsorbed(a, index, RowsOf(chunks.first(exact)));
+  if (exact == chunks.size()) return;
+  const RoundedCopy rounded = RoundPromptRows(a.out, chunks.subspan(exact));
   for (size_t i = exact; i < chunks.size();) {
     constexpr int64_t kTogether = 32768;  // keys, unless one chunk has more
     size_t end = i + 1;
@@ -141,7 +154,7 @@ void CudaBackend::MlaAttention(const MlaArgs& a, std::span<const SeqChunk> chunk
     while (end < chunks.size() && keys + KeysOf(chunks[end]) <= kTogether) {
       keys += KeysOf(chunks[end++]);
     }
-    MlaDecompressed(a, index, chunks.subspan(i, end - i), keys);
+    MlaDecompressed(a, index, chunks.subspan(i, end - i), keys, rounded);
     i = end;
   }
 }
@@ -175,7 +188,8 @@ bool CudaBackend::Decompresses(const MlaArgs& a) const {
 
 // Expands the chunks' keys and values, for as many heads at a time as fit 256 MiB.
 void CudaBackend::MlaDecompressed(const MlaArgs& a, const RowIndex& index,
-                                  std::span<const SeqChunk> chunks, int64_t keys) {
+                                  std::span<const SeqChunk> chunks, int64_t keys,
+                                  const RoundedCopy& rounded) {
   constexpr int64_t kSpace = int64_t{128} << 20;  // values
   const int64_t per_head = a.nope + a.v_dim;
   const int64_t step = std::clamp<int64_t>(kSpace / (keys * per_head), 1, a.n_heads);
@@ -203,8 +217,10 @@ void CudaBackend::MlaDecompressed(const MlaArgs& a, const RowIndex& index,
     const PromptKeys where{.first = {expanded, ld, per_head, a.nope},
                            .second = {ropes, a.rope, 0, a.rope},
                            .values = {expanded + a.nope, ld, per_head, a.v_dim}};
-    AttendPrompts(device_->stream(), shape, a.q.f32() + head * shape.k_dim, where, index, rows,
-                  a.out.f32() + head * a.v_dim);
+    AttendPrompts(
+        device_->stream(), shape, a.q.f32() + head * shape.k_dim, where, index, rows,
+        a.out.f32() + head * a.v_dim,
+        {rounded.data == nullptr ? nullptr : rounded.data + head * a.v_dim, rounded.from});
   }
 }
 

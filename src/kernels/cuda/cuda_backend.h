@@ -187,6 +187,11 @@ class CudaBackend final : public Backend {
   void MultiplyPrompt(const float* x, int64_t rows, std::span<const Product> products,
                       int64_t first);
   const uint16_t* RoundedRows(const float* x, int64_t n);
+  uint16_t* RoundBeside(const float* x, int64_t n);
+  uint16_t* RoundNormed(const Tensor& out);
+  // What operations call of everything that they write.
+  void Wrote(const void* data, size_t bytes);
+  void Wrote(const Tensor& t) { Wrote(t.data, t.bytes()); }
   void MultiplyRounded(const uint16_t* x, int64_t rows, const CudaWeight& w, const Output& out);
   void FeedPrompt(const FfnArgs& a, int64_t first);
   bool Rounds(std::span<const Part> parts, int64_t cols) const;
@@ -210,7 +215,8 @@ class CudaBackend final : public Backend {
   void MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t rows);
   bool Decompresses(const MlaArgs& a) const;
   void MlaDecompressed(const MlaArgs& a, const RowIndex& index, std::span<const SeqChunk> chunks,
-                       int64_t keys);
+                       int64_t keys, const RoundedCopy& rounded);
+  RoundedCopy RoundPromptRows(const Tensor& out, std::span<const SeqChunk> chunks);
   void ExpandHeads(const MlaArgs& a, const uint16_t* latents, int64_t keys, int64_t head0,
                    int64_t heads, uint16_t* out);
 
@@ -219,6 +225,12 @@ class CudaBackend final : public Backend {
   ThreadPool pool_;
   Block scratch_[kScratchCount];
   bool rounds_a_weight_ = false;
+  // Values of the step that are in kRounded as bf16 too, until others are written to their memory:
+  // products of one x share them.
+  struct RoundedValues {
+    const float* x = nullptr;
+    int64_t n = 0;
+  } rounded_;
   Status error_;  // the first of the step
 
   Arena step_arena_, other_arena_;

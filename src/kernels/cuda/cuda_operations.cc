@@ -26,27 +26,35 @@ int PartsOfActivations(Form form) {
 void CudaBackend::Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) {
   const CudaWeight& w = Cast(&table);
   CHECK(w.parts().size() == 1 && Width(out) == w.cols());
+  Wrote(out);
   CUDA_NAMESPACE::Embed(device_->stream(), w.parts()[0].matrix, OnCard(ids),
                         static_cast<int64_t>(ids.size()), out.f32());
 }
 
 void CudaBackend::RmsNorm(Tensor x, const float* weight, float eps, Tensor out) {
-  CUDA_NAMESPACE::RmsNorm(device_->stream(), x.f32(), weight, eps, Rows(x), Width(x), out.f32());
+  Wrote(out);
+  CUDA_NAMESPACE::RmsNorm(device_->stream(), x.f32(), weight, eps, Rows(x), Width(x), out.f32(),
+                          RoundNormed(out));
 }
 void CudaBackend::AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) {
+  Wrote(x);
+  Wrote(out);
   MayEndPiece();
   CUDA_NAMESPACE::AddRmsNorm(device_->stream(), x.f32(), delta.f32(), weight, eps, Rows(x),
-                             Width(x), out.f32());
+                             Width(x), out.f32(), RoundNormed(out));
 }
 void CudaBackend::Add(Tensor x, Tensor delta) {
+  Wrote(x);
   CUDA_NAMESPACE::Add(device_->stream(), x.f32(), delta.f32(), x.shape.elements());
 }
 void CudaBackend::SwiGlu(Tensor gate_up, Tensor out) {
+  Wrote(out);
   CUDA_NAMESPACE::SwiGlu(device_->stream(), gate_up.f32(), Rows(out), Width(out), out.f32());
 }
 
 void CudaBackend::Rope(Tensor x, int offset, const RopeTable& table,
                        std::span<const int32_t> positions) {
+  Wrote(x);
   const RopeShape shape{.rows = x.shape[0],
                         .heads = x.shape[1],
                         .head_dim = x.shape[2],
@@ -64,6 +72,7 @@ void CudaBackend::StoreKv(Tensor src, int64_t from, int64_t n, std::span<const i
 }
 
 void CudaBackend::GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) {
+  Wrote(out);
   CUDA_NAMESPACE::GatherRows(device_->stream(), x.f32(), Width(x), OnCard(rows),
                              static_cast<int64_t>(rows.size()), out.f32());
 }
@@ -177,11 +186,38 @@ Matrix CudaBackend::Rounded(const Matrix& m, int64_t first, int64_t count) {
   return {Form::kBf16, reinterpret_cast<const uint8_t*>(made), m.rows, m.cols, bytes};
 }
 
+// Where an operation puts n values in bf16 that it writes to x as well, or null: outside of a step
+// nobody tells what becomes of x.
+uint16_t* CudaBackend::RoundBeside(const float* x, int64_t n) {
+  rounded_ = {};
+  if (step_ == nullptr || !rounds_a_weight_ || n % 8 != 0) return nullptr;
+  rounded_ = {x, n};
+  return ReserveHalves(kRounded, n);
+}
+
+// For rows of a step with prompts: what reads them are mostly products that round.
+uint16_t* CudaBackend::RoundNormed(const Tensor& out) {
+  const bool prompts = step_ != nullptr && !step_->chunks.empty() && step_->chunks.back().prompt;
+  if (!prompts || Width(out) % 8 != 0) return nullptr;
+  return RoundBeside(out.f32(), out.shape.elements());
+}
+
 // n values that the products read, in bf16.
 const uint16_t* CudaBackend::RoundedRows(const float* x, int64_t n) {
-  uint16_t* rounded = ReserveHalves(kRounded, n);
-  RoundValues(device_->stream(), x, n, rounded);
-  return rounded;
+  if (rounded_.n > 0 && x >= rounded_.x && x + n <= rounded_.x + rounded_.n) {
+    return static_cast<const uint16_t*>(scratch_[kRounded].data) + (x - rounded_.x);
+  }
+  uint16_t* to = RoundBeside(x, n);
+  if (to == nullptr) to = ReserveHalves(kRounded, n);
+  RoundValues(device_->stream(), x, n, to);
+  return to;
+}
+
+void CudaBackend::Wrote(const void* data, size_t bytes) {
+  const auto* from = static_cast<const std::byte*>(data);
+  const auto* x = reinterpret_cast<const std::byte*>(rounded_.x);
+  if (from < x + rounded_.n * static_cast<int64_t>(sizeof(float)) && x < from + bytes)
+    rounded_ = {};
 }
 
 void CudaBackend::MultiplyRounded(const uint16_t* x, int64_t rows, const CudaWeight& w,
@@ -214,6 +250,7 @@ void CudaBackend::MatMuls(Tensor x, std::span<const Product> products, int64_t e
   for (const Product& p : products) {
     CHECK(p.w->cols() == cols && Width(p.out) == p.w->rows() && p.w->count() == 1);
     factors.push_back({&Cast(p.w), {p.out.f32(), p.w->rows(), p.bias}});
+    Wrote(p.out);
   }
   Multiply({x.f32(), cols}, exact, factors, {});
   if (exact < rows) MultiplyPrompt(x.f32(), rows, products, exact);
@@ -225,6 +262,7 @@ void CudaBackend::FeedForward(const FfnArgs& a) {
   const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
   const int64_t rows = Rows(a.x), ffn = down.cols(), hidden = down.rows();
   const int64_t exact = gate_up.rounds() && down.rounds() ? std::min(rows, a.exact_rows) : rows;
+  for (const Tensor& t : {a.both, a.product, a.out}) Wrote(t);
   if (MultiplyGated(a.x.f32(), exact, gate_up, {}, a.product.f32())) {
     Multiply({a.product.f32(), ffn}, exact, down, {}, {a.out.f32(), hidden});
   } else {
@@ -249,6 +287,9 @@ void CudaBackend::FeedPrompt(const FfnArgs& a, int64_t first) {
 // ---- mixture of experts
 
 void CudaBackend::Route(const RouterArgs& a, int32_t* experts, float* weights) {
+  const auto chosen = static_cast<size_t>(Rows(a.logits) * a.top_k);
+  Wrote(experts, chosen * sizeof *experts);
+  Wrote(weights, chosen * sizeof *weights);
   const RouterShape shape{.rows = Rows(a.logits),
                           .experts = Width(a.logits),
                           .top_k = a.top_k,
@@ -349,6 +390,7 @@ void CudaBackend::MixExperts(const MoeArgs& a) {
   const int64_t rows = Rows(a.x);
   const bool rounds = Cast(a.gate_up).rounds() && Cast(a.down).rounds();
   const int64_t exact = rounds ? std::min(rows, a.exact_rows) : rows;
+  Wrote(a.out);
   for (int64_t first = 0; first < rows;) {
     const int64_t n = std::min(kMostRows, (first < exact ? exact : rows) - first);
     first < exact ? MixRows(a, first, n) : MixPrompt(a, first, n);

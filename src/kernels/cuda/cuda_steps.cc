@@ -210,6 +210,7 @@ Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, const
   step_ = &step;
   const auto scores = RunOrReplay(step, cache, result, compute);
   step_ = nullptr;
+  rounded_ = {};
   HADAL_OK(Finish());
   if (!scores) return tl::make_unexpected(scores.error());
   scores_ = *scores;

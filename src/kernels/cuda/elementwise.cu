@@ -12,7 +12,8 @@ constexpr int kThreads = 256;
 constexpr int kMostNormThreads = 512;
 template <int kFours, bool kAdds>
 __global__ void __launch_bounds__(kMostNormThreads)
-    RmsNormKernel(float* x, const float* delta, const float* weight, float eps, int n, float* out) {
+    RmsNormKernel(float* x, const float* delta, const float* weight, float eps, int n, float* out,
+                  uint16_t* rounded) {
   LetNextBegin();
   const int threads = static_cast<int>(blockDim.x), fours = n / 4;
   const auto* w = reinterpret_cast<const float4*>(weight);
@@ -50,14 +51,18 @@ __global__ void __launch_bounds__(kMostNormThreads)
   for (int i = 0; i < kFours; ++i) {
     const int at = i * threads + static_cast<int>(threadIdx.x);
     if (at >= fours) continue;
-    to[at] = {v[i].x * scale * factor[i].x, v[i].y * scale * factor[i].y,
-              v[i].z * scale * factor[i].z, v[i].w * scale * factor[i].w};
+    v[i] = {v[i].x * scale * factor[i].x, v[i].y * scale * factor[i].y,
+            v[i].z * scale * factor[i].z, v[i].w * scale * factor[i].w};
+    to[at] = v[i];
+    if (rounded == nullptr) continue;
+    reinterpret_cast<uint2*>(rounded + int64_t{blockIdx.x} * n)[at] = {PackBf16(v[i].x, v[i].y),
+                                                                       PackBf16(v[i].z, v[i].w)};
   }
 }
 
 // Any n.
 __global__ void PlainRmsNormKernel(float* x, const float* delta, const float* weight, float eps,
-                                   int64_t n, float* out) {
+                                   int64_t n, float* out, uint16_t* rounded) {
   LetNextBegin();
   WaitForInputs();
   float* shared = reinterpret_cast<float*>(SharedMemory());
@@ -71,8 +76,12 @@ __global__ void PlainRmsNormKernel(float* x, const float* delta, const float* we
   }
   const float mean = BlockSum(sum, shared) / static_cast<float>(n);
   const float scale = 1.0f / sqrtf(mean + eps);
-  float* to = out + int64_t{blockIdx.x} * n;
-  for (int64_t i = threadIdx.x; i < n; i += kThreads) to[i] = row[i] * scale * weight[i];
+  const int64_t first = int64_t{blockIdx.x} * n;
+  for (int64_t i = threadIdx.x; i < n; i += kThreads) {
+    const float v = row[i] * scale * weight[i];
+    out[first + i] = v;
+    if (rounded != nullptr) rounded[first + i] = FloatToBf16(v);
+  }
 }
 
 __global__ void AddKernel(float* x, const float* delta, int64_t n) {
@@ -154,15 +163,16 @@ namespace {
 
 template <bool kAdds>
 void LaunchRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
-                   int64_t rows, int64_t n, float* out) {
+                   int64_t rows, int64_t n, float* out, uint16_t* rounded) {
   const auto grid = dim3(static_cast<unsigned>(rows));
   const auto launch = [&](int fours, auto kernel) {
     const int64_t threads = CeilDiv<int64_t>(CeilDiv<int64_t>(n, 4), fours);
     Launch(s, grid, static_cast<int>(CeilDiv<int64_t>(threads, kWarp) * kWarp), kSumBytes, kernel,
-           x, delta, weight, eps, static_cast<int>(n), out);
+           x, delta, weight, eps, static_cast<int>(n), out, rounded);
   };
   if (n % 4 != 0 || n > 16 * kMostNormThreads) {
-    Launch(s, grid, kThreads, kSumBytes, PlainRmsNormKernel, x, delta, weight, eps, n, out);
+    Launch(s, grid, kThreads, kSumBytes, PlainRmsNormKernel, x, delta, weight, eps, n, out,
+           rounded);
   } else if (n <= 4 * kMostNormThreads) {
     launch(1, RmsNormKernel<1, kAdds>);
   } else if (n <= 8 * kMostNormThreads) {
@@ -175,12 +185,12 @@ void LaunchRmsNorm(Stream& s, float* x, const float* delta, const float* weight,
 }  // namespace
 
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
-             float* out) {
-  LaunchRmsNorm<false>(s, const_cast<float*>(x), nullptr, weight, eps, rows, n, out);
+             float* out, uint16_t* rounded) {
+  LaunchRmsNorm<false>(s, const_cast<float*>(x), nullptr, weight, eps, rows, n, out, rounded);
 }
 void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
-                int64_t rows, int64_t n, float* out) {
-  LaunchRmsNorm<true>(s, x, delta, weight, eps, rows, n, out);
+                int64_t rows, int64_t n, float* out, uint16_t* rounded) {
+  LaunchRmsNorm<true>(s, x, delta, weight, eps, rows, n, out, rounded);
 }
 void Add(Stream& s, float* x, const float* delta, int64_t n) {
   Launch(s, dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads))), kThreads, 0, AddKernel, x,

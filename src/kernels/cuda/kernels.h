@@ -154,11 +154,12 @@ void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uin
 
 // ---- rows of a step
 void Embed(Stream& s, const Matrix& table, const int32_t* ids, int64_t rows, float* out);
+// `rounded`: the same as bf16 as well, where it is not null.
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
-             float* out);
+             float* out, uint16_t* rounded);
 // x += delta first.
 void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
-                int64_t rows, int64_t n, float* out);
+                int64_t rows, int64_t n, float* out, uint16_t* rounded);
 void Add(Stream& s, float* x, const float* delta, int64_t n);
 // out [rows][n] = silu(gate) * up of both [rows][2 n].
 void SwiGlu(Stream& s, const float* both, int64_t rows, int64_t n, float* out);
@@ -266,9 +267,15 @@ struct PromptChunk {
   int32_t first_row = 0, n_rows = 0;
   int32_t first_key = 0;  // row of its sequence's position 0, where rows are positions
 };
+// Value `from` and those after it of an output as bf16 too, where data is not null.
+struct RoundedCopy {
+  uint16_t* data = nullptr;
+  int64_t from = 0;
+};
 bool PromptsFit(int64_t k_dim, int64_t v_dim);
 void AttendPrompts(Stream& s, const PromptShape& shape, const float* q, const PromptKeys& keys,
-                   const RowIndex& index, std::span<const PromptChunk> chunks, float* out);
+                   const RowIndex& index, std::span<const PromptChunk> chunks, float* out,
+                   const RoundedCopy& rounded);
 // out [n][columns] = columns `from` .. of positions 0 .. n - 1 of a row's sequence, as bf16;
 // `from`, `columns` and the cache's width are multiples of 8.
 void GatherCache(Stream& s, const Cache& cache, const RowIndex& index, int64_t row, int64_t n,
