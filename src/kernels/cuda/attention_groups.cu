@@ -20,13 +20,14 @@ constexpr int kKeys = 16;  // of a tile
 constexpr int kStride = kWarps * kKeys;
 constexpr int kTileHeads = 8;  // of a fragment
 
-__device__ __host__ SplitRule RuleOf(const AttentionShape& a) {
+SplitRule RuleOf(const AttentionShape& a) {
   const int most = static_cast<int>(CeilDiv<int64_t>(256, a.n_kv));
   return {kStride, 2 * kStride, most < 16 ? 16 : most > kMostParts ? kMostParts : most};
 }
 
 struct Problem {
   AttentionShape a;
+  SplitRule rule;
   const float* q;
   Cache k, v;
   RowIndex index;
@@ -70,9 +71,10 @@ struct Block {
   // Queries of `heads` heads at `from`, in log2 units.
   __device__ void TakeQueries(const float* from, int heads) {
     const float scale = p.a.scale * kLog2E;
+    const int me = ComputedHere(lane);
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
-      const int head = tile * kTileHeads + lane / 4;
+      const int head = tile * kTileHeads + me / 4;
       const float* row = from + int64_t{head} * dim;
       const auto two = [&](int d) {
         if (head >= heads || d >= dim) return TwoParts{0, 0};
@@ -81,8 +83,8 @@ struct Block {
       };
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
-        const TwoParts first = two(step * 16 + lane % 4 * 2);
-        const TwoParts second = two(step * 16 + lane % 4 * 2 + 8);
+        const TwoParts first = two(step * 16 + me % 4 * 2);
+        const TwoParts second = two(step * 16 + me % 4 * 2 + 8);
         q[tile][step][0] = first.high;
         q[tile][step][1] = first.low;
         q[tile][step][2] = second.high;
@@ -106,11 +108,11 @@ struct Block {
     for (int i = 0; i < kKeys * kChunks / kWarp; ++i) {
       const int key = (i * kWarp + lane) / kChunks;
       const int from = __shfl_sync(~0u, slots, second * kKeys + key);
-      if (from == kAsItIs) continue;
+      const bool wanted = from != kAsItIs;
       const bool valid = from >= 0 && c * 8 < dim;
       const int64_t at = valid ? from * p.k.width + column + c * 8 : 0;
-      CopyAsync16(ChunkAt(keys, kDim * 2, key, c), k + at, valid);
-      CopyAsync16(ChunkAt(keys + kTileBytes, kDim * 2, key, c), v + at, valid);
+      CopyAsync16If(wanted, ChunkAt(keys, kDim * 2, key, c), k + at, valid);
+      CopyAsync16If(wanted, ChunkAt(keys + kTileBytes, kDim * 2, key, c), v + at, valid);
     }
   }
 
@@ -223,10 +225,10 @@ struct Block {
     return SumsOf(kWarps, 0) + (w * kHeads + head) * 2;
   }
   __device__ void Share() {
-    const int head = lane / 4;
+    const int me = ComputedHere(lane), head = me / 4;
 #pragma unroll
     for (int i = 0; i < kDim / 8; ++i) {
-      const int d = i * 8 + lane % 4 * 2;
+      const int d = i * 8 + me % 4 * 2;
       float* to = SumsOf(warp, head) + d;
       if constexpr (kTiles == 1) {
         to[0] = sums[i][0] + sums[i][2];
@@ -242,18 +244,18 @@ struct Block {
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
       const float all = QuadSum(l[tile]);
-      if (lane % 4 != 0) continue;
+      if (me % 4 != 0) continue;
       float* state = StateOf(warp, tile * kTileHeads + head);
       state[0] = m[tile];
       state[1] = all;
     }
   }
 
-  // Joins the warps: the row's result when this is its only part, else one part.
+  // Joins the warps, each for some heads: the row's result when this is its only part, else a part.
   __device__ void Finish(int heads, int split, bool only, const Parts& parts, float* out) {
-    const int quads = dim / 4;
-    for (int i = static_cast<int>(threadIdx.x); i < heads * quads; i += kThreads) {
-      const int head = i / quads, d = i % quads * 4;
+    const int d = ComputedHere(lane) * 4;
+    if (d >= dim) return;
+    for (int head = warp; head < heads; head += kWarps) {
       float most = -INFINITY, all = 0;
       for (int w = 0; w < kWarps; ++w) most = fmaxf(most, StateOf(w, head)[0]);
       float4 sum = {0, 0, 0, 0};
@@ -266,13 +268,11 @@ struct Block {
         sum.w = fmaf(weight, v.w, sum.w);
         all = fmaf(weight, StateOf(w, head)[1], all);
       }
-      if (only) {
-        *reinterpret_cast<float4*>(out + int64_t{head} * dim + d) = {sum.x / all, sum.y / all,
-                                                                     sum.z / all, sum.w / all};
-        continue;
-      }
-      *reinterpret_cast<float4*>(parts.Sums(split, head) + d) = sum;
-      if (d == 0) *reinterpret_cast<float2*>(parts.State(split, head)) = {most, all};
+      const float one = only ? 1.0f / all : 1.0f;
+      float* to = only ? out + int64_t{head} * dim : parts.Sums(split, head);
+      *reinterpret_cast<float4*>(to + d) = {sum.x * one, sum.y * one, sum.z * one, sum.w * one};
+      if (only || d > 0) continue;
+      *reinterpret_cast<float2*>(parts.State(split, head)) = {most, all};
     }
   }
 };
@@ -294,43 +294,43 @@ __global__ void __launch_bounds__(kThreads, (Block<kDim, kTiles>::kBlocksPerSm))
     GroupsKernel(Problem p) {
   LetNextBegin();
   using B = Block<kDim, kTiles>;
-  const int64_t row = blockIdx.z, head_blocks = CeilDiv<int64_t>(p.a.group, B::kHeads);
-  const int64_t kv = blockIdx.y / head_blocks, head0 = blockIdx.y % head_blocks * B::kHeads;
-  const int heads = static_cast<int>(min(int64_t{B::kHeads}, p.a.group - head0));
-  const int visible = p.index.visible[row], stored = p.index.stored[row];
-  const int32_t* table = p.index.tables + p.index.table_at[row];
-  const SplitRule rule = RuleOf(p.a);
-  const int n = SplitsOf(rule, visible), per_split = SplitKeys(rule, visible);
-  int split = static_cast<int>(blockIdx.x);
-  if (split >= n) return;
+  const int row = static_cast<int>(blockIdx.z), n_kv = static_cast<int>(p.a.n_kv);
+  const int head_blocks = static_cast<int>(gridDim.y) / n_kv;
+  const int kv = static_cast<int>(blockIdx.y) / head_blocks;
+  const int head0 = static_cast<int>(blockIdx.y) % head_blocks * B::kHeads;
+  const int heads = min(B::kHeads, static_cast<int>(p.a.group) - head0);
+  const RowKeys keys = p.index.rows[row];
+  const int visible = keys.visible;
+  int stored = keys.stored;
+  const int32_t* table = p.index.tables + keys.table_at;
+  const int n = SplitsOf(p.rule, visible), per_split = SplitKeys(p.rule, visible);
+  const int64_t first_head = (int64_t{row} * n_kv + kv) * p.a.group + head0;
   B block(p, kv);
-  int begin = split * per_split, end = min(begin + per_split, visible);
-  block.Begin(table, begin, {begin, min(stored, end), end});
-  WaitForInputs();
-  if (stored < end) block.Begin(table, begin, {stored, end, end});
-  const int64_t first_head = (row * p.a.n_kv + kv) * p.a.group + head0;
-  const int64_t group = row * gridDim.y + blockIdx.y;
-  const Parts parts(p.space, group, p.parts, B::kHeads, static_cast<int>(p.a.v_dim));
-  float* out = p.out + first_head * p.a.v_dim;
-  block.TakeQueries(p.q + first_head * p.a.k_dim, heads);
-  if (stored < end) CopyAsyncWait<0>();  // of the first tiles, which came in two groups each
-  while (true) {
+  const int first = static_cast<int>(blockIdx.x);
+  for (int split = first; split < n; split += static_cast<int>(gridDim.x)) {
+    const int begin = split * per_split, end = min(begin + per_split, visible);
+    if (split > first) __syncthreads();
+    block.Begin(table, begin, {begin, min(stored, end), end});
+    if (split == first) {
+      WaitForInputs();
+      if (stored < end) block.Begin(table, begin, {stored, end, end});
+      block.TakeQueries(p.q + first_head * p.a.k_dim, heads);
+      if (stored < end) CopyAsyncWait<0>();  // of the first tiles, which came in two groups each
+      stored = visible;
+    }
     block.Walk(table, begin, end);
     __syncthreads();
     block.Share();
     __syncthreads();
+    const int group =
+        ComputedHere(row) * static_cast<int>(gridDim.y) + static_cast<int>(blockIdx.y);
+    const Parts parts(p.space, group, p.parts, B::kHeads, static_cast<int>(p.a.v_dim));
+    float* out = p.out + first_head * p.a.v_dim;
     block.Finish(heads, split, n == 1, parts, out);
-    if (n > 1 && IsLast(p.counts + group, n)) {
-      for (int head = block.warp; head < heads; head += kWarps) {
-        JoinParts(parts, n, head, block.lane * 4, out + head * p.a.v_dim);
-      }
+    if (n == 1 || !IsLast(p.counts + group, n)) continue;
+    for (int head = block.warp; head < heads; head += kWarps) {
+      JoinParts(parts, n, head, ComputedHere(block.lane) * 4, out + head * p.a.v_dim);
     }
-    split += static_cast<int>(gridDim.x);
-    if (split >= n) return;
-    __syncthreads();
-    begin = split * per_split;
-    end = min(begin + per_split, visible);
-    block.Begin(table, begin, {begin, end, end});
   }
 }
 
@@ -371,8 +371,9 @@ AttentionMemory GroupsSpace(const AttentionShape& a, int64_t most_visible) {
 void AttendGroups(Stream& s, const AttentionShape& a, const float* q, const Cache& k,
                   const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                   float* out) {
+  const SplitRule rule = RuleOf(a);
   const Problem p = {
-      a, q, k, v, index, MostSplits(RuleOf(a), index.most), scratch.parts, out, scratch.counts};
+      a, rule, q, k, v, index, MostSplits(rule, index.most), scratch.parts, out, scratch.counts};
   const bool two = HeadsOfBlock(a) == 16;
   if (a.k_dim <= 64) {
     two ? LaunchGroups<64, 2>(s, p) : LaunchGroups<64, 1>(s, p);

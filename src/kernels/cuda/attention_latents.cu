@@ -105,12 +105,12 @@ struct Block {
     for (int i = 0; i < kEach; ++i) {
       const int key = (team * kWarps + warp) * kEach + i;
       const int from = __shfl_sync(~0u, slot, key);
-      if (from == kAsItIs) continue;
       const uint16_t* row = data + (from < 0 ? 0 : from * p.latents.width);
 #pragma unroll
       for (int round = 0; round < kRounds; ++round) {
         const int c = round * kWarp + lane;
-        if (c < kChunks) CopyAsync16(ChunkAt(tile, kRowBytes, key, c), row + c * 8, from >= 0);
+        CopyAsync16If(c < kChunks && from != kAsItIs, ChunkAt(tile, kRowBytes, key, c), row + c * 8,
+                      from >= 0);
       }
     }
   }
@@ -255,11 +255,11 @@ struct Block {
       const int head = tile * 8 + lane / 4;
       const float all = QuadSum(l[tile]);
       if (head >= heads) continue;
+      const float one = only ? 1.0f / all : 1.0f;
       float* to = only ? out + int64_t{head} * kValues : parts.Sums(split, team * kHeads + head);
 #pragma unroll
       for (int i = 0; i < kWarpValues / 8; ++i) {
-        float2 v = {sums[i][tile * 2], sums[i][tile * 2 + 1]};
-        if (only) v = {v.x / all, v.y / all};
+        const float2 v = {sums[i][tile * 2] * one, sums[i][tile * 2 + 1] * one};
         *reinterpret_cast<float2*>(to + warp * kWarpValues + i * 8 + lane % 4 * 2) = v;
       }
       if (only || warp != 0 || lane % 4 != 0) continue;
@@ -274,8 +274,9 @@ __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm) LatentsKernel(Pr
   LetNextBegin();
   const int64_t row = blockIdx.z, heads = p.a.group, group = row * gridDim.x + blockIdx.x;
   const int split = static_cast<int>(blockIdx.y);
-  const int visible = p.index.visible[row], stored = p.index.stored[row];
-  const int32_t* table = p.index.tables + p.index.table_at[row];
+  const RowKeys keys = p.index.rows[row];
+  const int visible = keys.visible, stored = keys.stored;
+  const int32_t* table = p.index.tables + keys.table_at;
   const int per_split = SplitKeys(Rule(), visible), begin = split * per_split;
   if (begin >= visible) return;
   B block(p);
@@ -296,7 +297,7 @@ __global__ void __launch_bounds__(kJoinThreads) JoinKernel(Problem p, int block_
   LetNextBegin();
   const int64_t row = blockIdx.y, heads = p.a.group, head = blockIdx.x;
   const int64_t group = row * CeilDiv<int64_t>(heads, block_heads) + head / block_heads;
-  const int n = SplitsOf(Rule(), p.index.visible[row]);
+  const int n = SplitsOf(Rule(), p.index.rows[row].visible);
   WaitForInputs();
   if (n == 1) return;
   JoinParts(Parts(p.space, group, p.parts, block_heads, kValues), n,

@@ -102,7 +102,8 @@ __device__ inline void JoinParts(const Parts& parts, int n, int head, int d, flo
     }
   }
   if (!mine) return;
-  *reinterpret_cast<float4*>(out + d) = {sum.x / l, sum.y / l, sum.z / l, sum.w / l};
+  const float one = 1.0f / l;
+  *reinterpret_cast<float4*>(out + d) = {sum.x * one, sum.y * one, sum.z * one, sum.w * one};
 }
 
 // ---- rows of the cache

@@ -57,11 +57,11 @@ __global__ void AttendKernel(AttentionShape a, Queries q, Cache k, Cache v, RowI
   const int64_t head_blocks = CeilDiv<int64_t>(a.group, kHeads);
   const int64_t kv = blockIdx.y / head_blocks, head0 = blockIdx.y % head_blocks * kHeads;
   const int64_t heads = min(int64_t{kHeads}, a.group - head0);
-  const int64_t visible = index.visible[row];
+  const int64_t visible = index.rows[row].visible;
   const int64_t per_split = SplitKeys(Rule(), static_cast<int>(visible));
   const int64_t begin = split * per_split, end = min(begin + per_split, visible);
   if (begin >= end) return;
-  const int32_t* table = index.tables + index.table_at[row];
+  const int32_t* table = index.tables + index.rows[row].table_at;
   const bool shared_values = k.data == v.data;
   const Space s = SpaceOf(a, shared_values);
   float* memory = reinterpret_cast<float*>(SharedMemory());
@@ -137,7 +137,7 @@ __global__ void JoinKernel(AttentionShape a, RowIndex index, int64_t parts, cons
   LetNextBegin();
   WaitForInputs();
   const int64_t head = blockIdx.x, heads = a.n_kv * a.group, row = head / heads;
-  const int64_t n = SplitsOf(Rule(), index.visible[row]), width = a.v_dim + 2;
+  const int64_t n = SplitsOf(Rule(), index.rows[row].visible), width = a.v_dim + 2;
   if (n == 1) return;
   const float* part = space + head * parts * width;
   float m = -INFINITY;

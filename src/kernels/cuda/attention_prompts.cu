@@ -333,9 +333,9 @@ __global__ void __launch_bounds__(B::kThreads, 2) PromptsKernel(const __grid_con
   const int n = min(B::kRows, chunk.n_rows - row0);
   const int64_t first = (int64_t{chunk.first_row} + row0) * p.a.row_heads + head;
   B block(p, head);
-  block.Walk(p.q + first * p.a.k_dim,
-             p.keys.paged ? p.index.table_at[chunk.first_row] : chunk.first_key,
-             p.index.visible[chunk.first_row] + row0, n);
+  const RowKeys keys = p.index.rows[chunk.first_row];
+  block.Walk(p.q + first * p.a.k_dim, p.keys.paged ? keys.table_at : chunk.first_key,
+             keys.visible + row0, n);
   block.Finish(first * p.a.v_dim, n);
 }
 
@@ -377,7 +377,7 @@ __global__ void GatherKernel(Cache c, RowIndex index, int64_t row, int64_t n, in
                              int chunks, uint4* out) {
   LetNextBegin();
   WaitForInputs();
-  const int32_t* table = index.tables + index.table_at[row];
+  const int32_t* table = index.tables + index.rows[row].table_at;
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n * chunks; i += stride) {
     const int64_t slot = SlotOf(index, table, static_cast<int>(i / chunks));

@@ -72,9 +72,7 @@ void CudaBackend::Attend(const AttentionShape& shape, const Queries& q, const Ca
     scratch.counts = static_cast<int*>(
         Reserve(kAttentionCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
     RowIndex rows = index;
-    rows.visible += row;
-    rows.stored += row;
-    rows.table_at += row;
+    rows.rows += row;
     Queries queries = q;
     queries.data += row * heads * q.ld;
     if (q.rest != nullptr) queries.rest += row * heads * q.rest_ld;

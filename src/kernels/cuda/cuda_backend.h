@@ -22,6 +22,7 @@
 namespace hadal::CUDA_NAMESPACE {
 
 class CudaMemory;
+struct RowTables;  // cuda_steps.cc
 
 // Rows of one form in a CudaWeight.
 struct WeightPart {
@@ -162,6 +163,7 @@ class CudaBackend final : public Backend {
   void Fit(Arena& arena, size_t bytes);
   // The card's copy of a span: the step's own, or one made now.
   const int32_t* OnCard(std::span<const int32_t> values);
+  RowIndex PlaceIndex(Arena& arena, const RowTables& t, int32_t block_tokens);
   RowIndex IndexOf(std::span<const SeqChunk> chunks, int32_t block_tokens);
 
   // ---- products

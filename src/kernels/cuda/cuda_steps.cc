@@ -137,36 +137,38 @@ const int32_t* CudaBackend::OnCard(std::span<const int32_t> values) {
   return card;
 }
 
-namespace {
-
-// Per row what it sees, what of that is there and where its table begins; then the tables.
+// What rows see; the tables of their sequences.
 struct RowTables {
-  std::vector<int32_t> visible, stored, table_at, tables;
+  std::vector<RowKeys> rows;
+  std::vector<int32_t> tables;
   int32_t most = 0;
 
   RowTables(std::span<const SeqChunk> chunks, int32_t block_tokens) {
     for (const SeqChunk& c : chunks) {
-      const auto rows = static_cast<size_t>(c.first_row + c.n_rows);
-      if (visible.size() < rows) {
-        visible.resize(rows);
-        stored.resize(rows);
-        table_at.resize(rows);
-      }
+      const auto end = static_cast<size_t>(c.first_row + c.n_rows);
+      if (rows.size() < end) rows.resize(end);
       for (int32_t i = 0; i < c.n_rows; ++i) {
-        const auto row = static_cast<size_t>(c.first_row + i);
-        visible[row] = c.context + i + 1;
-        stored[row] = c.context;
-        table_at[row] = static_cast<int32_t>(tables.size());
+        rows[static_cast<size_t>(c.first_row + i)] = {c.context + i + 1, c.context,
+                                                      static_cast<int32_t>(tables.size())};
       }
       const int32_t keys = c.context + c.n_rows;
       most = std::max(most, keys);
       tables.insert(tables.end(), c.blocks, c.blocks + (keys + block_tokens - 1) / block_tokens);
     }
   }
-  size_t bytes() const { return RoundUp(visible.size() * 4) * 3 + RoundUp(tables.size() * 4); }
+  size_t bytes() const {
+    return RoundUp(rows.size() * sizeof(RowKeys)) + RoundUp(tables.size() * 4);
+  }
 };
 
-}  // namespace
+RowIndex CudaBackend::PlaceIndex(Arena& arena, const RowTables& t, int32_t block_tokens) {
+  const std::span rows(reinterpret_cast<const int32_t*>(t.rows.data()),
+                       t.rows.size() * sizeof(RowKeys) / sizeof(int32_t));
+  RowIndex index{.block_tokens = block_tokens, .most = t.most};
+  index.rows = reinterpret_cast<const RowKeys*>(Place(arena, rows));
+  index.tables = Place(arena, t.tables);
+  return index;
+}
 
 RowIndex CudaBackend::IndexOf(std::span<const SeqChunk> chunks, int32_t block_tokens) {
   if (step_ != nullptr && chunks.data() == step_->chunks.data()) return on_card_.index;
@@ -175,11 +177,7 @@ RowIndex CudaBackend::IndexOf(std::span<const SeqChunk> chunks, int32_t block_to
   Fit(other_arena_, t.bytes());
   Remember(device_->Synchronise());
   other_arena_.used = 0;
-  RowIndex index{.block_tokens = block_tokens, .most = t.most};
-  index.visible = Place(other_arena_, t.visible);
-  index.stored = Place(other_arena_, t.stored);
-  index.table_at = Place(other_arena_, t.table_at);
-  index.tables = Place(other_arena_, t.tables);
+  const RowIndex index = PlaceIndex(other_arena_, t, block_tokens);
   Send(other_arena_);
   return index;
 }
@@ -200,11 +198,7 @@ Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, const
   on_card_.slots = Place(step_arena_, step.slots);
   on_card_.logit_rows = Place(step_arena_, step.logit_rows);
   on_card_.temperatures = reinterpret_cast<const float*>(Place(step_arena_, temperatures));
-  on_card_.index = {.block_tokens = cache.block_tokens, .most = t.most};
-  on_card_.index.visible = Place(step_arena_, t.visible);
-  on_card_.index.stored = Place(step_arena_, t.stored);
-  on_card_.index.table_at = Place(step_arena_, t.table_at);
-  on_card_.index.tables = Place(step_arena_, t.tables);
+  on_card_.index = PlaceIndex(step_arena_, t, cache.block_tokens);
   Send(step_arena_);
 
   step_ = &step;

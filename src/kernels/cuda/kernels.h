@@ -205,17 +205,18 @@ struct HeadParts {
 void PrepareHeads(Stream& s, const HeadParts& parts, int64_t rows, const int32_t* positions,
                   const int32_t* slots);
 
-// What each row of the step sees: keys 0 .. visible[r] - 1 of its sequence, whose blocks begin at
-// tables + table_at[r]. Earlier steps wrote the first stored[r] of them. All of it is on the card
-// before the first kernel of the step begins, so kernels read the index and those keys before they
-// call WaitForInputs.
+// What a row of the step sees: keys 0 .. visible - 1 of its sequence, of which earlier steps wrote
+// the first `stored`. The sequence's blocks begin at tables + table_at.
+struct alignas(16) RowKeys {
+  int32_t visible = 0, stored = 0, table_at = 0;
+};
+// Of all rows. It is on the card before the first kernel of the step begins, so kernels read it,
+// and the keys that are stored, before they call WaitForInputs.
 struct RowIndex {
-  const int32_t* visible = nullptr;
-  const int32_t* stored = nullptr;
-  const int32_t* table_at = nullptr;
+  const RowKeys* rows = nullptr;
   const int32_t* tables = nullptr;
   int32_t block_tokens = 1;
-  int32_t most = 0;  // at least every visible[r]; sizes the launch
+  int32_t most = 0;  // at least every `visible`; sizes the launch
 };
 
 // Queries of all heads of rows: the first `columns` columns of query i at data[i * ld], the others

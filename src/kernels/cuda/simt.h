@@ -68,6 +68,12 @@ __device__ inline void LetNextBegin() {
 #endif
 }
 
+// v, as if it were computed here: what follows from it takes no registers before.
+__device__ inline int ComputedHere(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
+
 // Dynamic shared memory of the block, 16-byte aligned.
 __device__ inline char* SharedMemory() {
   extern __shared__ __align__(128) char memory[];
@@ -118,6 +124,16 @@ __device__ inline void CopyAsync16(void* shared, const void* global, bool valid)
   const int bytes = valid ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes)
                : "memory");
+}
+// The same, or nothing at all.
+__device__ inline void CopyAsync16If(bool wanted, void* shared, const void* global, bool valid) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  const int bytes = valid ? 16 : 0, when = wanted ? 1 : 0;
+  asm volatile(
+      "{ .reg .pred p; setp.ne.s32 p, %3, 0; @p cp.async.cg.shared.global [%0], [%1], 16, %2; }" ::
+          "r"(to),
+      "l"(global), "r"(bytes), "r"(when)
+      : "memory");
 }
 // The same of 16 bytes that are there, `kAt` bytes on in both.
 template <int kAt>

@@ -41,7 +41,7 @@ __device__ __host__ int64_t GroupsOf(int64_t vocab) {
 }
 
 // Of the finite logits of a group: the largest, minus infinity when there is none, and the sum of
-// exp((logit - most) / temperature), 0 when that is 0.
+// exp((logit - most) / temperature).
 struct GroupSum {
   float most, mass;
 };
@@ -60,20 +60,23 @@ __device__ Quad LoadQuad(const float* row, int64_t vocab, int64_t at, int64_t en
   return q;
 }
 
-__device__ float MassAt(GroupSum sum, float most, float temperature) {
-  return sum.most > -INFINITY ? sum.mass * expf((sum.most - most) / temperature) : 0.0f;
+// exp(v / temperature) = 2^(v * scale). Finite, so that 0 * scale is 0.
+__device__ float ScaleOf(float temperature) { return fminf(1.44269504f / temperature, 3e38f); }
+__device__ float MassAt(GroupSum sum, float most, float scale) {
+  return sum.most > -INFINITY ? sum.mass * Exp2((sum.most - most) * scale) : 0.0f;
 }
-__device__ void Include(GroupSum& sum, const Quad& q, float temperature) {
-  float most = sum.most;
-  for (const float v : q.v) {
-    if (KeyOf(v) != 0) most = fmaxf(most, v);
+__device__ void Include(GroupSum& sum, const Quad& low, const Quad& high, float scale) {
+  float v[2 * kQuad], most = sum.most;
+#pragma unroll
+  for (int i = 0; i < 2 * kQuad; ++i) {
+    const float x = i < kQuad ? low.v[i] : high.v[i - kQuad];
+    v[i] = KeyOf(x) != 0 ? x : -INFINITY;
+    most = fmaxf(most, v[i]);
   }
-  if (temperature > 0) {
-    sum.mass = MassAt(sum, most, temperature);
-    for (const float v : q.v) {
-      if (KeyOf(v) != 0) sum.mass += expf((v - most) / temperature);
-    }
-  }
+  const float base = most > -INFINITY ? most : 0.0f;
+  sum.mass = MassAt(sum, base, scale);
+#pragma unroll
+  for (const float x : v) sum.mass += Exp2((x - base) * scale);
   sum.most = most;
 }
 
@@ -86,18 +89,17 @@ __global__ void __launch_bounds__(kGroupThreads)
   if (group >= groups) return;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, pieces = PiecesOf(vocab);
   const float* from = logits + row * vocab;
-  const float temperature = temperatures[row];
+  const float scale = ScaleOf(temperatures[row]);
   const int64_t first = group * pieces * kPiece + lane * kQuad;
   GroupSum sum = {-INFINITY, 0};
   for (int piece = 0; piece < pieces; piece += 2) {
     const int64_t at = first + int64_t{piece} * kPiece;
     const Quad low = LoadQuad(from, vocab, at, vocab);
     const Quad high = LoadQuad(from, vocab, at + kPiece, piece + 1 < pieces ? vocab : 0);
-    Include(sum, low, temperature);
-    Include(sum, high, temperature);
+    Include(sum, low, high, scale);
   }
   const float most = WarpMax(sum.most);
-  const float mass = WarpSum(temperature > 0 ? MassAt(sum, most, temperature) : 0.0f);
+  const float mass = WarpSum(MassAt(sum, most, scale));
   if (lane == 0) sums[row * groups + group] = {most, mass};
 }
 
@@ -203,10 +205,9 @@ __global__ void __launch_bounds__(kThreads)
   const float temperature = temperatures[row];
   const GroupSum sum = me < groups ? sums[row * groups + me] : GroupSum{-INFINITY, 0};
   const float most = BlockMax(sum.most, shared.scratch);
-  const float mass =
-      BlockSum(temperature > 0 ? MassAt(sum, most, temperature) : 0.0f, shared.scratch);
+  const float mass = BlockSum(MassAt(sum, most, ScaleOf(temperature)), shared.scratch);
   if (me == 0) {
-    out[row].mass = mass;
+    out[row].mass = temperature > 0 ? mass : 0.0f;
     shared.group_count = 0;
   }
   const uint64_t group = EntryOf(KeyOf(sum.most), me);

@@ -47,6 +47,7 @@ void Launch(Stream& stream, const dim3& grid, int threads, size_t shared, void (
 // One kernel after another.
 inline void WaitForInputs() {}
 inline void LetNextBegin() {}
+inline int ComputedHere(int v) { return v; }
 
 inline bool MultiplyByLibrary(Stream&, const Matrix&, const uint16_t*, int64_t, const Output&) {
   return false;  // there is none
@@ -145,6 +146,9 @@ inline uint4 LoadOnce16(const void* p) {
 }
 inline void CopyAsync16(void* shared, const void* global, bool valid) {
   CopyLater(shared, global, valid);
+}
+inline void CopyAsync16If(bool wanted, void* shared, const void* global, bool valid) {
+  if (wanted) CopyLater(shared, global, valid);
 }
 template <int kAt>
 void CopyAsync16At(void* shared, const void* global) {
