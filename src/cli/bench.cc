@@ -379,6 +379,9 @@ void PrintLoad(const Shared& shared, const Report& r) {
       mb(r.model.checkpoint_bytes), mb(r.model.resident_bytes),
       shared.T("peak RSS of loading", "加载峰值内存"), mb(r.load.memory.peak_resident),
       shared.T("of the run", "全程峰值内存"), mb(r.peak_resident));
+  if (r.model.link.bytes > 0) {
+    fmt::print("{}\n", Describe(shared, r.model.link, r.load.seconds));
+  }
   if (r.load.cold) {
     fmt::print("{}: {:.2f} GB/s ({}); {} {:.0f} %\n",
                shared.T("plain sequential read of the same files", "同一文件的顺序读取"),
@@ -495,6 +498,9 @@ nlohmann::json LoadJson(const Report& r) {
                       {"bytes_per_second", LoadRate(r)},
                       {"peak_rss_bytes", r.load.memory.peak_resident},
                       {"anonymous_bytes", r.load.memory.anonymous}};
+  if (r.model.link.bytes > 0) {
+    j["link"] = {{"bytes", r.model.link.bytes}, {"copying_seconds", r.model.link.seconds}};
+  }
   if (r.load.cold) {
     j["disk"] = {{"bytes_per_second", DiskRate(r)},
                  {"past_page_cache", r.load.disk.past_cache},

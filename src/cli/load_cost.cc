@@ -109,4 +109,12 @@ Result<DiskRead> ReadFromDisk(const fs::path& path) {
   return all;
 }
 
+std::string Describe(const Shared& shared, const LinkUse& link, double load_seconds) {
+  const double gb = static_cast<double>(link.bytes) / 1e9;
+  return fmt::format("{}: {:.2f} GB, {} {:.2f} GB/s, {} {:.2f} GB/s",
+                     shared.T("copied to the GPU", "拷贝到 GPU"), gb,
+                     shared.T("while copying", "拷贝期间"), gb / link.seconds,
+                     shared.T("over the whole load", "整个加载期间"), gb / load_seconds);
+}
+
 }  // namespace hadal::cli

@@ -5,8 +5,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "base/error.h"
+#include "cli/commands.h"
+#include "kernels/backend.h"
 
 namespace hadal::cli {
 
@@ -30,5 +33,8 @@ struct DiskRead {
 // Reads a file, or every file of a directory, from its first byte to its last and does nothing
 // else: two requests of 4 MiB at a time. kIo names the file.
 Result<DiskRead> ReadFromDisk(const std::filesystem::path& path);
+
+// What a load copied to a GPU: how fast while it copied, and over the whole load.
+std::string Describe(const Shared& shared, const LinkUse& link, double load_seconds);
 
 }  // namespace hadal::cli

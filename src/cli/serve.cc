@@ -14,6 +14,7 @@
 #include "base/version.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
+#include "cli/load_cost.h"
 #include "formats/model_files.h"
 #include "server/http/http_front.h"
 
@@ -130,6 +131,8 @@ Status Run(const Shared& shared) {
   fmt::print("{} {:.2f} s, {} {:.2f} s {}\n", shared.T("loaded in", "加载用时"), loaded,
              shared.T("first token", "首个 token 于启动后"), first_token,
              shared.T("after start", "产生"));
+  const LinkUse& link = assembly->loaded.model->info().link;
+  if (link.bytes > 0) fmt::print("{}\n", Describe(shared, link, loaded));
   fmt::print("listening on {}://{}:{} ({:.2f} s after start)\n", tls ? "https" : "http",
              host.find(':') == std::string::npos ? host : "[" + host + "]", front->port(),
              Seconds(Now() - start));

@@ -210,6 +210,37 @@ TEST(Checkpoint, AFileThatShrinksWhileMappedIsReportedDamaged) {
 
 // ---- decoding
 
+// F16 and BF16, in and out of the rope's order, at addresses of any kind.
+TEST(ReadStoredRows, GivesTheValuesOfDecodedRows) {
+  constexpr int64_t kRows = 12, kCols = 5;
+  for (const DType type : {DType::kF16, DType::kBf16}) {
+    for (const int64_t head_dim : {0, 4, 6}) {
+      const TestDirectory dir;
+      std::vector<uint16_t> values(kRows * kCols);
+      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint16_t>(0x3c00 + 7 * i);
+      WriteItems(dir / "model.safetensors",
+                 {{"odd", DType::kU8, Shape{1}, "x"}, {"w", type, {kRows, kCols}, Raw(values)}});
+      const auto c = OpenOrFail(dir.path());
+      ASSERT_NE(c, nullptr);
+      TensorEntry entry = *c->Find("w");
+      entry.row_order.head_dim = head_dim;
+      ASSERT_EQ(StoredRowBytes(entry), 2 * kCols);
+      for (const int64_t row0 : {0, 3, 11}) {
+        const int64_t n = std::min<int64_t>(5, kRows - row0);
+        std::vector<uint16_t> stored(static_cast<size_t>(n * kCols));
+        std::vector<float> decoded(stored.size());
+        ReadStoredRows(entry, row0, n, reinterpret_cast<std::byte*>(stored.data()));
+        DecodeRows(entry, row0, n, decoded.data());
+        for (size_t i = 0; i < stored.size(); ++i) {
+          ASSERT_EQ(type == DType::kF16 ? F16ToFloat(stored[i]) : Bf16ToFloat(stored[i]),
+                    decoded[i])
+              << NameOf(type) << " " << head_dim << " " << row0 << " " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(DecodeRows, ReadsEveryFloatTypeRowByRow) {
   const TestDirectory dir;
   const std::vector<float> values = {1.5f, -0.25f, 448.0f, 0.0f, -1.0f, 2.0f};

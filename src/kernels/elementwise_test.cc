@@ -175,6 +175,32 @@ TEST_P(ElementwiseOnEveryBackend, EmbedGatherAndCopyMoveWholeRows) {
   EXPECT_EQ(copied, gathered);
 }
 
+// More than a card's backend copies at once, and rows that are padded at the end.
+TEST_P(ElementwiseOnEveryBackend, LargeTablesKeepEveryRow) {
+  constexpr int64_t kRows = 3000, kCols = 4001;
+  auto backend = Make(GetParam(), 2);
+  WeightSource source;
+  source.name = "w";
+  source.rows = kRows;
+  source.cols = kCols;
+  const auto value = [](int64_t row, int64_t col) {
+    return Bf16ToFloat(static_cast<uint16_t>(0x3f80 + (row * 31 + col) % 128));
+  };
+  source.decode = [&](int64_t row0, int64_t n, float* out) {
+    for (int64_t i = 0; i < n * kCols; ++i) out[i] = value(row0 + i / kCols, i % kCols);
+  };
+  const auto table = backend->PrepareEmbedding(source);
+  ASSERT_TRUE(table.has_value());
+  std::vector<float> out = Poison(kCols);
+  for (const TokenId id : {0, 1023, 2095, 2096, 2097, 2999}) {
+    backend->Embed(**table, std::vector{id}, View(out, {1, kCols}));
+    backend->Wait();
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < kCols; ++i) wrong += out[static_cast<size_t>(i)] != value(id, i);
+    EXPECT_EQ(wrong, 0) << id;
+  }
+}
+
 TEST_P(ElementwiseOnEveryBackend, MemoryIsZeroAndUploadsKeepTheirValues) {
   auto backend = Make(GetParam(), 1);
   auto memory = backend->Allocate(1000);

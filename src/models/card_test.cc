@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "core/testing_row_summary.h"
 #include "kernels/cuda/emulated/emulator.h"
+#include "models/testing_gguf_model.h"
 #include "models/testing_golden.h"
 #include "models/testing_model.h"
 #include "models/tiny_checkpoints.h"
@@ -320,6 +322,56 @@ TEST(KeptLogits, AreToldAsTheyAre) {
     std::vector<float> kept(vocab);
     ASSERT_TRUE(backend->ReadLogits(0, kept.data()).has_value());
     EXPECT_EQ(MaxDifference(kept, row), 0);
+  }
+}
+
+void WriteAs(DType type, const TinyCheckpoint& tiny, const ModelDirectory& directory,
+             const std::string& damaged = {}) {
+  std::ofstream(directory.path() / "config.json") << tiny.config;
+  std::map<std::string, std::vector<std::byte>> bytes;
+  std::vector<TensorToWrite> list;
+  for (const auto& [name, v] : tiny.tensors) {
+    auto& encoded = bytes[name] = EncodeAs(type, v.values);
+    constexpr uint16_t kNan = 0x7fc1;  // of F16 and BF16
+    if (name == damaged) std::memcpy(encoded.data() + 10, &kNan, sizeof kNan);
+    list.push_back({name, type, v.shape, encoded});
+  }
+  ASSERT_TRUE(WriteSafetensors(directory.checkpoint(), list).has_value());
+}
+
+// Stored bf16 is copied as bytes; the same numbers in float32 are decoded and rounded.
+TEST(StoredHalves, GiveTheBitsOfTheSameNumbersInFloat32) {
+  const std::vector<TokenId> ids = {1, 7, 3, 36, 0, 12, 5, 5, 9};
+  for (TinyCheckpoint tiny : {TinyDense(), TinyLatent()}) {
+    for (auto& [name, v] : tiny.tensors) {
+      for (float& x : v.values) x = Bf16ToFloat(FloatToBf16(x));
+    }
+    std::vector<float> logits[2];
+    for (const DType type : {DType::kF32, DType::kBf16}) {
+      const ModelDirectory directory;
+      WriteAs(type, tiny, directory);
+      const auto backend = NewCard({});
+      const auto model = Load(directory.path(), *backend);
+      ASSERT_NE(model, nullptr);
+      EXPECT_GE(model->info().link.bytes, model->info().resident_bytes);
+      logits[type == DType::kBf16] = AllLogits(*model, *backend, ids, 4);
+    }
+    EXPECT_EQ(MaxDifference(logits[0], logits[1]), 0);
+  }
+}
+
+TEST(StoredHalves, AreRefusedByNameWhenTheyAreNotFinite) {
+  for (const DType type : {DType::kF16, DType::kBf16}) {
+    for (const std::string name :
+         {"model.embed_tokens.weight", "model.layers.1.mlp.down_proj.weight"}) {
+      const ModelDirectory directory;
+      WriteAs(type, TinyDense(), directory, name);
+      const auto backend = NewCard({});
+      const auto model = LoadModel(directory.path(), *backend, {});
+      ASSERT_FALSE(model.has_value()) << name;
+      EXPECT_EQ(model.error().code, ErrorCode::kBadFile);
+      EXPECT_NE(model.error().message.find("NaN or infinity is in " + name), std::string::npos);
+    }
   }
 }
 

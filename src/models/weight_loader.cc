@@ -29,6 +29,17 @@ std::optional<DType> HalfTypeOf(const TensorEntry& entry) {
   return entry.dtype;
 }
 
+// Rows row0 .. row0 + n - 1 of the transpose of `what`, all of which is decoded at every call.
+void DecodeTransposed(WeightReader& reader, const TensorRows& what, int64_t row0, int64_t n,
+                      float* out) {
+  const int64_t cols = what.entry->cols();
+  std::vector<float> values(static_cast<size_t>(what.rows * cols));
+  reader.Decode(what, values.data());
+  for (int64_t r = row0; r < row0 + n; ++r) {
+    for (int64_t c = 0; c < what.rows; ++c) *out++ = values[static_cast<size_t>(c * cols + r)];
+  }
+}
+
 }  // namespace
 
 WeightLoader::WeightLoader(std::shared_ptr<const Checkpoint> checkpoint, Backend& backend,
@@ -348,29 +359,21 @@ void WeightLoader::Prepared(size_t bytes, Home home, Share share) {
       bytes * static_cast<size_t>(share.used) / static_cast<size_t>(share.of);
 }
 
-// The matrix is decoded once; uk would otherwise decode a whole head for every slice of rows.
 Status WeightLoader::PrepareLatent(LatentUp& out, const TensorEntry& entry,
                                    const LatentUpShape& s) {
   const int64_t rows = s.n_heads * (s.nope + s.v_dim), cols = s.kv_lora;
-  HADAL_TRY(const Buffer buffer,
-            Buffer::Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
-  auto* all = static_cast<float*>(buffer.data());  // [rows, kv_lora]
-  reader_->Decode({&entry, 0, rows}, all);
-
   LatentSources sources;
   sources.whole = Source({{&entry, 0, rows}}, cols);
   for (int64_t h = 0; h < s.n_heads; ++h) {
     const int64_t k_row = h * (s.nope + s.v_dim);
-    const float* k_rows = all + k_row * cols;  // [nope, kv_lora]
     WeightSource& uk = sources.uk.emplace_back();
     uk.name = entry.name;
     uk.rows = s.kv_lora;
     uk.cols = s.nope;
     uk.stored = sources.whole.stored;
-    uk.decode = [=](int64_t row0, int64_t n, float* to) {
-      for (int64_t r = row0; r < row0 + n; ++r) {
-        for (int64_t c = 0; c < s.nope; ++c) *to++ = k_rows[c * cols + r];
-      }
+    uk.decode = [reader = reader_, k = Part{&entry, k_row, s.nope}](int64_t row0, int64_t n,
+                                                                    float* to) {
+      DecodeTransposed(*reader, k, row0, n, to);
     };
     sources.uv.push_back(Source({{&entry, k_row + s.nope, s.v_dim}}, cols));
   }
@@ -381,20 +384,8 @@ Status WeightLoader::PrepareLatent(LatentUp& out, const TensorEntry& entry,
 Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, const TensorEntry& v,
                                         const LatentUpShape& s) {
   const int64_t head = s.nope + s.v_dim, rows = s.n_heads * head, cols = s.kv_lora;
-  HADAL_TRY(const Buffer buffer,
-            Buffer::Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
-  auto* all = static_cast<float*>(buffer.data());                 // [rows, kv_lora]
-  std::vector<float> k_head(static_cast<size_t>(cols * s.nope));  // [kv_lora, nope]
   LatentSources sources;
   for (int64_t h = 0; h < s.n_heads; ++h) {
-    float* to = all + h * head * cols;
-    reader_->Decode({&k, h * cols, cols}, k_head.data());
-    for (int64_t r = 0; r < s.nope; ++r) {
-      for (int64_t c = 0; c < cols; ++c) {
-        to[r * cols + c] = k_head[static_cast<size_t>(c * s.nope + r)];
-      }
-    }
-    reader_->Decode({&v, h * s.v_dim, s.v_dim}, to + s.nope * cols);
     sources.uk.push_back(Source({{&k, h * cols, cols}}, s.nope));
     sources.uv.push_back(Source({{&v, h * s.v_dim, s.v_dim}}, cols));
   }
@@ -402,8 +393,17 @@ Status WeightLoader::PrepareLatentParts(LatentUp& out, const TensorEntry& k, con
   sources.whole.rows = rows;
   sources.whole.cols = cols;
   if (HalfTypeOf(k) == HalfTypeOf(v)) sources.whole.stored = HalfTypeOf(k);
-  sources.whole.decode = [=](int64_t row0, int64_t n, float* to) {
-    std::copy_n(all + row0 * cols, n * cols, to);
+  sources.whole.decode = [=, reader = reader_, k = &k, v = &v](int64_t row0, int64_t n, float* to) {
+    for (const int64_t end = row0 + n; row0 < end; row0 += n, to += n * cols) {
+      const int64_t h = row0 / head, row = row0 % head;
+      if (row < s.nope) {
+        n = std::min(end - row0, s.nope - row);
+        DecodeTransposed(*reader, {k, h * cols, cols}, row, n, to);
+      } else {
+        n = std::min(end - row0, head - row);
+        reader->Decode({v, h * s.v_dim + row - s.nope, n}, to);
+      }
+    }
   };
   return PrepareLatentSources(out, sources, rows * cols);
 }
