@@ -91,13 +91,18 @@ int ThreadsOf(const Config& config) {
   return config.cpu.threads > 0 ? static_cast<int>(config.cpu.threads) : UsableCpus();
 }
 
+DType KvDTypeOf(std::string_view name) {
+  if (name == "fp8") return DType::kF8E4M3;
+  return name == "f32" ? DType::kF32 : DType::kBf16;
+}
+
 Result<CpuBackendOptions> BackendOptionsOf(const Config& config) {
   CpuBackendOptions options;
   HADAL_TRY(options.isa, IsaOf(config));
   HADAL_TRY(options.weights, ParseWeightFormat(config.cpu.weights));
   options.threads = ThreadsOf(config);
   options.exact_prompts = config.cpu.exact_prompts;
-  options.kv_dtype = config.cpu.kv_dtype == "f32" ? DType::kF32 : DType::kBf16;
+  options.kv_dtype = KvDTypeOf(config.cpu.kv_dtype);
   return options;
 }
 
@@ -105,7 +110,7 @@ Result<CudaBackendOptions> CudaOptionsOf(const Config& config) {
   CudaBackendOptions options;
   options.device = static_cast<int>(config.cuda.card);
   HADAL_TRY(options.weights, ParseWeightFormat(config.cuda.weights));
-  options.kv_dtype = config.cuda.kv_dtype == "f32" ? DType::kF32 : DType::kBf16;
+  options.kv_dtype = KvDTypeOf(config.cuda.kv_dtype);
   if (config.cuda.prompts == "exact") options.prompts = PromptRounding::kExact;
   if (config.cuda.prompts == "rounded") options.prompts = PromptRounding::kRounded;
   options.graphs = config.cuda.graphs;

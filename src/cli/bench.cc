@@ -120,8 +120,8 @@ class Measurement {
         options_(options),
         model_path_(ModelDirectory(config)),
         threads_(ThreadsOf(config)) {
-    const auto element = static_cast<int64_t>(SizeOf(loaded.backend->kv_dtype()));
-    kv_bytes_ = static_cast<double>(loaded.model->kv_layout().BytesPerToken(element));
+    const DType dtype = loaded.backend->kv_dtype();
+    kv_bytes_ = static_cast<double>(loaded.model->kv_layout().BytesPerToken(dtype));
     flops_per_token_ = 2.0 * static_cast<double>(loaded.model->info().active_parameters);
   }
 

@@ -141,7 +141,8 @@ class Table {
                        shared_.T("active", "激活")));
     }
     if (i.kv_f32 > 0) {
-      Line("KV per token", "每词元 KV", fmt::format("{} B f32, {} B bf16", i.kv_f32, i.kv_bf16));
+      Line("KV per token", "每词元 KV",
+           fmt::format("{} B f32, {} B bf16, {} B fp8", i.kv_f32, i.kv_bf16, i.kv_fp8));
     }
     if (i.resident_bytes > 0) {
       Line("memory", "内存",
@@ -236,7 +237,8 @@ nlohmann::json Json(const Inspection& i) {
   if (i.resident_bytes > 0) {
     j["weight_bytes"] = {{"resident", i.resident_bytes}, {"read_at_every_use", i.from_file_bytes}};
   }
-  if (i.kv_f32 > 0) j["kv_bytes_per_token"] = {{"f32", i.kv_f32}, {"bf16", i.kv_bf16}};
+  if (i.kv_f32 > 0)
+    j["kv_bytes_per_token"] = {{"f32", i.kv_f32}, {"bf16", i.kv_bf16}, {"fp8", i.kv_fp8}};
   if (!i.types.empty()) {
     j["bits_per_weight"] = BitsPerWeight(i);
     for (const TypeShare& t : i.types) {

@@ -164,8 +164,10 @@ class Inspector {
     found_.active_parameters = (*model)->info().active_parameters;
     found_.resident_bytes = (*model)->info().resident_bytes;
     found_.from_file_bytes = (*model)->info().file_bytes;
-    found_.kv_f32 = (*model)->kv_layout().BytesPerToken(4);
-    found_.kv_bf16 = (*model)->kv_layout().BytesPerToken(2);
+    const KvLayout& kv = (*model)->kv_layout();
+    found_.kv_f32 = kv.BytesPerToken(DType::kF32);
+    found_.kv_bf16 = kv.BytesPerToken(DType::kBf16);
+    found_.kv_fp8 = kv.BytesPerToken(DType::kF8E4M3);
   }
 
   void AddVocabulary(const GgufFile* gguf) {

@@ -29,7 +29,7 @@ struct Inspection {
   std::optional<ModelConfig> config;
   int64_t parameters = 0, active_parameters = 0;  // 0: not known
   std::vector<TypeShare> types;                   // largest first
-  int64_t kv_f32 = 0, kv_bf16 = 0;                // bytes per token; 0: not known
+  int64_t kv_f32 = 0, kv_bf16 = 0, kv_fp8 = 0;    // bytes per token; 0: not known
   // Of weights, were it loaded now: in memory, and read from the file at every use.
   uint64_t resident_bytes = 0, from_file_bytes = 0;
 

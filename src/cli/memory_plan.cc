@@ -83,8 +83,7 @@ Result<LoadOptions::HostExperts> HostExpertsOf(const Config& config) {
 }
 
 Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, const Backend& backend) {
-  const auto element = static_cast<int64_t>(SizeOf(backend.kv_dtype()));
-  const auto per_token = model.kv_layout().BytesPerToken(element);
+  const int64_t per_token = model.kv_layout().BytesPerToken(backend.kv_dtype());
   const int64_t block_bytes = per_token * config.engine.block_tokens;
   MemoryPlan plan;
   plan.weight_bytes = model.info().resident_bytes;

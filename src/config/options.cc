@@ -137,8 +137,9 @@ constexpr std::array kGpu = {
         "resident format of the weight matrices on the GPU; bf16 keeps F16 and quantised ones as "
         "stored",
         "权重矩阵在 GPU 上的格式；bf16 时 F16 与量化矩阵按原样保留"},
-    Option{"cuda.kv_dtype", REF(cuda.kv_dtype), 0, 0, "f32|bf16", false,
-           "element type of the KV cache on the GPU", "GPU 上 KV 缓存的元素类型"},
+    Option{"cuda.kv_dtype", REF(cuda.kv_dtype), 0, 0, "f32|bf16|fp8", false,
+           "element type of the KV cache on the GPU; fp8: E4M3 in groups with a scale each",
+           "GPU 上 KV 缓存的元素类型；fp8 为 E4M3，每组一个比例因子"},
     Option{"cuda.prompts", REF(cuda.prompts), 0, 0, "exact|auto|rounded", false,
            "how the GPU computes prompts: exact: like answers, slow; rounded: in bf16, as other "
            "engines do; auto: rounded, but exact in models whose experts are not quantised, where "

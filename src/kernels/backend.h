@@ -27,6 +27,7 @@
 #include "base/cpu_info.h"
 #include "base/error.h"
 #include "core/ids.h"
+#include "core/kv_row.h"
 #include "core/row_summary.h"
 #include "core/tensor.h"
 #include "quant/quant_type.h"
@@ -150,12 +151,16 @@ struct StepCache {
   int32_t block_tokens = 0;
 };
 
-// One stream of the paged cache: [n_blocks * block_tokens, width] of dtype F32 or BF16.
+// One stream of the paged cache: n_blocks * block_tokens rows of `width` values of dtype F32 or
+// BF16 or, on a card, F8_E4M3 (core/kv_row.h).
 struct KvView {
   void* data = nullptr;
   DType dtype = DType::kF32;
   int64_t width = 0;
   int32_t block_tokens = 0;
+  int64_t group = 0, kept = 0;  // see KvRow; whole groups are stored at once
+
+  KvRow row() const { return {width, group, kept}; }
 };
 
 struct GqaArgs {

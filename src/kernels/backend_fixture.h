@@ -173,19 +173,45 @@ inline double RelativeError(const std::vector<float>& a, const std::vector<doubl
   return std::sqrt(difference / norm);
 }
 
+// What a cache of F8_E4M3 is to hold of one row: its bytes, and what they are worth. Every group
+// has the least power of two, from 2^-100 to 2^7, as its scale with which its largest value is at
+// most 448.
+inline void EncodeFp8Row(const KvRow& row, float* values, uint8_t* bytes) {
+  const auto put = [&](int64_t at, auto v) { std::memcpy(bytes + at, &v, sizeof v); };
+  for (int64_t g = 0; g < row.scales(); ++g) {
+    const int64_t first = g * row.group, end = std::min(first + row.group, row.codes());
+    float most = 0, scale = 0x1p-100f;
+    for (int64_t i = first; i < end; ++i)
+      most = values[i] - values[i] == 0 ? std::max(most, std::fabs(values[i])) : NAN;
+    while (most > 448 * scale && scale < 128) scale *= 2;
+    if (std::isnan(most)) scale = NAN;
+    put(row.scales_at() + 4 * g, scale);
+    for (int64_t i = first; i < end; ++i) {
+      const uint8_t code = std::isnan(scale) ? 0 : FloatToF8E4M3(values[i] / scale);
+      put(i, code);
+      values[i] = F8E4M3ToFloat(code) * scale;
+    }
+  }
+  for (int64_t i = row.codes(); i < row.width; ++i) {
+    const uint16_t half = FloatToBf16(values[i]);
+    put(row.kept_at() + 2 * (i - row.codes()), half);
+    values[i] = Bf16ToFloat(half);
+  }
+}
+
 // A paged cache of one stream, with the sequences' blocks scattered and every unwritten slot
 // poisoned with NaN.
 class PagedCache {
  public:
-  PagedCache(DType dtype, int64_t width, int block_tokens, const std::vector<int>& lengths,
+  PagedCache(DType dtype, const KvRow& row, int block_tokens, const std::vector<int>& lengths,
              Random& random)
-      : dtype_(dtype), width_(width), block_tokens_(block_tokens) {
+      : dtype_(dtype), row_(row), block_tokens_(block_tokens) {
     int blocks = 3;
     for (int n : lengths) blocks += (n + block_tokens - 1) / block_tokens;
     std::vector<int32_t> free(static_cast<size_t>(blocks));
     for (int i = 0; i < blocks; ++i) free[static_cast<size_t>(i)] = i;
     std::shuffle(free.begin(), free.end(), random.engine());
-    values_ = Poison(blocks * block_tokens * width);
+    values_ = Poison(blocks * block_tokens * row.width);
     for (int n : lengths) {
       std::vector<int32_t>& table = tables_.emplace_back();
       for (int b = 0; b * block_tokens < n; ++b) {
@@ -193,25 +219,20 @@ class PagedCache {
         free.pop_back();
       }
       for (int p = 0; p < n; ++p) {
-        for (int64_t d = 0; d < width; ++d) {
-          float v = random.Normal();
-          if (dtype == DType::kBf16) v = Bf16ToFloat(FloatToBf16(v));
-          values_[static_cast<size_t>(Slot(tables_.size() - 1, p) * width + d)] = v;
+        for (int64_t d = 0; d < row.width; ++d) {
+          values_[static_cast<size_t>(Slot(tables_.size() - 1, p) * row.width + d)] =
+              random.Normal();
         }
       }
     }
-    for (float v : values_) half_.push_back(FloatToBf16(v));
+    EncodeAll();
   }
   // Shares the block tables of another stream.
-  PagedCache(const PagedCache& tables, int64_t width, Random& random) : PagedCache(tables) {
-    width_ = width;
-    values_ = Poison(static_cast<int64_t>(tables.values_.size()) / tables.width_ * width);
-    for (float& v : values_) {
-      v = random.Normal();
-      if (dtype_ == DType::kBf16) v = Bf16ToFloat(FloatToBf16(v));
-    }
-    half_.clear();
-    for (float v : values_) half_.push_back(FloatToBf16(v));
+  PagedCache(const PagedCache& tables, const KvRow& row, Random& random) : PagedCache(tables) {
+    const int64_t slots = static_cast<int64_t>(values_.size()) / row_.width;
+    row_ = row;
+    values_ = random.Normals(slots * row.width);
+    EncodeAll();
   }
 
   int64_t Slot(size_t sequence, int position) const {
@@ -220,26 +241,42 @@ class PagedCache {
            position % block_tokens_;
   }
   const float* Row(size_t sequence, int position) const {
-    return values_.data() + Slot(sequence, position) * width_;
+    return values_.data() + Slot(sequence, position) * row_.width;
   }
   void Set(size_t sequence, int position, int64_t column, float value) {
-    const auto at = static_cast<size_t>(Slot(sequence, position) * width_ + column);
-    values_[at] = value;
-    half_[at] = FloatToBf16(value);
+    const int64_t slot = Slot(sequence, position);
+    values_[static_cast<size_t>(slot * row_.width + column)] = value;
+    Encode(slot);
   }
   const int32_t* blocks(size_t sequence) const { return tables_[sequence].data(); }
   KvView view() {
-    void* data = dtype_ == DType::kF32 ? static_cast<void*>(values_.data())
-                                       : static_cast<void*>(half_.data());
-    return {data, dtype_, width_, block_tokens_};
+    return {bytes_.data(), dtype_, row_.width, block_tokens_, row_.group, row_.kept};
   }
 
  private:
+  void EncodeAll() {
+    const int64_t slots = static_cast<int64_t>(values_.size()) / row_.width;
+    bytes_.assign(static_cast<size_t>(slots * row_.Bytes(dtype_)), 0xff);
+    for (int64_t slot = 0; slot < slots; ++slot) Encode(slot);
+  }
+  // The slot's bytes; its values become what they are worth.
+  void Encode(int64_t slot) {
+    float* values = values_.data() + slot * row_.width;
+    uint8_t* bytes = bytes_.data() + slot * row_.Bytes(dtype_);
+    if (dtype_ == DType::kF8E4M3) return EncodeFp8Row(row_, values, bytes);
+    for (int64_t i = 0; i < row_.width; ++i) {
+      const uint16_t half = FloatToBf16(values[i]);
+      if (dtype_ == DType::kBf16) values[i] = Bf16ToFloat(half);
+      dtype_ == DType::kBf16 ? std::memcpy(bytes + 2 * i, &half, sizeof half)
+                             : std::memcpy(bytes + 4 * i, values + i, sizeof(float));
+    }
+  }
+
   DType dtype_;
-  int64_t width_;
+  KvRow row_;
   int block_tokens_;
   std::vector<float> values_;
-  std::vector<uint16_t> half_;
+  std::vector<uint8_t> bytes_;
   std::vector<std::vector<int32_t>> tables_;
 };
 

@@ -130,6 +130,75 @@ TEST_P(ElementwiseOnEveryBackend, StoreKvWritesItsColumnsOnly) {
   }
 }
 
+// Rows of a cache of F8_E4M3, stored at once or by their parts, are those of the definition; other
+// slots stay.
+TEST(Fp8Cache, StoresTheNearestCodesAndAPowerOfTwoForEveryGroup) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "a card's cache";
+  Random random(8);
+  auto backend = Make({}, 1);
+  const std::vector<int32_t> slots = {3, 0};
+  for (const KvRow& row : {KvRow{48, 16}, KvRow{84, 21}, KvRow{576, 128, 64}, KvRow{11, 128, 4}}) {
+    std::vector<float> src = random.Normals(2 * row.width);
+    for (float& v : src) v *= std::exp2(static_cast<float>(random.Int(-20, 20)));
+    const float special[] = {0, -0.0f, 60000, -1e30f, 448, 449, 1.75f, 1e-40f};
+    for (const float v : special) src[static_cast<size_t>(random.Int(0, 10))] = v;
+    for (int64_t i = 0; i < 5; ++i) src[static_cast<size_t>(row.width + i)] = i == 0 ? NAN : 3;
+    const float ties[16] = {448, 17, 19, -21, 0x1.8p-9f, 0x1.4p-7f};
+    if (row.group == 16) std::ranges::copy(ties, src.end() - 16);
+    const auto bytes = static_cast<size_t>(row.Bytes(DType::kF8E4M3));
+    std::vector<uint8_t> expected(4 * bytes, 0x5a), whole = expected, parts = expected;
+    for (size_t r = 0; r < 2; ++r) {
+      const auto first = src.begin() + static_cast<std::ptrdiff_t>(r) * row.width;
+      std::vector<float> values(first, first + row.width);
+      EncodeFp8Row(row, values.data(), expected.data() + static_cast<size_t>(slots[r]) * bytes);
+    }
+    const KvView to{whole.data(), DType::kF8E4M3, row.width, 4, row.group, row.kept};
+    KvView by_parts = to;
+    by_parts.data = parts.data();
+    const Tensor x = View(src, {2, row.width});
+    backend->StoreKv(x, 0, row.width, slots, 0, to);
+    for (int64_t at = 0; at < row.width;) {
+      const int64_t end = at < row.codes() ? std::min(at + row.group, row.codes()) : row.width;
+      backend->StoreKv(x, at, end - at, slots, at, by_parts);
+      at = end;
+    }
+    EXPECT_EQ(whole, expected) << row.width;
+    EXPECT_EQ(parts, expected) << row.width;
+  }
+}
+
+// Within a step heads are rotated and stored by one kernel, outside by several.
+TEST(Fp8Cache, HeadsAreStoredAsTheirPartsAre) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "a card's cache";
+  Random random(9);
+  auto backend = Make({}, 1);
+  const KvRow row{210, 64, 18};
+  std::vector<float> latent = random.Normals(3 * 192), part = random.Normals(3 * 18);
+  std::vector<float> rotated = part, cos = random.Normals(8 * 9), sin = random.Normals(8 * 9);
+  const RopeTable rope{18, RopePairing::kAdjacent, cos.data(), sin.data()};
+  const std::vector<int32_t> slots = {3, 0, 2}, positions = {7, 0, 5}, none = {0};
+  const std::vector<TokenId> tokens(3);
+  const auto bytes = static_cast<size_t>(4 * row.Bytes(DType::kF8E4M3));
+  std::vector<uint8_t> fused(bytes, 0x5a), separate = fused;
+  KvView cache{fused.data(), DType::kF8E4M3, row.width, 4, row.group, row.kept};
+  const auto heads = [&](std::vector<float>& x) {
+    return std::vector<Heads>{
+        {.x = View(latent, {3, 1, 192}), .cache = &cache},
+        {.x = View(x, {3, 1, 18}), .rope = &rope, .cache = &cache, .at = 192}};
+  };
+  const StepInput step{tokens, positions, slots, {}, none};
+  float nothing = 0;
+  const Status done = backend->RunStep(step, {}, &nothing, [&] {
+    backend->PrepareHeads(heads(part), positions, slots);
+    return Tensor{};
+  });
+  ASSERT_TRUE(done.has_value());
+  cache.data = separate.data();
+  backend->PrepareHeads(heads(rotated), positions, slots);
+  EXPECT_EQ(fused, separate);
+  EXPECT_NE(separate, std::vector<uint8_t>(bytes, 0x5a));
+}
+
 TEST_P(ElementwiseOnEveryBackend, Bf16ConversionMatchesTheDefinitionForSpecialValues) {
   auto backend = Make(GetParam(), 1);
   const float inf = std::numeric_limits<float>::infinity();

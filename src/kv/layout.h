@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/strong_id.h"
+#include "core/kv_row.h"
 
 namespace hadal {
 
@@ -20,15 +21,15 @@ struct KvStream {
   std::string name;  // "k", "v", "latent"
   int layer = 0;
   KvKind kind = KvKind::kPerToken;
-  int64_t width = 0;  // elements per token
+  KvRow row;  // of a token
 };
 
 struct KvLayout {
   std::vector<KvStream> streams;
 
-  int64_t BytesPerToken(int64_t element_bytes) const {
+  int64_t BytesPerToken(DType t) const {
     int64_t total = 0;
-    for (const KvStream& s : streams) total += s.width * element_bytes;
+    for (const KvStream& s : streams) total += s.row.Bytes(t);
     return total;
   }
 };

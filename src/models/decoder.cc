@@ -191,9 +191,9 @@ Status DecoderBuilder::AddRope(int64_t dims, RopePairing pairing) {
   return {};
 }
 
-size_t DecoderBuilder::AddStream(const std::string& name, int64_t layer, int64_t width) {
+size_t DecoderBuilder::AddStream(const std::string& name, int64_t layer, const KvRow& row) {
   auto& streams = decoder_->kv_layout_.streams;
-  streams.push_back({name, static_cast<int>(layer), KvKind::kPerToken, width});
+  streams.push_back({name, static_cast<int>(layer), KvKind::kPerToken, row});
   return streams.size() - 1;
 }
 
@@ -269,8 +269,8 @@ size_t DecoderBuilder::RoomForWeights(size_t free) const {
   constexpr int64_t kWorkSpace = int64_t{512} << 20, kBytesPerDimension = 256;
   const LoadOptions::HostExperts& asked = options_.host_experts;
   const Decoder& d = *decoder_;
-  const auto element = static_cast<int64_t>(SizeOf(backend_.kv_dtype()));
-  const auto context = static_cast<size_t>(d.info_.context * d.kv_layout_.BytesPerToken(element));
+  const int64_t per_token = d.kv_layout_.BytesPerToken(backend_.kv_dtype());
+  const auto context = static_cast<size_t>(d.info_.context * per_token);
   const size_t cache = asked.cache > 0 ? asked.cache : std::min(context, free / 10);
   const int64_t work = kWorkSpace + kBytesPerDimension * d.info_.hidden * options_.max_step_tokens;
   const size_t taken = asked.spare + cache + static_cast<size_t>(work);

@@ -79,7 +79,7 @@ class DecoderBuilder {
   Status AddRope(int64_t dims, RopePairing pairing);
   const RopeTable& rope() const { return decoder_->rope_->table(); }
   // Returns the index of the stream.
-  size_t AddStream(const std::string& name, int64_t layer, int64_t width);
+  size_t AddStream(const std::string& name, int64_t layer, const KvRow& row);
   // prefix: "model.layers.0."
   void AddLayer(const std::string& prefix, std::unique_ptr<Block> attention,
                 std::unique_ptr<Block> ffn);

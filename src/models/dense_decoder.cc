@@ -23,13 +23,13 @@ Result<std::unique_ptr<Model>> LoadDenseDecoder(const ModelFiles& files, const D
                        .o_bias = dense.o_bias,
                        .qk_norm = dense.qk_norm,
                        .eps = static_cast<float>(c.rms_norm_eps)};
-  const int64_t kv_dim = gqa.n_kv_heads * gqa.head_dim;
+  const KvRow row{gqa.n_kv_heads * gqa.head_dim, gqa.head_dim};
 
   DecoderBuilder d(files, backend, options);
   HADAL_OK(d.AddRope(gqa.head_dim, RopePairing::kHalfSplit));
   for (int64_t l = 0; l < c.num_hidden_layers; ++l) {
     const std::string layer = fmt::format("model.layers.{}.", l);
-    const size_t k = d.AddStream("k", l, kv_dim), v = d.AddStream("v", l, kv_dim);
+    const size_t k = d.AddStream("k", l, row), v = d.AddStream("v", l, row);
     auto attention =
         std::make_unique<GqaBlock>(gqa, d.load(), layer + "self_attn.", d.rope(), k, v);
     std::unique_ptr<Block> ffn;

@@ -354,7 +354,8 @@ TEST(DraftLayerLoad, ItsBytesAreCountedAndNothingElseChanges) {
   EXPECT_GE(b.resident_bytes - a.resident_bytes, static_cast<size_t>(layer) * 4);
   EXPECT_EQ(b.active_parameters, a.active_parameters);
   EXPECT_EQ(b.bytes_per_token, a.bytes_per_token);
-  EXPECT_EQ((*with)->kv_layout().BytesPerToken(4) - (*without)->kv_layout().BytesPerToken(4),
+  EXPECT_EQ((*with)->kv_layout().BytesPerToken(DType::kF32) -
+                (*without)->kv_layout().BytesPerToken(DType::kF32),
             4 * (kLora + kRope));
   const auto ids = Ids(20, 3);
   EXPECT_EQ(AllLogits(**with, *backend, ids, 6), AllLogits(**without, *backend, ids, 6));

@@ -20,15 +20,16 @@ Result<std::unique_ptr<KvStorage>> KvStorage::Allocate(Backend& backend, const K
   kv->block_tokens_ = block_tokens;
   const DType dtype = backend.kv_dtype();
   for (const KvStream& stream : layout.streams) {
-    CHECK(stream.kind == KvKind::kPerToken && stream.width > 0);
+    CHECK(stream.kind == KvKind::kPerToken && stream.row.width > 0);
     size_t bytes = 0;
-    if (__builtin_mul_overflow(static_cast<size_t>(tokens) * SizeOf(dtype),
-                               static_cast<size_t>(stream.width), &bytes)) {
+    if (__builtin_mul_overflow(static_cast<size_t>(tokens),
+                               static_cast<size_t>(stream.row.Bytes(dtype)), &bytes)) {
       return Fail(ErrorCode::kOutOfMemory, "the cache stream {} of layer {} is too large",
                   stream.name, stream.layer);
     }
     HADAL_TRY(auto memory, backend.Allocate(bytes));
-    kv->views_.push_back({memory->data(), dtype, stream.width, block_tokens});
+    kv->views_.push_back(
+        {memory->data(), dtype, stream.row.width, block_tokens, stream.row.group, stream.row.kept});
     kv->memory_.push_back(std::move(memory));
     kv->bytes_ += bytes;
   }

@@ -13,7 +13,7 @@ namespace {
 void AddDraftLayer(const ModelConfig& c, const LatentOptions& latent, DecoderBuilder& d) {
   const std::string layer = d.DraftPrefix();
   const MlaOptions& mla = latent.mla;
-  const size_t stream = d.AddStream("latent", c.num_hidden_layers, mla.kv_lora + mla.rope);
+  const size_t stream = d.AddStream("latent", c.num_hidden_layers, mla.cache_row());
   d.AddDraftLayer(
       std::make_unique<MlaBlock>(mla, d.draft_load(), layer + "self_attn.", d.rope(), stream),
       std::make_unique<MoeBlock>(latent.moe, d.draft_load(), layer + "mlp."));
@@ -30,7 +30,7 @@ Result<std::unique_ptr<Model>> LoadLatentDecoder(const ModelFiles& files,
   HADAL_OK(d.AddRope(mla.rope, latent.pairing));
   for (int64_t l = 0; l < c.num_hidden_layers; ++l) {
     const std::string layer = fmt::format("model.layers.{}.", l);
-    const size_t stream = d.AddStream("latent", l, mla.kv_lora + mla.rope);
+    const size_t stream = d.AddStream("latent", l, mla.cache_row());
     auto attention =
         std::make_unique<MlaBlock>(mla, d.load(), layer + "self_attn.", d.rope(), stream);
     std::unique_ptr<Block> ffn;

@@ -193,10 +193,13 @@ TEST_F(LoadTest, StreamsAreDeclaredPerLayer) {
   ASSERT_EQ(gqa.streams.size(), 4u);
   EXPECT_EQ(gqa.streams[3].name, "v");
   EXPECT_EQ(gqa.streams[3].layer, 1);
-  EXPECT_EQ(gqa.BytesPerToken(2), 2 * 2 * 16 * 2);
+  EXPECT_EQ(gqa.BytesPerToken(DType::kBf16), 2 * 2 * 16 * 2);
+  EXPECT_EQ(gqa.streams[3].row.group, 8);
   auto latent = Load(TinyLatent());
   ASSERT_TRUE(latent.has_value());
-  EXPECT_EQ((*latent)->kv_layout().BytesPerToken(2), 2 * (7 + 4) * 2);
+  EXPECT_EQ((*latent)->kv_layout().BytesPerToken(DType::kBf16), 2 * (7 + 4) * 2);
+  // 7 codes, a scale, 4 values that stay bf16; each padded to 16 bytes.
+  EXPECT_EQ((*latent)->kv_layout().BytesPerToken(DType::kF8E4M3), 2 * (16 + 16 + 16));
 }
 
 TEST_F(LoadTest, MaxContextLowersTheContext) {

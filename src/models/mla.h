@@ -18,6 +18,9 @@ struct MlaOptions {
   int64_t q_lora = 0;  // 0: q is projected directly
   int64_t kv_lora = 0, nope = 0, rope = 0, v_dim = 0;
   float scale = 0;  // of the scores
+
+  // In FP8 128 values of the latent share a scale; the rotated part stays bf16.
+  KvRow cache_row() const { return {kv_lora + rope, 128, rope}; }
 };
 
 // The fields of config.json; the scale is (nope + rope)^-1/2 times the square of the YaRN factor

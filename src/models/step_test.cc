@@ -147,7 +147,7 @@ TEST(Forward, FarPositionsGiveTheSameWhenTheyComeFirst) {
 
 TEST(KvStorage, HoldsEveryStreamOfTheLayout) {
   const auto backend = NewBackend();  // float32 cache
-  const KvLayout layout{{{"k", 0, KvKind::kPerToken, 6}, {"v", 0, KvKind::kPerToken, 10}}};
+  const KvLayout layout{{{"k", 0, KvKind::kPerToken, {6}}, {"v", 0, KvKind::kPerToken, {10}}}};
   const auto kv = KvStorage::Allocate(*backend, layout, 3, 4);
   ASSERT_TRUE(kv.has_value());
   EXPECT_EQ((*kv)->bytes(), 3u * 4 * (6 + 10) * 4);
@@ -158,10 +158,10 @@ TEST(KvStorage, HoldsEveryStreamOfTheLayout) {
 
 TEST(KvStorage, SizesThatOverflowAreRefused) {
   const auto backend = NewBackend();
-  const KvLayout layout{{{"k", 0, KvKind::kPerToken, 6}}};
+  const KvLayout layout{{{"k", 0, KvKind::kPerToken, {6}}}};
   EXPECT_FALSE(KvStorage::Allocate(*backend, layout, 1 << 20, 1 << 12).has_value());
   EXPECT_FALSE(KvStorage::Allocate(*backend, layout, 0, 16).has_value());
-  const KvLayout wide{{{"k", 0, KvKind::kPerToken, int64_t{1} << 60}}};
+  const KvLayout wide{{{"k", 0, KvKind::kPerToken, {int64_t{1} << 60}}}};
   const auto kv = KvStorage::Allocate(*backend, wide, 1 << 10, 16);
   ASSERT_FALSE(kv.has_value());
   EXPECT_EQ(kv.error().code, ErrorCode::kOutOfMemory);

@@ -1,7 +1,7 @@
-// Attention of answers over a bf16 cache whose key heads are shared by groups of query heads
-// (GQA). A block takes one row, one key head with up to 16 of its heads, and parts of the keys; the
-// last block of a row's group joins the parts. Limit: the card's memory, every key and value is
-// read once.
+// Attention of answers over a cache of bf16 or FP8 whose key heads are shared by groups of query
+// heads (GQA). A block takes one row, one key head with up to 16 of its heads, and parts of the
+// keys; the last block of a row's group joins the parts. Limit: the card's memory, every key and
+// value is read once.
 //
 // Each warp walks tiles of 16 keys of its own through its own ring of shared memory. Heads are the
 // rows of the matrix unit. Queries and probabilities have two bf16 parts; a fragment of 16 rows is
@@ -9,14 +9,14 @@
 // instruction per product. Of two such tiles of heads the values' product takes both as rows, high
 // parts first.
 #include "kernels/cuda/attention_launch.h"
-#include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/attention_tiles.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kKeys = 16;  // of a tile
+constexpr int kKeys = kTileKeys;
 constexpr int kStride = kWarps * kKeys;
 constexpr int kTileHeads = 8;  // of a fragment
 
@@ -37,13 +37,12 @@ struct Problem {
 };
 
 // kDim: the head's columns, padded with zeros; kTiles: of eight heads.
-template <int kDim, int kTiles>
+template <int kDim, int kTiles, CacheForm kForm>
 struct Block {
+  using OfKeys = KeyTile<kDim, kForm>;
   static constexpr int kHeads = kTiles * kTileHeads;
-  static constexpr int kChunks = kDim / 8;  // 16 bytes of a key
-  static constexpr int kTileBytes = kKeys * kDim * 2;
-  static constexpr int kStages = kDim <= 64 ? 4 : 2;
-  static constexpr int kRingBytes = kStages * 2 * kTileBytes;  // keys, then values
+  static constexpr int kStages = OfKeys::kStages;
+  static constexpr int kRingBytes = kStages * OfKeys::kStageBytes;
   static constexpr int kShared = kWarps * kRingBytes;
   static constexpr int kOutStride = kDim + 8;  // floats; spreads heads over the banks
   static constexpr int kSteps = kDim / 16;
@@ -54,7 +53,7 @@ struct Block {
   const int lane, warp;
   char* const ring;
   const int dim;
-  const int64_t column;  // of the key head
+  const TileSource source;
 
   uint32_t q[kTiles][kSteps][4];
   float sums[kDim / 8][4];
@@ -66,7 +65,7 @@ struct Block {
         warp(static_cast<int>(threadIdx.x) / kWarp),
         ring(SharedMemory() + warp * kRingBytes),
         dim(static_cast<int>(problem.a.k_dim)),
-        column(kv * problem.a.k_dim) {}
+        source{problem.k, problem.v, static_cast<int>(kv), dim} {}
 
   // Queries of `heads` heads at `from`, in log2 units.
   __device__ void TakeQueries(const float* from, int heads) {
@@ -83,8 +82,8 @@ struct Block {
       };
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
-        const TwoParts first = two(step * 16 + me % 4 * 2);
-        const TwoParts second = two(step * 16 + me % 4 * 2 + 8);
+        const TwoParts first = two(step * 16 + OfKeys::QueryColumn(me, 0));
+        const TwoParts second = two(step * 16 + OfKeys::QueryColumn(me, 1));
         q[tile][step][0] = first.high;
         q[tile][step][1] = first.low;
         q[tile][step][2] = second.high;
@@ -100,20 +99,7 @@ struct Block {
   }
   // The keys of the first or the second tile of a pair.
   __device__ void Load(int slots, int second, int stage) const {
-    char* keys = ring + stage * 2 * kTileBytes;
-    const auto* k = static_cast<const uint16_t*>(p.k.data);
-    const auto* v = static_cast<const uint16_t*>(p.v.data);
-    const int c = lane % kChunks;
-#pragma unroll
-    for (int i = 0; i < kKeys * kChunks / kWarp; ++i) {
-      const int key = (i * kWarp + lane) / kChunks;
-      const int from = __shfl_sync(~0u, slots, second * kKeys + key);
-      const bool wanted = from != kAsItIs;
-      const bool valid = from >= 0 && c * 8 < dim;
-      const int64_t at = valid ? from * p.k.width + column + c * 8 : 0;
-      CopyAsync16If(wanted, ChunkAt(keys, kDim * 2, key, c), k + at, valid);
-      CopyAsync16If(wanted, ChunkAt(keys + kTileBytes, kDim * 2, key, c), v + at, valid);
-    }
+    OfKeys::Load(source, slots, second * kKeys, lane, ring + stage * OfKeys::kStageBytes);
   }
 
   // Probabilities of a tile with `n` keys, as the rows of the values' product.
@@ -147,19 +133,20 @@ struct Block {
   }
 
   __device__ void Tile(int stage, int n) {
-    char* tile_keys = ring + stage * 2 * kTileBytes;
-    const LaneRows keys(tile_keys, kDim * 2, lane / 16 * 8 + lane % 8, lane / 8 % 2);
-    const LaneRows values(tile_keys + kTileBytes, kDim * 2, lane % 16, lane / 16);
+    const OfKeys tile_keys(source, ring + stage * OfKeys::kStageBytes, lane);
     float scores[kTiles][2][4] = {};
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      uint32_t b[4];
-      LoadMatrix4(b, keys.At(0, step));
-      const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
+    for (int pair = 0; pair < kSteps / 2; ++pair) {
+      uint32_t b[2][4];
+      tile_keys.Keys(pair, b);
 #pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        MmaBf16(scores[tile][0], q[tile][step], low);
-        MmaBf16(scores[tile][1], q[tile][step], high);
+      for (int i = 0; i < 2; ++i) {
+        const uint32_t low[2] = {b[i][0], b[i][1]}, high[2] = {b[i][2], b[i][3]};
+#pragma unroll
+        for (int tile = 0; tile < kTiles; ++tile) {
+          MmaBf16(scores[tile][0], q[tile][pair * 2 + i], low);
+          MmaBf16(scores[tile][1], q[tile][pair * 2 + i], high);
+        }
       }
     }
     TwoParts w[kTiles][2];
@@ -170,15 +157,19 @@ struct Block {
     [[maybe_unused]] const uint32_t second[4] = {w[0][0].low, w[kLast][0].low, w[0][1].low,
                                                  w[kLast][1].low};
 #pragma unroll
-    for (int i = 0; i < kDim / 16; ++i) {
-      uint32_t b[4];
-      LoadMatrix4Transposed(b, values.At(0, i));
-      const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
-      MmaBf16(sums[i * 2], first, low);
-      MmaBf16(sums[i * 2 + 1], first, high);
-      if constexpr (kTiles == 2) {
-        MmaBf16(sums[i * 2], second, low);
-        MmaBf16(sums[i * 2 + 1], second, high);
+    for (int pair = 0; pair < kSteps / 2; ++pair) {
+      uint32_t b[2][4];
+      tile_keys.Values(pair, b);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const uint32_t low[2] = {b[i][0], b[i][1]}, high[2] = {b[i][2], b[i][3]};
+        float(&left)[4] = sums[(pair * 2 + i) * 2], (&right)[4] = sums[(pair * 2 + i) * 2 + 1];
+        MmaBf16(left, first, low);
+        MmaBf16(right, first, high);
+        if constexpr (kTiles == 2) {
+          MmaBf16(left, second, low);
+          MmaBf16(right, second, high);
+        }
       }
     }
   }
@@ -228,17 +219,17 @@ struct Block {
     const int me = ComputedHere(lane), head = me / 4;
 #pragma unroll
     for (int i = 0; i < kDim / 8; ++i) {
-      const int d = i * 8 + me % 4 * 2;
-      float* to = SumsOf(warp, head) + d;
+      float* to = SumsOf(warp, head) + i / 2 * 16;
+      const int d[2] = {OfKeys::OutColumn(me, i % 2, 0), OfKeys::OutColumn(me, i % 2, 1)};
       if constexpr (kTiles == 1) {
-        to[0] = sums[i][0] + sums[i][2];
-        to[1] = sums[i][1] + sums[i][3];
+        to[d[0]] = sums[i][0] + sums[i][2];
+        to[d[1]] = sums[i][1] + sums[i][3];
       } else {
-        float* other = SumsOf(warp, head + kTileHeads) + d;
-        to[0] = sums[i][0];
-        to[1] = sums[i][1];
-        other[0] = sums[i][2];
-        other[1] = sums[i][3];
+        float* other = to + kTileHeads * kOutStride;
+        to[d[0]] = sums[i][0];
+        to[d[1]] = sums[i][1];
+        other[d[0]] = sums[i][2];
+        other[d[1]] = sums[i][3];
       }
     }
 #pragma unroll
@@ -289,11 +280,9 @@ __device__ bool IsLast(int* count, int n) {
   return *last != 0;
 }
 
-template <int kDim, int kTiles>
-__global__ void __launch_bounds__(kThreads, (Block<kDim, kTiles>::kBlocksPerSm))
-    GroupsKernel(Problem p) {
+template <class B>
+__global__ void __launch_bounds__(kThreads, B::kBlocksPerSm) GroupsKernel(Problem p) {
   LetNextBegin();
-  using B = Block<kDim, kTiles>;
   const int row = static_cast<int>(blockIdx.z), n_kv = static_cast<int>(p.a.n_kv);
   const int head_blocks = static_cast<int>(gridDim.y) / n_kv;
   const int kv = static_cast<int>(blockIdx.y) / head_blocks;
@@ -347,19 +336,32 @@ int64_t HeadBlocks(const AttentionShape& a) {
   return a.n_kv * CeilDiv<int64_t>(a.group, HeadsOfBlock(a));
 }
 
-template <int kDim, int kTiles>
+template <class B>
 void LaunchGroups(Stream& s, const Problem& p) {
   const int64_t groups = HeadBlocks(p.a);
   const dim3 grid(GridColumns(p.a, p.parts, groups), static_cast<unsigned>(groups),
                   static_cast<unsigned>(p.a.rows));
-  Launch(s, grid, kThreads, size_t{Block<kDim, kTiles>::kShared}, GroupsKernel<kDim, kTiles>, p);
+  Launch(s, grid, kThreads, size_t{B::kShared}, GroupsKernel<B>, p);
+}
+template <CacheForm kForm>
+void LaunchForm(Stream& s, const Problem& p) {
+  const bool two = HeadsOfBlock(p.a) == 16;
+  if (p.a.k_dim <= 64) {
+    two ? LaunchGroups<Block<64, 2, kForm>>(s, p) : LaunchGroups<Block<64, 1, kForm>>(s, p);
+  } else {
+    two ? LaunchGroups<Block<128, 2, kForm>>(s, p) : LaunchGroups<Block<128, 1, kForm>>(s, p);
+  }
 }
 
 }  // namespace
 
 bool GroupsFit(const AttentionShape& a, const Cache& k, const Cache& v) {
-  return k.bf16 && v.bf16 && k.data != v.data && k.width == v.width && a.k_dim == a.v_dim &&
-         a.k_dim <= 128 && a.k_dim % 8 == 0;
+  const bool alike = k.data != v.data && k.form == v.form && k.width == v.width &&
+                     a.k_dim == a.v_dim && a.k_dim <= 128;
+  if (k.form == CacheForm::kFp8) {
+    return alike && a.k_dim % 16 == 0 && k.group == a.k_dim && v.group == a.k_dim;
+  }
+  return alike && k.form == CacheForm::kBf16 && a.k_dim % 8 == 0;
 }
 
 AttentionMemory GroupsSpace(const AttentionShape& a, int64_t most_visible) {
@@ -374,12 +376,8 @@ void AttendGroups(Stream& s, const AttentionShape& a, const float* q, const Cach
   const SplitRule rule = RuleOf(a);
   const Problem p = {
       a, rule, q, k, v, index, MostSplits(rule, index.most), scratch.parts, out, scratch.counts};
-  const bool two = HeadsOfBlock(a) == 16;
-  if (a.k_dim <= 64) {
-    two ? LaunchGroups<64, 2>(s, p) : LaunchGroups<64, 1>(s, p);
-  } else {
-    two ? LaunchGroups<128, 2>(s, p) : LaunchGroups<128, 1>(s, p);
-  }
+  k.form == CacheForm::kFp8 ? LaunchForm<CacheForm::kFp8>(s, p)
+                            : LaunchForm<CacheForm::kBf16>(s, p);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -1,8 +1,8 @@
-// Attention of answers over the latents of MLA, absorbed form, DeepSeek's shape: one bf16 key of
-// 576 columns for all heads, its first 512 the value. A block takes one row, 16 or 32 of its heads
-// and one part of the keys; a second kernel joins the parts. Each latent is staged once for all
-// heads of the block, as key and as value. Limit: the card's memory at 16 heads, the matrix unit at
-// 128.
+// Attention of answers over the latents of MLA, absorbed form, DeepSeek's shape: one key of 576
+// columns, of bf16 or FP8, for all heads, its first 512 the value. A block takes one row, 16 or 32
+// of its heads and one part of the keys; a second kernel joins the parts. Each latent is staged
+// once for all heads of the block, as key and as value. Limit: the card's memory at 16 heads, the
+// matrix unit at 128.
 //
 // Four warps share 16 heads. Each multiplies every fourth 16 columns, whose queries stay in
 // registers, with 32 keys; the parts of scores meet in shared memory, where every warp adds up all
@@ -10,15 +10,14 @@
 // columns. Queries and probabilities have two bf16 parts, high and low; a score's parts are added
 // last.
 #include "kernels/cuda/attention_launch.h"
-#include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/latent_rings.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
-constexpr int kColumns = 576, kValues = 512;
-constexpr int kChunks = kColumns / 8;  // 16 bytes
-constexpr int kKeys = 32;              // of a tile
-constexpr int kRowBytes = kColumns * 2, kTileBytes = kKeys * kRowBytes;
+constexpr int kColumns = kLatentColumns, kValues = kLatentValues;
+constexpr int kKeys = kLatentKeys;
+constexpr int kRowBytes = kLatentRowBytes;
 constexpr int kHeads = 16;                      // of a team of four warps
 constexpr int kWarps = 4;                       // of a team
 constexpr int kSteps = kColumns / 16 / kWarps;  // of 16 columns
@@ -38,12 +37,11 @@ struct Problem {
   float *space, *out;
 };
 
-// kStages: of the ring of tiles.
-template <int kTeams, int kStages>
+template <int kTeams, class Ring>
 struct Block {
   static constexpr int kThreads = kTeams * kWarps * kWarp;
   static constexpr int kBlockHeads = kTeams * kHeads;
-  static constexpr int kShared = kStages * kTileBytes + kTeams * kScoreBytes;
+  static constexpr int kShared = Ring::kBytes + kTeams * kScoreBytes;
   static constexpr int kBlocksPerSm = kTeams == 1 ? 2 : 1;
 
   const Problem& p;
@@ -59,8 +57,7 @@ struct Block {
         lane(static_cast<int>(threadIdx.x) % kWarp),
         warp(static_cast<int>(threadIdx.x) / kWarp % kWarps),
         team(static_cast<int>(threadIdx.x) / kWarp / kWarps),
-        scores(reinterpret_cast<float*>(SharedMemory() + kStages * kTileBytes) +
-               team * (kScoreBytes / 4)) {
+        scores(reinterpret_cast<float*>(SharedMemory() + Ring::kBytes) + team * (kScoreBytes / 4)) {
 #pragma unroll
     for (auto& sum : sums) sum[0] = sum[1] = sum[2] = sum[3] = 0;
 #pragma unroll
@@ -93,24 +90,6 @@ struct Block {
         q[tile][step][1] = first.low;
         q[tile][step][2] = second.high;
         q[tile][step][3] = second.low;
-      }
-    }
-  }
-
-  // Each warp of the block stages every so many keys; a lane has the slot of one.
-  __device__ void Load(int slot, char* tile) const {
-    constexpr int kEach = kKeys / (kTeams * kWarps), kRounds = CeilDiv(kChunks, kWarp);
-    const auto* data = static_cast<const uint16_t*>(p.latents.data);
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int key = (team * kWarps + warp) * kEach + i;
-      const int from = __shfl_sync(~0u, slot, key);
-      const uint16_t* row = data + (from < 0 ? 0 : from * p.latents.width);
-#pragma unroll
-      for (int round = 0; round < kRounds; ++round) {
-        const int c = round * kWarp + lane;
-        CopyAsync16If(c < kChunks && from != kAsItIs, ChunkAt(tile, kRowBytes, key, c), row + c * 8,
-                      from >= 0);
       }
     }
   }
@@ -210,40 +189,16 @@ struct Block {
     }
   }
 
-  // Starts the first tiles of the part that begins at `begin`, as far as `keys` says.
-  __device__ void Begin(const int32_t* table, int begin, const KeyRange& keys) const {
-    int slots[kStages];
-#pragma unroll
-    for (int i = 0; i < kStages; ++i) {
-      slots[i] = SlotIn(p.index, table, keys, begin + i * kKeys + lane);
-    }
-#pragma unroll
-    for (int i = 0; i < kStages; ++i) {
-      if (begin + i * kKeys < keys.end) Load(slots[i], SharedMemory() + i * kTileBytes);
-      CopyAsyncCommit();
-    }
-  }
-  __device__ void Walk(const int32_t* table, int begin, int end) {
-    const int tiles = CeilDiv(end - begin, kKeys);
-    const KeyRange keys = {begin, end, end};
-    const auto slot_of = [&](int i) {
-      return SlotIn(p.index, table, keys, begin + i * kKeys + lane);
-    };
-    int next = slot_of(kStages);
+  __device__ void Walk(Ring& ring) {
+    ring.Start();
+    const int keys = ring.from.end - ring.from.begin, tiles = ring.from.tiles();
     for (int i = 0; i < tiles; ++i) {
-      i == 0 ? CopyAsyncWait<kStages - 1>() : CopyAsyncWait<kStages - 2>();
-      __syncthreads();  // the tile is there, and all are done with the one before
-      if (i > 0) {      // whose place takes the one after the last under way
-        const int ahead = i - 1 + kStages;
-        if (ahead < tiles) Load(next, SharedMemory() + ahead % kStages * kTileBytes);
-        CopyAsyncCommit();
-        next = slot_of(ahead + 1);
-      }
-      char* tile = SharedMemory() + i % kStages * kTileBytes;
+      char* tile = ring.Take(i);
       Score(tile);
+      ring.Prepare(i + 1);
       __syncthreads();
       TwoParts w[2][4];
-      Weigh(end - begin - i * kKeys, w);
+      Weigh(keys - i * kKeys, w);
       AddValues(tile, w);
     }
   }
@@ -269,7 +224,7 @@ struct Block {
 };
 
 // The part of a row's group of heads that block `blockIdx.x` works on.
-template <class B>
+template <class B, class Ring>
 __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm) LatentsKernel(Problem p) {
   LetNextBegin();
   const int64_t row = blockIdx.z, heads = p.a.group, group = row * gridDim.x + blockIdx.x;
@@ -283,12 +238,13 @@ __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm) LatentsKernel(Pr
   const int64_t head0 = blockIdx.x * B::kBlockHeads + block.team * kHeads;
   const int mine = static_cast<int>(max(int64_t{0}, min(int64_t{kHeads}, heads - head0)));
   const int end = min(begin + per_split, visible);
-  block.Begin(table, begin, {begin, min(stored, end), end});
+  Ring ring({p.latents, p.index, table, begin, end}, SharedMemory());
+  ring.Begin({begin, min(stored, end), end});
   WaitForInputs();
-  if (stored < end) block.Begin(table, begin, {stored, end, end});
+  if (stored < end) ring.Begin({stored, end, end});
   block.TakeQueries(row * heads + head0, mine);
   if (stored < end) CopyAsyncWait<0>();  // of the first tiles, which came in two groups each
-  block.Walk(table, begin, end);
+  block.Walk(ring);
   const Parts parts(p.space, group, p.parts, B::kBlockHeads, kValues);
   block.Finish(mine, split, per_split >= visible, parts, p.out + (row * heads + head0) * kValues);
 }
@@ -307,17 +263,35 @@ __global__ void __launch_bounds__(kJoinThreads) JoinKernel(Problem p, int block_
 
 int HeadsOfBlock(const AttentionShape& a) { return a.group > kHeads ? 2 * kHeads : kHeads; }
 
-template <class B>
+template <int kTeams, class Ring>
 void LaunchLatents(Stream& s, const Problem& p) {
+  using B = Block<kTeams, Ring>;
   const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(p.a.group, B::kBlockHeads)),
                   static_cast<unsigned>(p.parts), static_cast<unsigned>(p.a.rows));
-  Launch(s, grid, B::kThreads, size_t{B::kShared}, LatentsKernel<B>, p);
+  Launch(s, grid, B::kThreads, size_t{B::kShared}, LatentsKernel<B, Ring>, p);
+}
+
+// Cards with less shared memory have smaller rings for two teams, which give the same results.
+template <class Large, class Small>
+void LaunchTwoTeams(Stream& s, const Problem& p) {
+  size_t{Block<2, Large>::kShared} <= s.most_shared ? LaunchLatents<2, Large>(s, p)
+                                                    : LaunchLatents<2, Small>(s, p);
+}
+void LaunchBf16(Stream& s, const Problem& p) {
+  if (HeadsOfBlock(p.a) == kHeads) return LaunchLatents<1, Bf16LatentRing<kWarps, 2>>(s, p);
+  LaunchTwoTeams<Bf16LatentRing<2 * kWarps, 4>, Bf16LatentRing<2 * kWarps, 2>>(s, p);
+}
+void LaunchFp8(Stream& s, const Problem& p) {
+  if (HeadsOfBlock(p.a) == kHeads) return LaunchLatents<1, Fp8LatentRing<kWarps, 1, 2>>(s, p);
+  LaunchTwoTeams<Fp8LatentRing<2 * kWarps, 2, 3>, Fp8LatentRing<2 * kWarps, 1, 1>>(s, p);
 }
 
 }  // namespace
 
 bool LatentsFit(const AttentionShape& a, const Cache& k, const Cache& v) {
-  return k.bf16 && k.data == v.data && a.n_kv == 1 && a.k_dim == kColumns && a.v_dim == kValues;
+  const bool fp8 = k.form == CacheForm::kFp8 && k.group == 128 && k.codes == kValues;
+  return (fp8 || k.form == CacheForm::kBf16) && k.data == v.data && a.n_kv == 1 &&
+         a.k_dim == kColumns && a.v_dim == kValues;
 }
 
 AttentionMemory LatentsSpace(const AttentionShape& a, int64_t most_visible) {
@@ -332,13 +306,7 @@ void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const C
   (void)v;
   const Problem p = {a, q, k, index, MostSplits(Rule(), index.most), scratch.parts, out};
   const int heads = HeadsOfBlock(a);
-  if (heads == kHeads) {
-    LaunchLatents<Block<1, 2>>(s, p);
-  } else if (size_t{Block<2, 4>::kShared} <= s.most_shared) {
-    LaunchLatents<Block<2, 4>>(s, p);
-  } else {  // the same results from a card with less shared memory
-    LaunchLatents<Block<2, 2>>(s, p);
-  }
+  k.form == CacheForm::kFp8 ? LaunchFp8(s, p) : LaunchBf16(s, p);
   if (p.parts == 1) return;
   const dim3 grid(static_cast<unsigned>(a.group), static_cast<unsigned>(a.rows));
   Launch(s, grid, kJoinThreads, 0, JoinKernel, p, heads);

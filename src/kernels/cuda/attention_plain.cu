@@ -3,6 +3,7 @@
 // parts in their order.
 #include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/cache_values.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -27,11 +28,6 @@ __device__ __host__ Space SpaceOf(const AttentionShape& a, bool shared_values) {
   return s;
 }
 
-__device__ float ReadCache(const Cache& c, int64_t at) {
-  return c.bf16 ? Bf16ToFloat(static_cast<const uint16_t*>(c.data)[at])
-                : static_cast<const float*>(c.data)[at];
-}
-
 // Rows first .. first + n - 1 of a sequence, columns from `column`, as floats with a stride of
 // cols + 1; zeros for rows beyond n.
 __device__ void Stage(const Cache& c, const RowIndex& index, const int32_t* table, int64_t first,
@@ -42,7 +38,7 @@ __device__ void Stage(const Cache& c, const RowIndex& index, const int32_t* tabl
     if (key < n) {
       const int64_t slot = int64_t{table[position / index.block_tokens]} * index.block_tokens +
                            position % index.block_tokens;
-      v = ReadCache(c, slot * c.width + column + d);
+      v = ReadCache(c, slot, static_cast<int>(column + d));
     }
     to[key * (cols + 1) + d] = v;
   }

@@ -5,6 +5,7 @@
 // While a tile is multiplied the next one's keys arrive, and its values where shared memory has
 // room for two tiles of both: then a tile takes one barrier. Limit: the matrix unit.
 #include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/cache_values.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -365,23 +366,15 @@ void LaunchPrompts(Stream& s, const Problem& p) {
   LaunchBlocks<Whole>(s, p);
 }
 
-// Eight columns of a position of the cache, as bf16.
-__device__ uint4 ReadRounded(const Cache& c, int64_t at) {
-  if (c.bf16) return *reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(c.data) + at);
-  const auto* from = reinterpret_cast<const float4*>(static_cast<const float*>(c.data) + at);
-  const float4 a = from[0], b = from[1];
-  return {PackBf16(a.x, a.y), PackBf16(a.z, a.w), PackBf16(b.x, b.y), PackBf16(b.z, b.w)};
-}
-
-__global__ void GatherKernel(Cache c, RowIndex index, int64_t row, int64_t n, int64_t from,
-                             int chunks, uint4* out) {
+__global__ void GatherKernel(Cache c, RowIndex index, int64_t row, int64_t n, int from, int chunks,
+                             uint4* out) {
   LetNextBegin();
   WaitForInputs();
   const int32_t* table = index.tables + index.rows[row].table_at;
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n * chunks; i += stride) {
     const int64_t slot = SlotOf(index, table, static_cast<int>(i / chunks));
-    out[i] = ReadRounded(c, slot * c.width + from + i % chunks * 8);
+    out[i] = ReadRounded(c, slot, from + static_cast<int>(i % chunks) * 8);
   }
 }
 
@@ -414,7 +407,7 @@ void GatherCache(Stream& s, const Cache& cache, const RowIndex& index, int64_t r
   constexpr int kGatherThreads = 256;
   const int64_t chunks = columns / 8, blocks = CeilDiv<int64_t>(n * chunks, kGatherThreads);
   Launch(s, dim3(static_cast<unsigned>(blocks < 4096 ? blocks : 4096)), kGatherThreads, 0,
-         GatherKernel, cache, index, row, n, from, static_cast<int>(chunks),
+         GatherKernel, cache, index, row, n, static_cast<int>(from), static_cast<int>(chunks),
          reinterpret_cast<uint4*>(out));
 }
 

@@ -11,8 +11,6 @@ namespace {
 
 const CudaWeight& Cast(const Weight* w) { return static_cast<const CudaWeight&>(*w); }
 
-Cache CacheOf(const KvView& v) { return {v.data, v.dtype == DType::kBf16, v.width}; }
-
 // Chunks of prompts come last: how many come before them, and the rows of those.
 size_t ExactChunks(std::span<const SeqChunk> chunks) {
   size_t n = chunks.size();
@@ -103,7 +101,7 @@ RoundedCopy CudaBackend::RoundPromptRows(const Tensor& out, std::span<const SeqC
   return {RoundBeside(out.f32() + from, RowsOf(chunks) * width - from), from};
 }
 
-// All chunks at once from a bf16 cache; a float32 one is rounded first, chunk by chunk.
+// All chunks at once from a bf16 cache; another is made bf16 first, chunk by chunk.
 void CudaBackend::AttendPrompt(const GqaArgs& a, const RowIndex& index,
                                std::span<const SeqChunk> chunks) {
   const PromptShape shape{.heads = a.n_heads,

@@ -24,6 +24,19 @@ namespace hadal::CUDA_NAMESPACE {
 class CudaMemory;
 struct RowTables;  // cuda_steps.cc
 
+inline Cache CacheOf(const KvView& v) {
+  const KvRow row = v.row();
+  Cache c{.data = v.data, .width = v.width, .row_bytes = row.Bytes(v.dtype)};
+  if (v.dtype == DType::kBf16) c.form = CacheForm::kBf16;
+  if (v.dtype != DType::kF8E4M3) return c;
+  c.form = CacheForm::kFp8;
+  c.codes = static_cast<int>(row.codes());
+  c.group = static_cast<int>(row.group);
+  c.scales_at = static_cast<int>(row.scales_at());
+  c.kept_at = static_cast<int>(row.kept_at());
+  return c;
+}
+
 // Rows of one form in a CudaWeight.
 struct WeightPart {
   int64_t first_row = 0;

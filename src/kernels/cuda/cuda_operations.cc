@@ -68,7 +68,7 @@ void CudaBackend::StoreKv(Tensor src, int64_t from, int64_t n, std::span<const i
                           int64_t at, KvView cache) {
   const int64_t ld = src.shape.elements() / src.shape[0];
   CUDA_NAMESPACE::StoreKv(device_->stream(), src.f32(), ld, from, n, src.shape[0], OnCard(slots),
-                          at, {cache.data, cache.dtype == DType::kBf16, cache.width});
+                          at, CacheOf(cache));
 }
 
 void CudaBackend::GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) {

@@ -1,6 +1,6 @@
 // Operations on the rows of a step. A block per row where a row is reduced; sums in the order that
 // the row's length and the block's fixed size give.
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/cache_values.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -123,19 +123,12 @@ __global__ void GatherRowsKernel(const float* x, int64_t n, const int32_t* rows,
   if (i < n) out[row * n + i] = x[rows[row] * n + i];
 }
 
-__global__ void StoreKvKernel(const float* src, int64_t ld, int64_t from, int64_t n,
-                              const int32_t* slots, int64_t at, Cache cache) {
+__global__ void StoreKvKernel(const float* src, int64_t ld, int n, const int32_t* slots, int at,
+                              Cache cache) {
   LetNextBegin();
   WaitForInputs();
-  const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
-  if (i >= n) return;
-  const float v = src[row * ld + from + i];
-  const int64_t to = slots[row] * cache.width + at + i;
-  if (cache.bf16) {
-    static_cast<uint16_t*>(cache.data)[to] = FloatToBf16(v);
-  } else {
-    static_cast<float*>(cache.data)[to] = v;
-  }
+  StoreColumns(cache, slots[blockIdx.x], at, n, src + blockIdx.x * ld,
+               static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x));
 }
 
 __global__ void CombineExpertsKernel(const float* parts, const float* weights, int top_k, int64_t n,
@@ -210,7 +203,8 @@ void GatherRows(Stream& s, const float* x, int64_t n, const int32_t* rows, int64
 }
 void StoreKv(Stream& s, const float* src, int64_t ld, int64_t from, int64_t n, int64_t rows,
              const int32_t* slots, int64_t at, const Cache& cache) {
-  Launch(s, Grid(n, rows), kThreads, 0, StoreKvKernel, src, ld, from, n, slots, at, cache);
+  Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, 0, StoreKvKernel, src + from, ld,
+         static_cast<int>(n), slots, static_cast<int>(at), cache);
 }
 void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
                     int64_t n, float* out) {

@@ -1,6 +1,6 @@
 // Heads on their way from their projection to attention: normed, rotated and stored in one kernel,
 // a warp per row and head. Limit: the heads' bytes over the memory's bandwidth.
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/cache_values.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -41,9 +41,13 @@ __device__ void StoreHead(const Part& part, int64_t row, int64_t head, int lane,
                           const float* values, const int32_t* slots) {
   const HeadPart& p = part.p;
   const bool stored = p.cache.data != nullptr;
+  if (stored && p.cache.form == CacheForm::kFp8) {
+    return StoreColumns(p.cache, slots[row], static_cast<int>(p.at + head * p.head_dim),
+                        static_cast<int>(p.head_dim), values, lane, kWarp);
+  }
   const int64_t at = stored ? slots[row] * p.cache.width + p.at + head * p.head_dim
                             : (row * p.heads + head) * p.head_dim;
-  const bool rounded = stored && p.cache.bf16;
+  const bool rounded = stored && p.cache.form == CacheForm::kBf16;
   float* floats = rounded ? nullptr : (stored ? static_cast<float*>(p.cache.data) : p.x) + at;
   uint16_t* halves = rounded ? static_cast<uint16_t*>(p.cache.data) + at : nullptr;
   if (part.quads) {

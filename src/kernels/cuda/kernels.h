@@ -176,12 +176,17 @@ void GatherRows(Stream& s, const float* x, int64_t n, const int32_t* rows, int64
                 float* out);
 
 // ---- the cache
+// A row of `row_bytes` for every slot; see core/kv_row.h.
+enum class CacheForm : int { kF32, kBf16, kFp8 };
 struct Cache {
   void* data = nullptr;
-  bool bf16 = false;
+  CacheForm form = CacheForm::kF32;
   int64_t width = 0;
+  int64_t row_bytes = 0;
+  // kFp8: codes, then scales, one for each group of codes, then values that are kept as bf16.
+  int codes = 0, group = 1, scales_at = 0, kept_at = 0;
 };
-// cache[slots[t]][at + i] = src[t][from + i] for i < n.
+// cache[slots[t]][at + i] = src[t][from + i] for i < n; whole groups, or kept values.
 void StoreKv(Stream& s, const float* src, int64_t ld, int64_t from, int64_t n, int64_t rows,
              const int32_t* slots, int64_t at, const Cache& cache);
 

@@ -171,6 +171,12 @@ __device__ inline uint32_t PackBf16(float low, float high) {
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
   return v;
 }
+// Products of two pairs of bf16, rounded to nearest even.
+__device__ inline uint32_t MultiplyBf16(uint32_t a, uint32_t b) {
+  uint32_t v;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(0x80008000u));
+  return v;
+}
 __device__ inline float HalfToFloat(uint16_t v) {
   float f;
   asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v));

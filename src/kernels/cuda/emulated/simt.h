@@ -123,6 +123,12 @@ inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 inline uint32_t PackBf16(float low, float high) {
   return hadal::FloatToBf16(low) | uint32_t{hadal::FloatToBf16(high)} << 16;
 }
+inline float UnpackBf16(uint32_t word, int i) {
+  return std::bit_cast<float>(i == 0 ? word << 16 : word & 0xffff0000u);
+}
+inline uint32_t MultiplyBf16(uint32_t a, uint32_t b) {
+  return PackBf16(UnpackBf16(a, 0) * UnpackBf16(b, 0), UnpackBf16(a, 1) * UnpackBf16(b, 1));
+}
 inline float HalfToFloat(uint16_t v) { return hadal::F16ToFloat(v); }
 inline uint32_t BytePermute(uint32_t low, uint32_t high, uint32_t fields) {
   const uint64_t all = low | uint64_t{high} << 32;
@@ -207,9 +213,6 @@ void MmaEmulated(Sum (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
   std::memcpy(sums, Exchange(&mine, sizeof mine, combine) + threadIdx.x % 32 * kExchangeStride,
               sizeof sums);
   for (int i = 0; i < 4; ++i) c[i] += sums[i];
-}
-inline float UnpackBf16(uint32_t word, int i) {
-  return std::bit_cast<float>(i == 0 ? word << 16 : word & 0xffff0000u);
 }
 inline int32_t UnpackInt8(uint32_t word, int i) { return static_cast<int8_t>(word >> 8 * i); }
 inline void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
