@@ -134,9 +134,9 @@ constexpr std::array kGpu = {
            "number of the GPU, as nvidia-smi lists them", "GPU 编号（与 nvidia-smi 一致）"},
     Option{
         "cuda.weights", REF(cuda.weights), 0, 0, "f32|bf16", false,
-        "resident format of the weight matrices on the GPU; bf16 keeps F16 and quantised ones as "
-        "stored",
-        "权重矩阵在 GPU 上的格式；bf16 时 F16 与量化矩阵按原样保留"},
+        "resident format of the weight matrices on the GPU; bf16 keeps F16, FP8 and quantised ones "
+        "as stored",
+        "权重矩阵在 GPU 上的格式；bf16 时 F16、FP8 与量化矩阵按原样保留"},
     Option{"cuda.kv_dtype", REF(cuda.kv_dtype), 0, 0, "f32|bf16|fp8", false,
            "element type of the KV cache on the GPU; fp8: E4M3 in groups with a scale each",
            "GPU 上 KV 缓存的元素类型；fp8 为 E4M3，每组一个比例因子"},

@@ -164,6 +164,14 @@ TensorEntry RowsOf(const TensorEntry& entry, int64_t n_rows, std::span<const std
 // What else has to be there: every tensor that decoding this one looks at, itself included.
 std::vector<const TensorEntry*> PartsOf(const TensorEntry& entry);
 
+// Whether rows of an F8_E4M3 matrix can be had as they are, with scales for tiles of kFp8TileRows x
+// kFp8TileCols values.
+bool IsFp8InTiles(const TensorEntry& entry);
+// Codes [n_rows][cols()] and scales [ceil(n_rows / kFp8TileRows)][ceil(cols() / kFp8TileCols)];
+// row0 is a multiple of kFp8TileRows.
+void ReadFp8Rows(const TensorEntry& entry, int64_t row0, int64_t n_rows, uint8_t* codes,
+                 float* scales);
+
 // Bytes of a row as ReadStoredRows gives it.
 int64_t StoredRowBytes(const TensorEntry& entry);
 // Rows as they are stored, in the hub's order: of an entry with `quant` blocks of that type,

@@ -297,6 +297,13 @@ TEST(DecodeRows, MultipliesFp8ByTheScaleOfItsBlockAlsoAtRaggedEdges) {
       ASSERT_EQ(rows[static_cast<size_t>((r - 127) * 200 + k)], code * scale) << r << " " << k;
     }
   }
+  // The same as codes, with scales for 16 rows each: 112 - 127, then 128 and 129.
+  ASSERT_TRUE(IsFp8InTiles(*w));
+  std::vector<uint8_t> codes(18 * 200);
+  std::vector<float> of_tiles(4);
+  ReadFp8Rows(*w, 112, 18, codes.data(), of_tiles.data());
+  EXPECT_THAT(of_tiles, ElementsAre(1, 2, 4, 8));
+  for (size_t i = 0; i < codes.size(); ++i) ASSERT_EQ(codes[i], (112 * 200 + i) % 0x7f) << i;
 }
 
 TEST(DecodeRows, UsesTheBlockSizeItWasOpenedWith) {
@@ -311,6 +318,7 @@ TEST(DecodeRows, UsesTheBlockSizeItWasOpenedWith) {
   std::vector<float> rows(6);
   DecodeRows(*c->Find("w"), 0, 2, rows.data());
   EXPECT_THAT(rows, ElementsAre(1, 1, 2, 3, 3, 4));
+  EXPECT_FALSE(IsFp8InTiles(*c->Find("w")));
 }
 
 TEST(DecodeRows, KeepsNanAndInfinityOfEveryFloatType) {

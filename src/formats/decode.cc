@@ -116,6 +116,29 @@ void DecodeRows(const TensorEntry& entry, int64_t row0, int64_t n_rows, float* o
   }
 }
 
+bool IsFp8InTiles(const TensorEntry& entry) {
+  return !entry.quant && entry.int4 == nullptr && entry.readable() &&
+         entry.dtype == DType::kF8E4M3 && entry.scale_inv != nullptr &&
+         entry.row_order.head_dim == 0 && entry.block.rows % kFp8TileRows == 0 &&
+         entry.block.cols % kFp8TileCols == 0;
+}
+
+void ReadFp8Rows(const TensorEntry& entry, int64_t row0, int64_t n_rows, uint8_t* codes,
+                 float* scales) {
+  CHECK(IsFp8InTiles(entry) && row0 % kFp8TileRows == 0);
+  CheckRows(entry, row0, n_rows);
+  const int64_t cols = entry.cols();
+  if (n_rows > 0) {
+    std::memcpy(codes, entry.bytes.data() + row0 * cols, static_cast<size_t>(n_rows * cols));
+  }
+  for (int64_t row = row0; row < row0 + n_rows; row += kFp8TileRows) {
+    const int64_t scale_row = row / entry.block.rows * entry.scale_inv->cols();
+    for (int64_t c = 0; c < cols; c += kFp8TileCols) {
+      *scales++ = Load<float>(entry.scale_inv->bytes.data(), scale_row + c / entry.block.cols);
+    }
+  }
+}
+
 bool RowsFollow(const TensorEntry& entry) {
   return entry.mapping != nullptr && entry.int4 == nullptr && entry.row_order.head_dim == 0 &&
          entry.rows() > 0;

@@ -60,10 +60,16 @@ struct WeightSource {
   // row 0 on. read_blocks is then asked for rows of one part at a time.
   std::vector<BlockRows> mixed_blocks = {};
   std::function<void(int64_t row0, int64_t n, std::byte* out)> read_blocks = nullptr;
+  // Set when every value is an E4M3 one times a float32 scale that it shares with 16 rows and 128
+  // columns, from multiples of those on: a backend that has kernels for it keeps the values. Gives
+  // codes [n][cols] and scales [ceil(n / 16)][ceil(cols / 128)] of rows from a multiple of 16 on;
+  // called from several threads.
+  std::function<void(int64_t row0, int64_t n, uint8_t* codes, float* scales)> read_fp8 = nullptr;
 };
 
 // Resident formats of matrices. kF32 holds for every matrix; the others for those whose source is
-// not in blocks: blocks stay what they are. kBf16 keeps sources of F16 values as F16, exactly;
+// not in blocks: blocks stay what they are. kBf16 keeps sources of F16 values as F16, exactly, and
+// on a card those of FP8 values as FP8;
 // looked-up tables of F16 values keep them in every format but kF32.
 enum class WeightFormat { kF32, kBf16, kInt8 };
 std::string_view NameOf(WeightFormat f);  // "f32" "bf16" "int8"

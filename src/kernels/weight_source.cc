@@ -47,4 +47,9 @@ bool HoldF16(std::span<const WeightSource> sources) {
                      [](const WeightSource& s) { return s.stored == DType::kF16; });
 }
 
+bool HoldFp8(std::span<const WeightSource> sources) {
+  return std::all_of(sources.begin(), sources.end(),
+                     [](const WeightSource& s) { return s.read_fp8 != nullptr; });
+}
+
 }  // namespace hadal

@@ -15,5 +15,6 @@ Status CheckSources(std::span<const WeightSource> sources);
 // The parts in whose blocks every source comes; empty when there are none.
 std::vector<BlockRows> BlocksOf(std::span<const WeightSource> sources);
 bool HoldF16(std::span<const WeightSource> sources);
+bool HoldFp8(std::span<const WeightSource> sources);
 
 }  // namespace hadal

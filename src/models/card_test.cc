@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include "core/testing_row_summary.h"
 #include "kernels/cuda/emulated/emulator.h"
@@ -386,6 +387,58 @@ TEST(StoredHalves, AreRefusedByNameWhenTheyAreNotFinite) {
       EXPECT_EQ(model.error().code, ErrorCode::kBadFile);
       EXPECT_NE(model.error().message.find("NaN or infinity is in " + name), std::string::npos);
     }
+  }
+}
+
+// The built-in model's linear layers and experts are FP8: they stay so, and answers are those of
+// float32 weights but for the up-projections of queries, which are rounded to bf16.
+TEST(Fp8Checkpoint, IsMultipliedAsItIs) {
+  const fs::path path = fs::path(HADAL_SOURCE_DIR) / "models/demo";
+  std::vector<TokenId> ids;
+  for (int i = 0; i < 12; ++i) ids.push_back(i * i * 37 % 4000);
+  std::vector<float> logits[2], prompts;
+  size_t bytes[2] = {};
+  for (const bool fp8 : {false, true}) {
+    const auto backend = NewCard(
+        {.weights = fp8 ? WeightFormat::kBf16 : WeightFormat::kF32, .kv_dtype = DType::kF32});
+    const auto model = Load(path, *backend);
+    ASSERT_NE(model, nullptr);
+    EXPECT_EQ(model->info().rounds_prompts, fp8);
+    logits[fp8] = AllLogits(*model, *backend, ids, 24);
+    bytes[fp8] = model->info().resident_bytes;
+    if (fp8) EXPECT_EQ(AllLogits(*model, *backend, ids, 1), logits[fp8]);
+    if (fp8) prompts = AllLogits(*model, *backend, ids, 24, true);
+  }
+  EXPECT_LT(bytes[1], bytes[0] * 2 / 5);
+  const Golden exact{.ids = ids, .logits = logits[0], .greedy = {}, .margin = {}, .hidden = {}};
+  EXPECT_LE(RelativeError(logits[1], exact, 95), 2e-3);
+  EXPECT_LE(RelativeError(prompts, exact, 95), 4e-2);
+}
+
+// A code that is not a number is found where codes are not decoded.
+TEST(Fp8Checkpoint, ThatHoldsNaNIsRefused) {
+  const fs::path demo = fs::path(HADAL_SOURCE_DIR) / "models/demo";
+  const ModelDirectory copy;
+  for (const char* name : {"config.json", "model.safetensors"}) {
+    fs::copy_file(demo / name, copy.path() / name);
+  }
+  const char* name = "model.layers.1.mlp.experts.3.up_proj.weight";
+  for (const bool scale : {false, true}) {
+    const std::string tensor = std::string(name) + (scale ? "_scale_inv" : "");
+    const auto file = SafetensorsFile::Open(copy.checkpoint());
+    ASSERT_TRUE(file.has_value());
+    const uint64_t at = (*file)->Find(tensor)->begin;
+    std::fstream bytes(copy.checkpoint(), std::ios::in | std::ios::out | std::ios::binary);
+    bytes.seekp(static_cast<std::streamoff>(at));
+    const std::string bad = scale ? std::string("\0\0\xc0\x7f", 4) : "\xff", good(1, '\x30');
+    bytes.write(bad.data(), static_cast<std::streamsize>(bad.size())).flush();
+    const auto backend = NewCard({});
+    const auto model = LoadModel(copy.path(), *backend, {});
+    ASSERT_FALSE(model.has_value());
+    EXPECT_EQ(model.error().code, ErrorCode::kBadFile);
+    EXPECT_NE(model.error().message.find(name), std::string::npos) << model.error().message;
+    bytes.seekp(static_cast<std::streamoff>(at));
+    bytes.write(good.data(), 1);
   }
 }
 

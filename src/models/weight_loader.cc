@@ -308,15 +308,17 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
   source.cols = cols;
   source.blocks = parts.front().entry->quant;
   source.stored = HalfTypeOf(*parts.front().entry);
-  bool plain = false;
+  bool plain = false, fp8 = true;
   for (const Part& part : parts) {
     const auto quant = part.entry->quant;
     source.name += (source.name.empty() ? "" : " + ") + part.entry->name;
-    source.rows += part.rows;
     if (quant) source.mixed_blocks.push_back({part.rows, *quant});
     plain |= !quant;
     if (HalfTypeOf(*part.entry) != source.stored) source.stored.reset();
+    fp8 &= IsFp8InTiles(*part.entry) && part.row0 % kFp8TileRows == 0 &&
+           source.rows % kFp8TileRows == 0;
     if (quant != source.blocks) source.blocks.reset();
+    source.rows += part.rows;
   }
   if (source.blocks || plain) source.mixed_blocks.clear();
   const auto reader = reader_;
@@ -324,6 +326,15 @@ WeightSource WeightLoader::Source(Parts parts, int64_t cols) {
     ForParts(parts, row0, n,
              [&](const Part& rows, int64_t at) { reader->Decode(rows, out + at * cols); });
   };
+  if (fp8) {
+    source.read_fp8 = [reader, parts, cols](int64_t row0, int64_t n, uint8_t* codes,
+                                            float* scales) {
+      const int64_t columns = (cols + kFp8TileCols - 1) / kFp8TileCols;
+      ForParts(parts, row0, n, [&](const Part& rows, int64_t at) {
+        reader->ReadFp8(rows, codes + at * cols, scales + at / kFp8TileRows * columns);
+      });
+    };
+  }
   const bool blocks = source.blocks || !source.mixed_blocks.empty();
   if (!blocks && !source.stored) return source;
   (blocks ? source.read_blocks : source.read_stored) =

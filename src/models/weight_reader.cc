@@ -1,6 +1,7 @@
 #include "models/weight_reader.h"
 
 #include <bit>
+#include <cmath>
 
 #include "formats/finite_blocks.h"
 
@@ -69,6 +70,18 @@ void WeightReader::ReadStored(const TensorRows& what, std::byte* out) {
   const bool finite =
       entry->quant ? BlocksAreFinite(*entry->quant, out, n) : HalvesAreFinite(entry->dtype, out, n);
   if (!finite) NoteNonFinite(*entry);
+}
+
+void WeightReader::ReadFp8(const TensorRows& what, uint8_t* codes, float* scales) {
+  constexpr float kLargest = 448;  // what any code is worth
+  const auto& [entry, row0, rows] = what;
+  InPlace(what, [&] { ReadFp8Rows(*what.entry, what.row0, what.rows, codes, scales); });
+  const int64_t tiles = (rows + kFp8TileRows - 1) / kFp8TileRows;
+  const int64_t columns = (entry->cols() + kFp8TileCols - 1) / kFp8TileCols;
+  bool nan = false;
+  for (int64_t i = 0; i < rows * entry->cols(); ++i) nan |= (codes[i] & 0x7f) == 0x7f;
+  for (int64_t i = 0; i < tiles * columns; ++i) nan |= !std::isfinite(scales[i] * kLargest);
+  if (nan) NoteNonFinite(*entry);
 }
 
 void WeightReader::CheckFinite(const TensorEntry& entry, std::span<const float> values) {

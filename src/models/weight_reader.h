@@ -40,6 +40,7 @@ class WeightReader {
   void Decode(const TensorRows& what, float* out);
   // Rows of blocks, F16 or BF16, as ReadStoredRows gives them.
   void ReadStored(const TensorRows& what, std::byte* out);
+  void ReadFp8(const TensorRows& what, uint8_t* codes, float* scales);  // see ReadFp8Rows
   void CheckFinite(const TensorEntry& entry, std::span<const float> values);
 
   // kBadFile: some file was cut or written to since it was opened, so what was read may be wrong;

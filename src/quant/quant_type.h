@@ -15,6 +15,9 @@
 
 namespace hadal {
 
+// Values of a matrix of F8_E4M3 that share a scale, as kernels take them.
+constexpr int64_t kFp8TileRows = 16, kFp8TileCols = 128;
+
 enum class QuantType : uint8_t {
   kQ4_0,
   kQ4_1,

@@ -1,6 +1,8 @@
 // Values in another form: activations as integers for the products with block weights, matrices
 // rounded to bf16 and gated products for prompts, looked-up rows.
 #include "kernels/cuda/block_values.h"
+#include "kernels/cuda/fp8_codes.h"
+#include "kernels/cuda/fp8_tiles.h"
 #include "kernels/cuda/plain_values.h"
 
 namespace hadal::CUDA_NAMESPACE {
@@ -112,6 +114,26 @@ __global__ void RoundPlainKernel(Matrix w, int64_t first, uint16_t* out) {
       FloatToBf16(LoadOne<kForm>(w.data + (first + blockIdx.y) * w.stride, i));
 }
 
+// A thread for eight columns of a row.
+__global__ void RoundFp8Kernel(Matrix w, int64_t first, uint16_t* out) {
+  LetNextBegin();
+  WaitForInputs();
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x, eights = w.cols / 8;
+  if (i >= w.rows * eights) return;
+  const int64_t row = i / eights, k = i % eights * 8;
+  const uint8_t* tile = w.data + (first + blockIdx.y) * w.stride +
+                        row / fp8_tiles::kRows * fp8_tiles::TileBytes(w.cols);
+  const auto codes = *reinterpret_cast<const uint2*>(tile + row % fp8_tiles::kRows * w.cols + k);
+  const float scale =
+      reinterpret_cast<const float*>(tile + fp8_tiles::ScalesAt(w.cols))[k / fp8_tiles::kColumns];
+  const uint4 values = CodesToBf16(codes, kNoScale);
+  const auto scaled = [&](uint32_t two) {
+    return PackBf16(Bf16Low(two) * scale, Bf16High(two) * scale);
+  };
+  *reinterpret_cast<uint4*>(out + (blockIdx.y * w.rows + row) * w.cols + k) = {
+      scaled(values.x), scaled(values.y), scaled(values.z), scaled(values.w)};
+}
+
 template <Form kForm>
 __global__ void EmbedPlainKernel(Matrix table, const int32_t* ids, float* out) {
   LetNextBegin();
@@ -189,6 +211,8 @@ void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uin
     ForBlockType(w.form, [&]<int kType>() {
       Launch(s, MatrixGrid(units, count), kThreads, 0, RoundBlocksKernel<kType>, w, first, out);
     });
+  } else if (w.form == Form::kFp8) {
+    Launch(s, MatrixGrid(w.rows * w.cols / 8, count), kThreads, 0, RoundFp8Kernel, w, first, out);
   } else {
     ForPlainForm(w.form, [&]<Form kForm>() {
       Launch(s, MatrixGrid(w.rows * w.cols, count), kThreads, 0, RoundPlainKernel<kForm>, w, first,

@@ -6,6 +6,7 @@
 #include "core/dtype.h"
 #include "kernels/cuda/block_planes.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/fp8_tiles.h"
 #include "kernels/cuda/pack_planes.h"
 #include "kernels/weight_source.h"
 
@@ -19,6 +20,7 @@ QuantType TypeOf(Form form) {
 }
 
 int64_t PartBytes(Form form, int64_t rows, int64_t cols) {
+  if (form == Form::kFp8) return fp8_tiles::BytesOfMatrix(rows, cols);
   if (!IsBlocks(form)) return block_planes::Whole(rows * RowBytesOf(form, cols));
   return block_planes::MatrixBytes(TypeOf(form), rows, cols);
 }
@@ -54,6 +56,16 @@ std::vector<Piece> PiecesOf(std::span<const WeightPart> parts, size_t count) {
   return pieces;
 }
 
+// Rows of FP8, from a multiple of 16 on.
+void FillTiles(const WeightSource& source, int64_t row, int64_t n, uint8_t* to) {
+  const int64_t bytes = fp8_tiles::TileBytes(source.cols);
+  for (const int64_t end = row + n; row < end; row += fp8_tiles::kRows, to += bytes) {
+    std::memset(to, 0, static_cast<size_t>(bytes));
+    source.read_fp8(row, std::min<int64_t>(fp8_tiles::kRows, end - row), to,
+                    reinterpret_cast<float*>(to + fp8_tiles::ScalesAt(source.cols)));
+  }
+}
+
 // `space` has piece.space bytes, `to` piece.bytes.
 void FillPiece(const WeightSource& source, const Piece& piece, std::byte* space, uint8_t* to) {
   const int64_t row = piece.row, n = piece.rows;
@@ -62,6 +74,7 @@ void FillPiece(const WeightSource& source, const Piece& piece, std::byte* space,
     block_planes::PackRows(TypeOf(piece.form), space, n, source.cols, to);
     return;
   }
+  if (piece.form == Form::kFp8) return FillTiles(source, row, n, to);
   const int64_t used = n * RowBytesOf(piece.form, source.cols);
   std::memset(to + used, 0, static_cast<size_t>(piece.bytes - used));
   if (piece.form == Form::kF32) {
@@ -100,6 +113,9 @@ Result<std::vector<CudaBackend::Part>> CudaBackend::PartsOf(std::span<const Weig
       parts.push_back({b.rows, CUDA_NAMESPACE::BlocksOf(static_cast<int>(b.type))});
     }
     return parts;
+  }
+  if (use != WeightUse::kLookUp && HoldFp8(sources) && sources[0].cols % 16 == 0) {
+    return std::vector<Part>{{rows, Form::kFp8}};
   }
   return std::vector<Part>{{rows, HoldF16(sources) ? Form::kF16 : Form::kBf16}};
 }

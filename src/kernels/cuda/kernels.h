@@ -24,8 +24,9 @@ struct Stream;
 
 // ---- weights
 
-// How a matrix is stored. Blocks: kBlocks + QuantType, in the planes of block_planes.h.
-enum class Form : int { kF32, kBf16, kF16, kBlocks };
+// How a matrix is stored: rows one after another; kFp8: in tiles of fp8_tiles.h; blocks: kBlocks +
+// QuantType, in the planes of block_planes.h.
+enum class Form : int { kF32, kBf16, kF16, kFp8, kBlocks };
 constexpr Form BlocksOf(int quant_type) {
   return static_cast<Form>(static_cast<int>(Form::kBlocks) + quant_type);
 }

@@ -1,61 +1,94 @@
 // Products of few rows with weights that are not in blocks.
 //
-// 16-bit weights meet x on the bf16 matrix unit, one row or sixteen: 16 rows of weights are the
-// instruction's tall operand and up to 16 rows of x its columns, each value of x in two bf16 parts
-// (off by at most 2^-17 of it). F16 weights are two such parts, exactly, and x three. One row
+// 16-bit and FP8 weights meet x on the bf16 matrix unit, one row or sixteen: 16 rows of weights are
+// the instruction's tall operand and up to 16 rows of x its columns, each value of x in two bf16
+// parts (off by at most 2^-17 of it). F16 weights are two such parts, exactly, and x three. One row
 // wastes seven columns of eight, which costs nothing while memory is the limit, and has for that
 // the same bits in every batch: a column of the instruction depends on no other. FMAs for one row
 // and the unit for more would not agree; FMAs for sixteen rows would take longer than the weights
 // take to come. k may be taken in any order as long as both operands agree, so a lane reads 16
 // bytes of a row, which are its operands of two instructions; they wait in its ring of shared
-// memory.
+// memory. FP8 weights become bf16 ones, exactly; what 128 values of k add is multiplied by the
+// scale of their tile before it is added to the rest.
 //
 // float32 weights, and those whose rows are no whole number of 16 bytes, go to multiply_fma.cu.
 //
 // Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md counts the instructions.
+#include "kernels/cuda/fp8_codes.h"
+#include "kernels/cuda/fp8_tiles.h"
 #include "kernels/cuda/row_products.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
-// ---- 16-bit weights on the matrix unit
+// ---- 16-bit and FP8 weights on the matrix unit
 
-constexpr int kStepK = 64, kHalfStep = 32;  // values of k of a warp's turn
-constexpr int kTileBytes = kProductRows * kStepK * 2;
+template <Form kForm>
+constexpr int kWeightBytes = kForm == Form::kFp8 ? 1 : 2;
+constexpr int kHalfStep = 32, kLineBytes = 128;
+// Values of k of a warp's turn: a line of every row.
+template <Form kForm>
+constexpr int kStepK = kLineBytes / kWeightBytes<kForm>;
+static_assert(kStepK<Form::kFp8> == fp8_tiles::kColumns);
+constexpr int kTileBytes = kProductRows * kLineBytes;
 constexpr int kStages = 3;
 
-// Eight values (one of eight chunks) of a row of a tile. A row's 128 bytes lie together, odd rows
-// with their halves exchanged, so that neither a copied row nor the fragments of two meet a bank
-// twice.
+// One of eight chunks of a row of a tile. A row's 128 bytes lie together, of odd rows with their
+// halves exchanged, so that neither a copied row nor the fragments of two meet a bank twice; with
+// FP8, where fragments are half as long, the fragments of four.
+template <Form kForm>
 __device__ uint4* PlaceOf(char* tile, int row, int chunk) {
-  return reinterpret_cast<uint4*>(tile) + row * 8 + (chunk ^ row % 2 * 4);
+  const int swap = kForm == Form::kFp8 ? row % 4 * 2 : row % 2 * 4;
+  return reinterpret_cast<uint4*>(tile) + row * 8 + (chunk ^ swap);
 }
 
 // The rows of weights of a block, in tiles of 16. Gated: of the first half of the matrix's rows
 // eight, and of the second half those that they gate.
+template <Form kForm>
 struct WeightRows {
-  static constexpr int kHalf = kProductRows / 2;
-  const uint16_t* at[2];  // the lane's piece of its first row of both halves of the first tile
-  int left[2];            // rows from there to the end
-  int cols, step;         // tiles are `step` rows apart
+  static constexpr int kHalf = kProductRows / 2, kSize = kWeightBytes<kForm>;
+  const uint8_t* matrix;
+  const uint8_t* at[2];   // the lane's piece of its first row of both halves of the first tile
+  int first[2], left[2];  // that row's number, rows from there to the end
+  int rows, cols, step;   // tiles are `step` rows apart
 
   // Lanes copy whole lines: eight to a row, four rows at a time.
   __device__ WeightRows(const Matrix& w, int64_t i, int tile, bool gated)
-      : cols(static_cast<int>(w.cols)), step(gated ? kHalf : kProductRows) {
+      : matrix(w.data + i * w.stride),
+        rows(static_cast<int>(w.rows)),
+        cols(static_cast<int>(w.cols)),
+        step(gated ? kHalf : kProductRows) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    const int64_t row = tile * step + lane / 8, apart = gated ? w.rows / 2 : kHalf;
-    at[0] = reinterpret_cast<const uint16_t*>(w.data + i * w.stride) + row * cols + lane % 8 * 8;
-    at[1] = at[0] + apart * cols;
-    left[0] = static_cast<int>((gated ? w.rows / 2 : w.rows) - row);
-    left[1] = static_cast<int>(w.rows - row - apart);
+    first[0] = tile * step + lane / 8;
+    first[1] = first[0] + (gated ? rows / 2 : kHalf);
+    left[0] = (gated ? rows / 2 : rows) - first[0];
+    left[1] = rows - first[1];
+    for (int half = 0; half < 2; ++half) {
+      at[half] = matrix + lane % 8 * 16;
+      if (kForm != Form::kFp8) at[half] += int64_t{first[half]} * cols * kSize;
+    }
+  }
+  // `row` rows from the first of a half; FP8 lies in tiles of its own.
+  __device__ const uint8_t* Address(int half, int row, int k) const {
+    if constexpr (kForm != Form::kFp8) return at[half] + (row * cols + k) * kSize;
+    const int of = first[half] + row;
+    return at[half] + of / kProductRows * fp8_tiles::TileBytes(cols) + of % kProductRows * cols + k;
+  }
+  // Of eight rows, the half of a tile.
+  __device__ float Scale(int tile, int half, int k) const {
+    const int row = first[half] + tile * step;  // or one of three after it, which share its scale
+    if (row - static_cast<int>(threadIdx.x) % kWarp / 8 >= rows) return 0;
+    const uint8_t* of = matrix + row / kProductRows * fp8_tiles::TileBytes(cols);
+    return __ldg(reinterpret_cast<const float*>(of + fp8_tiles::ScalesAt(cols)) +
+                 k / fp8_tiles::kColumns);
   }
   __device__ void Copy(int tile, int k, char* to) const {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, chunk = lane % 8;
     for (int i = 0; i < 4; ++i) {
       const int row = tile * step + i % 2 * 4;
-      const bool valid = row < left[i / 2] && k + chunk * 8 < cols;
-      CopyAsync16(PlaceOf(to, i * 4 + lane / 8, chunk), valid ? at[i / 2] + row * cols + k : at[0],
-                  valid);
+      const bool valid = row < left[i / 2] && k + chunk * (16 / kSize) < cols;
+      CopyAsync16(PlaceOf<kForm>(to, i * 4 + lane / 8, chunk),
+                  valid ? Address(i / 2, row, k) : matrix, valid);
     }
   }
 };
@@ -126,15 +159,23 @@ struct WeightHalfStep {
 
   __device__ WeightHalfStep() {}
   __device__ void Load(char* tile, int half) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp, chunk = half * 4 + lane % 4;
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
     for (int i = 0; i < 2; ++i) {
-      const uint4 v = *PlaceOf(tile, lane / 4 + i * 8, chunk);
+      const uint4 v = Eight(tile, lane / 4 + i * 8, half * 4 + lane % 4);
       const uint32_t words[4] = {v.x, v.y, v.z, v.w};
       for (int j = 0; j < 4; ++j) Take(words[j], j / 2, j % 2 * 2 + i);
     }
   }
 
  private:
+  __device__ static uint4 Eight(char* tile, int row, int eight) {
+    if constexpr (kForm == Form::kFp8) {
+      const auto* two = reinterpret_cast<const uint2*>(PlaceOf<kForm>(tile, row, eight / 2));
+      return CodesToBf16(two[eight % 2], kNoScale);
+    } else {
+      return *PlaceOf<kForm>(tile, row, eight);
+    }
+  }
   __device__ void Take(uint32_t word, int instruction, int at) {
     if constexpr (kForm == Form::kF16) {
       uint32_t parts[2];
@@ -166,14 +207,25 @@ __device__ void MultiplyHalfStep(const WeightHalfStep<kForm> (&w)[kTiles],
   }
 }
 
-template <int kColumns, int kTiles>
-constexpr int kHalvesBlocks = kTiles > 2                     ? 1
-                              : kColumns == 1 && kTiles == 1 ? 3
-                                                             : 2;
+// Adds what a turn gave, with the scales of both halves of the rows.
+template <int kN>
+__device__ void AddScaled(const float (&scales)[2], float (&turn)[kN][4], float (&sums)[kN][4]) {
+  for (int n = 0; n < kN; ++n) {
+    for (int i = 0; i < 4; ++i) {
+      sums[n][i] = fmaf(scales[i / 2], turn[n][i], sums[n][i]);
+      turn[n][i] = 0;
+    }
+  }
+}
+
+template <Form kForm, int kColumns, int kTiles>
+constexpr int kHalvesBlocks = kTiles > 2                                           ? 1
+                              : kForm != Form::kFp8&& kColumns == 1 && kTiles == 1 ? 3
+                                                                                   : 2;
 
 // kSplit: x comes in parts, from SplitRows.
 template <Form kForm, int kColumns, int kTiles, bool kSplit>
-__global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTiles>)
+__global__ void __launch_bounds__(kMostWarps* kWarp, (kHalvesBlocks<kForm, kColumns, kTiles>))
     HalvesKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
   constexpr int kN = TilesOfColumns(kColumns), kParts = kXParts<kForm>;
   constexpr int kStepBytes = kTiles * kTileBytes;
@@ -185,8 +237,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTi
   const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
   const ProductTile at = ProductOf(products, kTiles, static_cast<int>(blockIdx.y));
   const Matrix& w = products.of[at.product].w;
-  const int cols = static_cast<int>(w.cols), stride = warps * kStepK;
-  const WeightRows weights(w, set.matrix, at.tile * kTiles, products.gated);
+  const int cols = static_cast<int>(w.cols), stride = warps * kStepK<kForm>;
+  const WeightRows<kForm> weights(w, set.matrix, at.tile * kTiles, products.gated);
   char* ring = SharedMemory() + warp * kStages * kStepBytes;
   const auto copy = [&](int k, int stage) {
     if (k < cols) {
@@ -197,7 +249,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTi
     CopyAsyncCommit();
   };
   for (int first = 0; first < set.count; first += kColumns) {
-    for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK + i * stride, i);
+    for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK<kForm> + i * stride, i);
     if (first == 0) LetNextBegin();
     if (first == 0 && !late) WaitForInputs();
     // Rows that are not there are some that are; their sums are not stored.
@@ -214,7 +266,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTi
       }
     }
     // Of a turn kTurn loads of x are made, kAhead before they are needed.
-    constexpr int kTurn = 2 * kN, kAhead = kN == 1 ? 2 : 4;
+    constexpr int kTurn = kStepK<kForm> / kHalfStep * kN, kAhead = kN == 1 ? 2 : 4;
     XLoad<kParts, kSplit> ahead[kAhead];
     const auto load = [&](int k, int i) {
       const int from = k + i / kN * kHalfStep, n = i % kN;
@@ -225,11 +277,17 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTi
         ahead[i % kAhead].Load(x_rows[n] + from, from + lane % 4 * 8 < cols);
       }
     };
-    for (int i = 0; i < kAhead; ++i) load(warp * kStepK, i);
+    for (int i = 0; i < kAhead; ++i) load(warp * kStepK<kForm>, i);
     float sums[kTiles][kN][4] = {};
+    [[maybe_unused]] float turn[kTiles][kN][4] = {}, scales[kTiles][2];
     int stage = 0;
 #pragma unroll 1
-    for (int k = warp * kStepK; k < cols; k += stride) {
+    for (int k = warp * kStepK<kForm>; k < cols; k += stride) {
+      if constexpr (kForm == Form::kFp8) {
+        for (int m = 0; m < kTiles; ++m) {
+          for (int i = 0; i < 2; ++i) scales[m][i] = weights.Scale(m, i, k);
+        }
+      }
       CopyAsyncWait<kStages - 2>();
       __syncwarp();
       copy(k + (kStages - 1) * stride, stage == 0 ? kStages - 1 : stage - 1);
@@ -244,8 +302,12 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kHalvesBlocks<kColumns, kTi
         const XHalfStep<kParts> of_x = ahead[i % kAhead].Take();
         const int next = i + kAhead;
         load(next < kTurn ? k : k + stride, next % kTurn);
-        MultiplyHalfStep<kForm, kTiles>(of_w, of_x,
-                                        [&](int m) -> float(&)[4] { return sums[m][i % kN]; });
+        MultiplyHalfStep<kForm, kTiles>(of_w, of_x, [&](int m) -> float(&)[4] {
+          return (kForm == Form::kFp8 ? turn : sums)[m][i % kN];
+        });
+      }
+      if constexpr (kForm == Form::kFp8) {
+        for (int m = 0; m < kTiles; ++m) AddScaled(scales[m], turn[m], sums[m]);
       }
     }
     CopyAsyncWait<0>();
@@ -289,7 +351,7 @@ __global__ void SplitRowsKernel(ActivationSource from, int64_t rows, int64_t col
 template <Form kForm, int kColumns, int kTiles, bool kSplit>
 void LaunchHalves(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                   const RowMap& map) {
-  const int warps = WarpsOf(CeilDiv<int64_t>(products.of[0].w.cols, kStepK));
+  const int warps = WarpsOf(CeilDiv<int64_t>(products.of[0].w.cols, kStepK<kForm>));
   const size_t ring = static_cast<size_t>(warps * kStages * kTiles * kTileBytes);
   const size_t sums = SumBytes(kColumns, kTiles, warps);
   Launch(s, ProductGrid(products, map, rows, kColumns, kTiles), warps * kWarp,
@@ -316,7 +378,8 @@ void MultiplyHalves(Stream& s, const RowProducts& products, const Activations& x
   if (x.split != nullptr) {
     if (rows <= 16) return LaunchHalves<kForm, 16, 2, true>(s, products, x, rows, map);
     if (rows <= 32) return LaunchHalves<kForm, 32, 4, true>(s, products, x, rows, map);
-    return LaunchHalves<kForm, 64, 4, true>(s, products, x, rows, map);
+    constexpr int kMost = kForm == Form::kFp8 ? 32 : 64;  // FP8 has twice the sums
+    return LaunchHalves<kForm, kMost, 4, true>(s, products, x, rows, map);
   }
   switch (ColumnsFor(map, rows)) {
     case 1:
@@ -328,11 +391,14 @@ void MultiplyHalves(Stream& s, const RowProducts& products, const Activations& x
   }
 }
 
+bool OnMatrixUnit(const Matrix& w) {
+  return w.form == Form::kFp8 ||
+         ((w.form == Form::kBf16 || w.form == Form::kF16) && w.cols % 8 == 0);
+}
+
 }  // namespace
 
-bool TakesSplitRows(const Matrix& w, int64_t rows) {
-  return (w.form == Form::kBf16 || w.form == Form::kF16) && w.cols % 8 == 0 && rows > 8;
-}
+bool TakesSplitRows(const Matrix& w, int64_t rows) { return OnMatrixUnit(w) && rows > 8; }
 int64_t SplitRowBytes(const Matrix& w, int64_t rows) {
   const int parts = w.form == Form::kF16 ? kXParts<Form::kF16> : kXParts<Form::kBf16>;
   return CeilDiv<int64_t>(rows, 8) * CeilDiv<int64_t>(w.cols, kHalfStep) * parts * kWarp * 16;
@@ -346,17 +412,17 @@ void SplitRows(Stream& s, const ActivationSource& from, const Matrix& w, int64_t
 }
 
 bool CanGate(const Matrix& w, int64_t x_ld) {
-  return (w.form == Form::kBf16 || w.form == Form::kF16) && w.cols % 8 == 0 && x_ld % 4 == 0;
+  const bool whole = w.form != Form::kFp8 || w.rows % kProductRows == 0;  // eights have one scale
+  return OnMatrixUnit(w) && whole && x_ld % 4 == 0;
 }
 
 void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                   const RowMap& map) {
   const Matrix& w = products.of[0].w;
-  if (w.form == Form::kBf16 && CanGate(w, x.ld)) {
+  if (OnMatrixUnit(w) && x.ld % 4 == 0) {
+    if (w.form == Form::kFp8) return MultiplyHalves<Form::kFp8>(s, products, x, rows, map);
+    if (w.form == Form::kF16) return MultiplyHalves<Form::kF16>(s, products, x, rows, map);
     return MultiplyHalves<Form::kBf16>(s, products, x, rows, map);
-  }
-  if (w.form == Form::kF16 && CanGate(w, x.ld)) {
-    return MultiplyHalves<Form::kF16>(s, products, x, rows, map);
   }
   for (int i = 0; i < products.count; ++i) MultiplyFma(s, products.of[i], x, rows, map);
 }
