@@ -9,7 +9,7 @@ Needs: the binary (--hadal), nvidia-smi's driver, and for the baseline a python3
 transformers. Files go to --work, 15 to 32 GB a shape and type.
 
 Usage: compare.py [--hadal build/release/hadal] [--work DIR] [--shapes r1-distill-qwen-7b v2-lite]
-                  [--types bf16 q4_k_m] [--rounds 3] [--batch 1 8 32 64] [--no-torch] [--vs PATH]
+                  [--types bf16 q4_k_m] [--rounds 3] [--batch 1 8 32 64] [--torch-rounds N] [--vs PATH]
 """
 import argparse
 import json
@@ -48,19 +48,24 @@ class Table:
         self.speeds.setdefault(key, {}).setdefault(engine, []).append(speed)
 
     def hadal(self, options, shape, kind, path):
+        """One sequence behind a prompt of 2048, then the batches behind short ones; both decode at 512 tokens."""
+        for size, batches in (("2048", [1]), ("16", [b for b in options.batch if b != 1])):
+            if batches:
+                self.hadal_rows(options, (shape, kind), path, size, batches)
+
+    def hadal_rows(self, options, model, path, size, batches):
         out = run([options.hadal, "bench", "--model", path, "--device", "cuda", "--json", "--prompt",
-                   "2048", "--chunk", "2048", "--generate", "64", "--depth", "512", "--repeat", "3", "--batch",
-                   *map(str, options.batch), "--set", "engine.max_step_tokens=2048",
-                   *options.set])
+                   size, "--chunk", "2048", "--generate", "64", "--depth", "512", "--repeat", "3", "--batch",
+                   *map(str, batches), "--set", "engine.max_step_tokens=2048", *options.set])
         if out is None:
             return
         report = json.loads(out)
         self.limits = report["limits"]
         self.backend = report["backend"]
         for row in report["rows"]:
-            if row["what"] == "prompt" and row["batch"] != 1:
+            if row["what"] == "prompt" and size != "2048":
                 continue
-            key = (shape, kind, row["what"], row["batch"])
+            key = (*model, row["what"], row["batch"])
             self.add(key, "hadal", row["tokens_per_second"]["median"])
             of_peak = row["share_of_peak"] > row["share_of_read_bandwidth"]
             self.shares[key] = (max(row["share_of_peak"], row["share_of_read_bandwidth"]),
@@ -68,17 +73,18 @@ class Table:
 
     def torch(self, options, shape, path):
         out = run([sys.executable, os.path.join(HERE, "torch_baseline.py"),
-                   os.path.join(path, "config.json"), "--batch", *map(str, options.batch)])
+                   os.path.join(path, "config.json"), "--batch",
+                   *map(str, options.torch_batch if options.torch_batch is not None else options.batch)])
         for line in (out or "").splitlines():
             row = json.loads(line)
             self.add((shape, "bf16", row["what"], row["batch"]), "torch", row["tokens_per_second"])
 
     def llama(self, options, shape, kind, path):
-        for what, size in (("prompt", ["-p", "2048", "-n", "0", "-ub", "2048"]),
-                           ("decode", ["-p", "0", "-n", "64", "-d", "512"])):
-            out = run([options.vs, "-m", path, "-ngl", "99", "-r", "3", "-o", "json", *size])
-            for row in json.loads(out or "[]"):
-                self.add((shape, kind, what, 1), "llama", row["avg_ts"])
+        """Decoding behind 512 tokens where the program can (-gp)."""
+        out = run([options.vs, "-m", path, "-ngl", "99", "-r", "3", "-o", "json", "-fa", "1", "-p", "2048", "-n", "0",
+                   "-b", "2048", "-ub", "2048", "-gp", "512,64"])
+        for row in json.loads(out or "[]"):
+            self.add((shape, kind, "decode" if row["n_gen"] else "prompt", 1), "llama", row["avg_ts"])
 
     def print(self):
         print(f"{self.backend}: reads {self.limits['read_bytes_per_second'] / 1e9:.0f} GB/s, "
@@ -109,8 +115,9 @@ def main():
     parser.add_argument("--shapes", nargs="*", default=["r1-distill-qwen-7b", "v2-lite"])
     parser.add_argument("--types", nargs="*", default=["bf16", "q4_k_m"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--torch-batch", type=int, nargs="*", help="batches of the baseline, which compiles for each; else --batch")
     parser.add_argument("--batch", type=int, nargs="*", default=[1, 8, 32, 64])
-    parser.add_argument("--no-torch", action="store_true")
+    parser.add_argument("--torch-rounds", type=int, default=1, help="0: without the baseline")
     parser.add_argument("--vs", help="llama-bench of another engine")
     parser.add_argument("--set", nargs="*", default=[], help="more arguments for hadal bench")
     options = parser.parse_args()
@@ -119,9 +126,9 @@ def main():
     for shape in options.shapes:
         for kind in options.types:
             path = model_of(options, shape, kind)
-            for _ in range(options.rounds):
+            for i in range(options.rounds):
                 table.hadal(options, shape, kind, path)
-                if kind == "bf16" and not options.no_torch:
+                if kind == "bf16" and i < options.torch_rounds:
                     table.torch(options, shape, path)
                 if options.vs and path.endswith(".gguf"):
                     table.llama(options, shape, kind, path)

@@ -76,7 +76,7 @@ struct Config {
     int64_t card = 0;
     std::string weights = "bf16";
     std::string kv_dtype = "bf16";
-    std::string prompts = "auto";
+    std::string prompts = "rounded";
     bool graphs = true;
     std::string reserve = "1GiB";
     std::string cpu_experts = "auto";
