@@ -123,7 +123,7 @@ struct KeyRange {
 };
 __device__ inline int SlotIn(const RowIndex& index, const int32_t* table, const KeyRange& keys,
                              int position) {
-  if (position >= keys.end) return kZeros;
+  if (position >= keys.end) return keys.to == keys.end ? kZeros : kAsItIs;  // once
   if (position < keys.from || position >= keys.to) return kAsItIs;
   return SlotOf(index, table, position);
 }
