@@ -41,9 +41,10 @@ struct Parts {
   float* states;
   int heads, v_dim;
 
+  // space: null where every row is one part.
   __device__ Parts(float* space, int64_t group, int64_t parts, int heads_in, int v_dim_in)
-      : sums(space + group * PartFloats(parts, heads_in, v_dim_in)),
-        states(sums + parts * heads_in * v_dim_in),
+      : sums(space == nullptr ? nullptr : space + group * PartFloats(parts, heads_in, v_dim_in)),
+        states(space == nullptr ? nullptr : sums + parts * heads_in * v_dim_in),
         heads(heads_in),
         v_dim(v_dim_in) {}
   __device__ float* Sums(int split, int head) const {
