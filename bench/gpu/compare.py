@@ -121,6 +121,9 @@ def main():
     parser.add_argument("--vs", help="llama-bench of another engine")
     parser.add_argument("--set", nargs="*", default=[], help="more arguments for hadal bench")
     options = parser.parse_args()
+    for program in (options.hadal, options.vs):
+        if program and not os.access(program, os.X_OK):
+            parser.error(f"{program} is no program; build it, or name another with --hadal or --vs")
     os.makedirs(options.work, exist_ok=True)
     table = Table()
     for shape in options.shapes:

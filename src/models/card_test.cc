@@ -164,11 +164,7 @@ constexpr int64_t kAllLayers = 100;
 
 // Experts of no, one and all layers on the host: logits within the tolerances of a model that is on
 // the card as a whole, however prompts are cut, and those of recorded steps bit by bit the others.
-class ExpertsOnTheHost : public testing::TestWithParam<const char*> {
- protected:
-  const fs::path path_ = Goldens() / GetParam();
-  const Golden golden_ = ReadGolden(path_);
-};
+class ExpertsOnTheHost : public GoldenOnTheCard {};
 
 TEST_P(ExpertsOnTheHost, LogitsAgreeHoweverThePromptIsCut) {
   const auto backend = NewCard({.weights = WeightFormat::kF32, .kv_dtype = DType::kF32});

@@ -29,6 +29,18 @@ struct LatentKeys {
     return SlotIn(index, table, keys, begin + tile * kLatentKeys + lane);
   }
   __device__ int Slot(int tile) const { return Slot({begin, end, end}, tile); }
+  // Loads the first kTiles tiles, each a group of copies: load(slot, tile).
+  template <int kTiles, class F>
+  __device__ void Begin(const KeyRange& keys, const F& load) const {
+    int slots[kTiles];
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) slots[i] = Slot(keys, i);
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      if (i < tiles()) load(slots[i], i);
+      CopyAsyncCommit();
+    }
+  }
 };
 
 // kWarps: of the block; kTiles: of the ring.
@@ -44,14 +56,7 @@ struct Bf16LatentRing {
   __device__ Bf16LatentRing(const LatentKeys& keys, char* memory) : from(keys), tiles(memory) {}
 
   __device__ void Begin(const KeyRange& keys) const {
-    int slots[kTiles];
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) slots[i] = from.Slot(keys, i);
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      if (i < from.tiles()) Load(slots[i], i);
-      CopyAsyncCommit();
-    }
+    from.Begin<kTiles>(keys, [this](int slot, int i) { Load(slot, i); });
   }
   __device__ void Start() { next = from.Slot(kTiles); }
   __device__ void Load(int slot, int i) const {
@@ -106,14 +111,7 @@ struct Fp8LatentRing {
              static_cast<int>(threadIdx.x) / kWarp * (kRows * kEach * kRowBytes)) {}
 
   __device__ void Begin(const KeyRange& keys) const {
-    int slots[kRows];
-#pragma unroll
-    for (int i = 0; i < kRows; ++i) slots[i] = from.Slot(keys, i);
-#pragma unroll
-    for (int i = 0; i < kRows; ++i) {
-      if (i < from.tiles()) Load(slots[i], i);
-      CopyAsyncCommit();
-    }
+    from.Begin<kRows>(keys, [this](int slot, int i) { Load(slot, i); });
   }
   __device__ void Start() {
     next = from.Slot(kRows);
