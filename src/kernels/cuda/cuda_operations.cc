@@ -95,19 +95,17 @@ CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t r
     const int parts = PartsOfActivations(p.w.form);
     Activations& a = made.of[parts];
     if (a.x != nullptr || a.high != nullptr) continue;
-    if (parts == 0 && plain && TakesSplitRows(p.w, rows)) {
-      a = {.x = x.x, .ld = x.ld};
-      void* split = Reserve(kSplitRows, static_cast<size_t>(SplitRowBytes(p.w, rows)));
-      SplitRows(device_->stream(), x, p.w, rows, split);
-      a.split = split;
-      continue;
-    }
     if (parts == 0) {
       a = {.x = x.x, .ld = x.ld};
-      if (!x.gated) continue;
-      float* gated = ReserveFloats(kGated, rows * cols);
-      CUDA_NAMESPACE::SwiGlu(device_->stream(), x.x, rows, cols, gated);
-      a = {.x = gated, .ld = cols};
+      if (x.gated) {
+        float* gated = ReserveFloats(kGated, rows * cols);
+        CUDA_NAMESPACE::SwiGlu(device_->stream(), x.x, rows, cols, gated);
+        a = {.x = gated, .ld = cols};
+      }
+      if (!plain || !TakesSplitRows(p.w, rows)) continue;
+      void* split = Reserve(kSplitRows, static_cast<size_t>(SplitRowBytes(p.w, rows)));
+      SplitRows(device_->stream(), a.x, a.ld, p.w, rows, split);
+      a.split = split;
       continue;
     }
     auto* memory = static_cast<char*>(Reserve(parts == 1 ? kActivations : kWideActivations,

@@ -123,7 +123,7 @@ bool CanGate(const Matrix& w, int64_t x_ld);
 // them (and the map is plain): so many bytes at `out`, for Activations::split.
 bool TakesSplitRows(const Matrix& w, int64_t rows);
 int64_t SplitRowBytes(const Matrix& w, int64_t rows);
-void SplitRows(Stream& s, const ActivationSource& from, const Matrix& w, int64_t rows, void* out);
+void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t rows, void* out);
 // One product of weights in any form but blocks, by float32 FMAs; any number of rows.
 void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
                  const RowMap& map);

@@ -321,7 +321,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, (kHalvesBlocks<kForm, kColu
 // are zeros. A warp for each.
 constexpr int kSplitWarps = 4;
 template <int kParts>
-__global__ void SplitRowsKernel(ActivationSource from, int64_t rows, int64_t cols, uint4* out) {
+__global__ void SplitRowsKernel(const float* from, int64_t ld, int64_t rows, int64_t cols,
+                                uint4* out) {
   LetNextBegin();
   WaitForInputs();
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -331,16 +332,8 @@ __global__ void SplitRowsKernel(ActivationSource from, int64_t rows, int64_t col
   const int64_t row = int64_t{blockIdx.x} * 8 + lane / 4, k = step * kHalfStep + lane % 4 * 8;
   XHalfStep<kParts> x = {};
   if (row < rows && k < cols) {
-    const float* values = from.x + row * from.ld + k;
-    for (int i = 0; i < 4; ++i) {
-      const float2 a = *reinterpret_cast<const float2*>(values + 2 * i);
-      if (from.gated) {
-        const float2 up = *reinterpret_cast<const float2*>(values + cols + 2 * i);
-        x.Put(i, Gate(a.x, up.x), Gate(a.y, up.y));
-      } else {
-        x.Put(i, a.x, a.y);
-      }
-    }
+    const auto* values = reinterpret_cast<const float2*>(from + row * ld + k);
+    for (int i = 0; i < 4; ++i) x.Put(i, values[i].x, values[i].y);
   }
   for (int part = 0; part < kParts; ++part) {
     const auto& p = x.pairs[part];
@@ -403,12 +396,12 @@ int64_t SplitRowBytes(const Matrix& w, int64_t rows) {
   const int parts = w.form == Form::kF16 ? kXParts<Form::kF16> : kXParts<Form::kBf16>;
   return CeilDiv<int64_t>(rows, 8) * CeilDiv<int64_t>(w.cols, kHalfStep) * parts * kWarp * 16;
 }
-void SplitRows(Stream& s, const ActivationSource& from, const Matrix& w, int64_t rows, void* out) {
+void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t rows, void* out) {
   const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(rows, 8)),
                   static_cast<unsigned>(CeilDiv<int64_t>(w.cols, kHalfStep * kSplitWarps)));
   const auto kernel = w.form == Form::kF16 ? SplitRowsKernel<kXParts<Form::kF16>>
                                            : SplitRowsKernel<kXParts<Form::kBf16>>;
-  Launch(s, grid, kSplitWarps * kWarp, 0, kernel, from, rows, w.cols, static_cast<uint4*>(out));
+  Launch(s, grid, kSplitWarps * kWarp, 0, kernel, x, ld, rows, w.cols, static_cast<uint4*>(out));
 }
 
 bool CanGate(const Matrix& w, int64_t x_ld) {
