@@ -10,8 +10,6 @@ namespace {
 
 constexpr int kWarps = 8, kThreads = kWarps * kWarp;
 
-__device__ float Gated(float gate, float up) { return gate / (1.0f + expf(-gate)) * up; }
-
 // A warp's group `in_tile` of a tile, of which each lane has a value.
 template <int kParts>
 __device__ void WriteGroup(float v, float most, bool all, int64_t tile, int in_tile,
@@ -50,7 +48,7 @@ __global__ void QuantiseKernel(ActivationSource from, int64_t cols, Activations 
   if (g >= tiles * kGroups) return;
   const float* x = from.x + row * from.ld;
   float v = 0;
-  if (i < cols) v = from.gated ? Gated(x[i], x[cols + i]) : x[i];
+  if (i < cols) v = from.gated ? Gate(x[i], x[cols + i]) : x[i];
   const bool good = fabsf(v) <= cpu::kLargestActivation;  // NaN is not
   const float most = WarpMax(good ? fabsf(v) : 0.0f);
   const bool all = __ballot_sync(~0u, good) == ~0u;

@@ -97,7 +97,7 @@ __global__ void SwiGluKernel(const float* both, int64_t n, float* out) {
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
   if (i >= n) return;
   const float gate = both[row * 2 * n + i], up = both[row * 2 * n + n + i];
-  out[row * n + i] = gate / (1.0f + expf(-gate)) * up;
+  out[row * n + i] = Gate(gate, up);
 }
 
 __global__ void RopeKernel(float* x, RopeShape shape, const float* cos, const float* sin,

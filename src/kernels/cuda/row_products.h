@@ -109,8 +109,6 @@ constexpr int StagesFor(int stage_bytes) { return stage_bytes > 1536 ? 3 : 4; }
 // Blocks of a multiprocessor that have room for their registers; x of `parts` parts.
 constexpr int BlocksFor(int columns, int parts) { return columns == 1 && parts == 1 ? 3 : 2; }
 
-__device__ inline float Gate(float gate, float up) { return gate / (1.0f + expf(-gate)) * up; }
-
 // Adds the warps' sums, which are in the fragments of the matrix instruction, in their order, at
 // the begin of shared memory. `first` is the first of `set`'s rows that were computed. Gated: the
 // first eight rows of a tile gate the other eight.

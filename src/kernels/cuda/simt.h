@@ -209,6 +209,9 @@ __device__ inline uint16_t FloatToBf16(float v) {
 __device__ inline float Bf16Low(uint32_t two) { return __uint_as_float(two << 16); }
 __device__ inline float Bf16High(uint32_t two) { return __uint_as_float(two & 0xffff0000u); }
 
+// SwiGLU.
+__device__ inline float Gate(float gate, float up) { return gate / (1.0f + expf(-gate)) * up; }
+
 __device__ inline float WarpSum(float v) {
   for (int step = kWarp / 2; step > 0; step /= 2) v += __shfl_xor_sync(~0u, v, step);
   return v;
