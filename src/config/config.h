@@ -92,6 +92,8 @@ struct Option {
   bool secret = false;       // never printed
   const char* en = "";
   const char* zh = "";
+  // Strings: what they must be, or nullptr when `value` is; see also choices.
+  const char* (*wrong)(std::string_view value) = nullptr;
 };
 std::span<const Option> Options();
 

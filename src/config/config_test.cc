@@ -119,12 +119,29 @@ TEST(Config, ExpertsOfTheCpuAreAutoOrLayers) {
   EXPECT_EQ(ParseCpuExperts("0").value(), 0);
   EXPECT_EQ(ParseCpuExperts("58").value(), 58);
   for (const char* bad : {"", "all", "-1", "1.5", "3 ", "1001", "99999999999999999999"}) {
-    ASSERT_TRUE(SetOption(c, "cuda.cpu_experts", bad));
-    const Status status = Validate(c);
+    EXPECT_FALSE(ParseCpuExperts(bad)) << bad;
+    const Status status = SetOption(c, "cuda.cpu_experts", bad);
     ASSERT_FALSE(status) << bad;
     EXPECT_EQ(status.error().field, "cuda.cpu_experts");
     EXPECT_THAT(status.error().message, HasSubstr("auto or a number of layers from 0 to 1000"));
   }
+}
+
+TEST(Config, AmountsOfMemoryAreCheckedWhereTheyAreSet) {
+  Config c;
+  for (const char* key : {"engine.kv_memory", "cpu.weight_memory", "cuda.reserve"}) {
+    EXPECT_TRUE(SetOption(c, key, "2GiB")) << key;
+    EXPECT_EQ(SetOption(c, key, "auto").has_value(), std::string_view(key) != "cuda.reserve");
+    for (const char* bad : {"", "much", "-1", "2 lb"}) {
+      const Status status = SetOption(c, key, bad);
+      ASSERT_FALSE(status) << key << " " << bad;
+      EXPECT_EQ(status.error().field, key);
+      EXPECT_THAT(status.error().message, HasSubstr("amount of memory, for example 2GiB"));
+    }
+  }
+  const Status file = ParseConfig("[engine]\nkv_memory = 'much'\n", "hadal.toml", c);
+  ASSERT_FALSE(file);
+  EXPECT_THAT(file.error().message, HasSubstr("hadal.toml line 2: engine.kv_memory = 'much'"));
 }
 
 TEST(Config, BytesHaveUnits) {

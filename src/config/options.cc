@@ -6,6 +6,18 @@
 namespace hadal {
 namespace {
 
+const char* WrongBytes(std::string_view value) {
+  return ParseBytes(value) ? nullptr : "it must be an amount of memory, for example 2GiB";
+}
+const char* WrongAutoBytes(std::string_view value) {
+  return value == "auto" || ParseBytes(value)
+             ? nullptr
+             : "it must be auto or an amount of memory, for example 2GiB";
+}
+const char* WrongLayers(std::string_view value) {
+  return ParseCpuExperts(value) ? nullptr : "it must be auto or a number of layers from 0 to 1000";
+}
+
 #define REF(member) [](Config& c) -> Option::Ref { return &c.member; }
 
 // The model and how it is reached.
@@ -95,7 +107,7 @@ constexpr std::array kComputing = {
            "reuse the cache of prompts that begin alike", "复用相同前缀的 KV 缓存"},
     Option{"engine.kv_memory", REF(engine.kv_memory), 0, 0, "", false,
            "memory for the KV cache: 'auto', or bytes such as 2GiB",
-           "KV 缓存内存：'auto' 或如 2GiB"},
+           "KV 缓存内存：'auto' 或如 2GiB", WrongAutoBytes},
     Option{"engine.block_tokens", REF(engine.block_tokens), 8, 256, "", false,
            "tokens per cache block", "每个缓存块的 token 数"},
     Option{"speculation.kind", REF(speculation.kind), 0, 0, "off|ngram|mtp|auto", false,
@@ -125,7 +137,8 @@ constexpr std::array kComputing = {
         "cpu.weight_memory", REF(cpu.weight_memory), 0, 0, "", false,
         "memory for weights: 'auto' (what is available), or bytes such as 16GiB; matrices that "
         "do not fit are read from the file at every use, which is slow",
-        "权重可用内存：'auto'（按可用内存）或如 16GiB；放不下的矩阵每次使用时从文件读取，速度较慢"},
+        "权重可用内存：'auto'（按可用内存）或如 16GiB；放不下的矩阵每次使用时从文件读取，速度较慢",
+        WrongAutoBytes},
 };
 
 // The same on a GPU.
@@ -152,14 +165,15 @@ constexpr std::array kGpu = {
            "录制并重放回答步骤的内核启动"},
     Option{"cuda.reserve", REF(cuda.reserve), 0, 0, "", false,
            "GPU memory left free for others, in bytes such as 1GiB",
-           "为其他程序保留的 GPU 内存，如 1GiB"},
+           "为其他程序保留的 GPU 内存，如 1GiB", WrongBytes},
     Option{
         "cuda.cpu_experts", REF(cuda.cpu_experts), 0, 0, "", false,
         "layers, the last ones, whose routed experts stay in host memory and are computed by the "
         "CPU beside a GPU: 'auto' (as few as the GPU's memory asks for), or a number such as 20; "
         "0: none",
         "使用 GPU 时，末尾多少层的路由专家留在主机内存并由 CPU 计算：'auto'（按 GPU "
-        "内存所需的最少层数）或层数如 20；0 表示没有"},
+        "内存所需的最少层数）或层数如 20；0 表示没有",
+        WrongLayers},
 };
 #undef REF
 

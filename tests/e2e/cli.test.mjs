@@ -28,7 +28,8 @@ test('help is English or Chinese by locale or --lang', async () => {
 
 test('wrong usage is exit 2 with a reason', async () => {
   for (const args of [['nonsense'], ['logits'], ['bench', '--batch', '0'], ['serve', '--set', 'x'],
-    ['serve', '--port', 'abc'], ['version', '--lang', 'fr'], ['--lang', 'fr', 'version'], ['help', 'nonsense']]) {
+    ['serve', '--port', 'abc'], ['serve', '--set', 'engine.kv_memory=much'], ['serve', '--cpu-experts', 'some'],
+    ['version', '--lang', 'fr'], ['--lang', 'fr', 'version'], ['help', 'nonsense']]) {
     const r = await run(args);
     assert.equal(r.code, 2, args.join(' '));
     assert.ok(r.stderr.length + r.stdout.length > 10);
