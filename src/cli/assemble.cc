@@ -119,18 +119,29 @@ Result<CudaBackendOptions> CudaOptionsOf(const Config& config) {
   return options;
 }
 
-Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
+namespace {
+
+// Of engine.device. auto: a GPU where one can be used, else the CPU.
+Status MakeBackend(const Config& config, LoadedModel& loaded) {
   const std::string& device = config.engine.device;
   if (device != "cpu") {
     HADAL_TRY(const CudaBackendOptions options, CudaOptionsOf(config));
-    if (device == "cuda_emulated") return NewEmulatedCudaBackend(options);
-    auto backend = NewCudaBackend(options);
-    const bool no_gpu = !backend && backend.error().code == ErrorCode::kNoGpu;
-    if (device == "cuda" || !no_gpu) return backend;
+    auto backend =
+        device == "cuda_emulated" ? NewEmulatedCudaBackend(options) : NewCudaBackend(options);
+    const bool usable = backend || (backend.error().code != ErrorCode::kNoGpu &&
+                                    backend.error().code != ErrorCode::kGpuNotInBuild);
+    if (device != "auto" || usable) {
+      HADAL_TRY(loaded.backend, std::move(backend));
+      return {};
+    }
+    loaded.why_no_gpu = backend.error().message;
   }
   HADAL_TRY(const CpuBackendOptions options, BackendOptionsOf(config));
-  return NewCpuBackend(options);
+  HADAL_TRY(loaded.backend, NewCpuBackend(options));
+  return {};
 }
+
+}  // namespace
 
 DraftLayerUse DraftLayerOf(const Config& config) {
   if (config.speculation.kind == "mtp") return DraftLayerUse::kRequired;
@@ -150,7 +161,7 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
                                         bool show_progress, bool timed) {
   HADAL_OK(CheckFiles(config));
   LoadedModel loaded;
-  HADAL_TRY(loaded.backend, MakeBackend(config));
+  HADAL_OK(MakeBackend(config, loaded));
   if (timed) {
     auto wrapped = std::make_unique<TimedBackend>(std::move(loaded.backend));
     loaded.timed = wrapped.get();

@@ -27,9 +27,6 @@ std::string ModelName(const Config& config);  // model.name, "hadal-demo", or th
 Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved
 int ThreadsOf(const Config& config);      // cpu.threads, with 0 resolved
 Result<CpuBackendOptions> BackendOptionsOf(const Config& config);
-// Of engine.device. auto: a GPU where one can be used, else the CPU.
-Result<std::unique_ptr<Backend>> MakeBackend(const Config& config);
-
 // What speculation.kind asks of a load and of an engine; auto is the model's own layer where there
 // is one.
 DraftLayerUse DraftLayerOf(const Config& config);
@@ -42,6 +39,7 @@ struct LoadedModel {
   std::unique_ptr<Backend> backend;  // outlives the model
   std::unique_ptr<Model> model;
   TimedBackend* timed = nullptr;  // the backend, when a profile was asked for
+  std::string why_no_gpu;         // of engine.device = auto: why it is the CPU's backend; or ""
 };
 // show_progress: a bar with ETA on stderr when it is a terminal and the load takes long.
 Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,

@@ -126,6 +126,9 @@ Status Run(const Shared& shared) {
   g_serving = true;
   fmt::print("hadal {}: {} on {}\n{}\n", Version(), ModelName(config),
              assembly->loaded.backend->description(), Describe(assembly->plan));
+  if (const std::string& why = assembly->loaded.why_no_gpu; !why.empty()) {
+    fmt::print("{}: {}\n", shared.T("no GPU is used", "未使用 GPU"), why);
+  }
   const std::string experts = DescribeExperts(shared, assembly->loaded.model->info().split);
   if (!experts.empty()) fmt::print("{}\n", experts);
   fmt::print("{} {:.2f} s, {} {:.2f} s {}\n", shared.T("loaded in", "加载用时"), loaded,

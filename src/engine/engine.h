@@ -8,6 +8,7 @@
 //                            enough, as with a stop string); after the last choice comes kDone;
 //   a deadline               only kFailed with kTimeout comes;
 //   a failed step            only kFailed comes, for the requests that had rows in it;
+//   the GPU was lost         only kFailed with kGpuLost comes, for every request;
 //   destroying the engine    only kFailed with kUnavailable comes.
 // Each takes effect before the next step is planned; tokens of a step under way may still come.
 //
@@ -124,11 +125,14 @@ class Engine {
   virtual ~Engine() = default;  // fails what is left and joins the thread
 
   // kContextLengthExceeded (both counts), kRequestTooLarge (blocks needed and there are),
-  // kQueueFull, kUnavailable while draining, kInvalidArgument (token ids out of range).
+  // kQueueFull, kUnavailable while draining, kInvalidArgument (token ids out of range), what
+  // failure() says.
   virtual Result<RequestId> Submit(EngineRequest request) = 0;
   // Takes effect within one step; choice < 0 cancels all of them. Unknown ids are ignored.
   virtual void Cancel(RequestId request, int choice = -1) = 0;
   virtual EngineStats stats() const = 0;
+  // Why no step can be computed any more (kGpuLost); nothing: they can.
+  virtual std::optional<Error> failure() const { return std::nullopt; }
   virtual double RetryAfterSeconds() const = 0;  // >= 1; from the queue and recent throughput
   virtual void Drain() = 0;                      // refuse new requests, let accepted ones finish
   // True when every accepted request has had its last event, false after the timeout.

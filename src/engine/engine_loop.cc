@@ -41,6 +41,7 @@ class EngineLoop final : public Engine {
   Result<RequestId> Submit(EngineRequest request) override;
   void Cancel(RequestId request, int choice) override;
   EngineStats stats() const override;
+  std::optional<Error> failure() const override;
   double RetryAfterSeconds() const override;
   void Drain() override;
   bool WaitIdle(std::chrono::milliseconds timeout) override;
@@ -50,6 +51,7 @@ class EngineLoop final : public Engine {
   bool TakeInbox();  // false: stop
   void Step();
   void RunPlan(const BatchPlan& plan);
+  void FailStep(const Error& error);
   void Publish();
 
   const EngineOptions options_;
@@ -67,6 +69,7 @@ class EngineLoop final : public Engine {
   uint64_t last_id_ = 0;
   bool draining_ = false, stopping_ = false;
   bool idle_ = true;
+  std::optional<Error> failure_;
   EngineStats stats_;
   double seconds_per_request_ = 0;  // of busy time, smoothed; 0: none has ended yet
 
@@ -99,6 +102,7 @@ Result<RequestId> EngineLoop::Submit(EngineRequest request) {
       return ::hadal::Fail(ErrorCode::kUnavailable,
                            "the engine is shutting down and takes no new requests");
     }
+    if (failure_) return tl::make_unexpected(*failure_);
     const int64_t queued = not_started_ + inbox_requests_;
     if (queued >= options_.max_queued) {
       return ::hadal::Fail(ErrorCode::kQueueFull, "{} {} waiting; at most {} may", queued,
@@ -129,6 +133,11 @@ EngineStats EngineLoop::stats() const {
   EngineStats stats = stats_;
   stats.queued = not_started_ + inbox_requests_;
   return stats;
+}
+
+std::optional<Error> EngineLoop::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failure_;
 }
 
 // The time in which what waits now will have started, at the recent rate of endings.
@@ -203,7 +212,7 @@ void EngineLoop::RunPlan(const BatchPlan& plan) {
   if (const DraftPlan& drafts = scheduler_.drafts(); !drafts.empty()) {
     const auto guesses = runner_->Draft(drafts.input());
     if (!guesses) {
-      scheduler_.Fail(guesses.error(), events_);
+      FailStep(guesses.error());
       return;
     }
     scheduler_.TakeDrafts(*guesses);
@@ -212,11 +221,19 @@ void EngineLoop::RunPlan(const BatchPlan& plan) {
   FillTemperatures(plan, scratch_.temperatures);
   const Result<StepLogits> logits = runner_->Run(plan.input(), scratch_.temperatures);
   if (!logits) {
-    scheduler_.Fail(logits.error(), events_);
+    FailStep(logits.error());
     return;
   }
   SampleStep(plan, *logits, *runner_, sampler_, scratch_);
   scheduler_.Commit(scratch_.samples, scratch_.sums, events_);
+}
+
+void EngineLoop::FailStep(const Error& error) {
+  scheduler_.Fail(error, events_);
+  if (error.code != ErrorCode::kGpuLost) return;
+  scheduler_.FailAll(error, events_);
+  const std::lock_guard lock(mutex_);
+  failure_ = error;
 }
 
 // Before the sink, so that who sees a request end also sees its blocks given back.

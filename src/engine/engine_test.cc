@@ -341,6 +341,26 @@ TEST(Engine, AFailedStepFailsItsRequestsAndTheEngineGoesOn) {
   EXPECT_EQ(rig.sink.records().at(next).tokens.at(0), AnswerAlone(r, 0, kInfo.vocab).tokens);
 }
 
+TEST(Engine, ALostGpuFailsEveryRequestAndRefusesNewOnes) {
+  Rig rig({.max_sequences = 1, .max_step_tokens = 64}, kInfo, 200);
+  const RequestId running = *rig.engine->Submit(Request(0, 8, 4000));
+  const RequestId waiting = *rig.engine->Submit(Request(1, 8, 4000));
+  ASSERT_TRUE(rig.sink.WaitFor([&](auto& records) { return !records[running].tokens.empty(); }));
+  EXPECT_FALSE(rig.engine->failure().has_value());
+  rig.runner->lose_gpu = true;
+  for (const RequestId id : {running, waiting}) {
+    ASSERT_TRUE(rig.sink.WaitForEnd(id));
+    EXPECT_EQ(rig.sink.records().at(id).last[0].error.code, ErrorCode::kGpuLost);
+  }
+  EXPECT_TRUE(rig.sink.records().at(waiting).tokens.empty());
+  ASSERT_TRUE(rig.engine->failure().has_value());
+  EXPECT_EQ(rig.engine->failure()->code, ErrorCode::kGpuLost);
+  const auto refused = rig.engine->Submit(Request(2, 8, 50));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kGpuLost);
+  EXPECT_TRUE(rig.engine->WaitIdle(10s));
+}
+
 TEST(Engine, DrainRefusesNewRequestsAndFinishesTheAcceptedOnes) {
   Rig rig({}, kInfo, 200);
   const RequestId id = *rig.engine->Submit(Request(0, 8, 50));

@@ -67,6 +67,7 @@ class FakeRunner final : public Runner {
     held.wait(true);
     if (delay_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(delay_us));
     ++step_;
+    if (lose_gpu) return Fail(ErrorCode::kGpuLost, "an illegal memory access");
     if (fail_next.exchange(false)) {
       // As a device that stops midway: some rows are written, none may be used.
       for (const int32_t slot : step.slots) slots_[static_cast<size_t>(slot)] = {0xBAD, step_};
@@ -123,6 +124,7 @@ class FakeRunner final : public Runner {
 
   int delay_us = 0;                     // of each step
   std::atomic<bool> fail_next = false;  // the next Run fails
+  std::atomic<bool> lose_gpu = false;   // every Run fails from now on
   std::atomic<bool> held = false;       // Run waits until it is false and notified
   bool whole_drafts = false;  // what the draft layer reads must all be there: no prefix cache
 

@@ -468,5 +468,56 @@ TEST(MemoryOfTheCard, RunningOutFailsTheStepAndNothingElse) {
   EXPECT_LE(RelativeError(logits, golden, 95), 2e-2);
 }
 
+// The emulated card with something wrong.
+class FaultyCard : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::getenv("HADAL_TEST_CARD") != nullptr) GTEST_SKIP() << "faults are emulated";
+  }
+  void TearDown() override { cuda_emulated::SetFault(cuda_emulated::Fault::kNone); }
+
+  const Golden golden_ = ReadGolden(Goldens() / "qwen2");
+  const std::vector<TokenId> a_{golden_.ids.begin(), golden_.ids.begin() + 20};
+  const std::vector<TokenId> b_{golden_.ids.rbegin(), golden_.ids.rbegin() + 11};
+};
+
+TEST_F(FaultyCard, WithoutCodeForItIsRefusedWhenItIsOpened) {
+  cuda_emulated::SetFault(cuda_emulated::Fault::kMissingCode);
+  const auto backend = NewEmulatedCudaBackend({});
+  ASSERT_FALSE(backend.has_value());
+  EXPECT_EQ(backend.error().code, ErrorCode::kGpuNotInBuild);
+}
+
+TEST_F(FaultyCard, StepsThatCannotBeRecordedAreComputed) {
+  std::vector<float> results[2];
+  for (const bool fails : {false, true}) {
+    const auto backend = NewCard({});
+    const auto model = Load(Goldens() / "qwen2", *backend);
+    ASSERT_NE(model, nullptr);
+    if (fails) cuda_emulated::SetFault(cuda_emulated::Fault::kRecording);
+    testing::internal::CaptureStderr();
+    results[fails] = Decode(*model, *backend, a_, b_);
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(said.find("a fault; such steps run without a recording") != said.npos, fails);
+  }
+  EXPECT_EQ(MaxDifference(results[0], results[1]), 0);
+}
+
+TEST_F(FaultyCard, ThatIsLostFailsTheStepAndSaysSo) {
+  const auto backend = NewCard({});
+  const auto model = Load(Goldens() / "qwen2", *backend);
+  ASSERT_NE(model, nullptr);
+  auto kv = KvStorage::Allocate(*backend, model->kv_layout(), 16, 8);
+  ASSERT_TRUE(kv.has_value());
+  TestSequence sequence(golden_.ids, 8, 15);
+  TestStep step;
+  step.Add(sequence, 8, 8);
+  std::vector<float> logits(8 * static_cast<size_t>(model->info().vocab));
+  cuda_emulated::SetFault(cuda_emulated::Fault::kLost);
+  const Status status = model->Forward(step.input(), **kv, logits.data());
+  ASSERT_FALSE(status.has_value());
+  EXPECT_EQ(status.error().code, ErrorCode::kGpuLost);
+}
+
 }  // namespace
 }  // namespace hadal

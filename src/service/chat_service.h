@@ -85,6 +85,8 @@ class ChatService {
   virtual Result<std::string> Detokenize(std::string_view model,
                                          std::span<const int32_t> ids) const = 0;
   virtual ServiceStats stats() const = 0;
+  // Why no request can be answered any more; nothing: they can. Submit fails with it.
+  virtual std::optional<Error> failure() const { return std::nullopt; }
   virtual double RetryAfterSeconds() const = 0;
   virtual void Drain() = 0;  // refuse new requests, let running ones finish
   virtual bool WaitIdle(std::chrono::milliseconds timeout) = 0;

@@ -58,6 +58,7 @@ class LocalChatService final : public ChatService, private EventSink {
   Result<std::string> Detokenize(std::string_view model,
                                  std::span<const int32_t> ids) const override;
   ServiceStats stats() const override;
+  std::optional<Error> failure() const override { return engine_->failure(); }
   double RetryAfterSeconds() const override;
   void Drain() override;
   bool WaitIdle(std::chrono::milliseconds timeout) override;

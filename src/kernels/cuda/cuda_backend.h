@@ -260,13 +260,16 @@ class CudaBackend final : public Backend {
   struct Recorded {
     std::vector<std::unique_ptr<Graph>> pieces;  // none: seen once
     Tensor scores;
+    bool refused = false;  // by the card
   };
   // Computes, summarises or copies the logits; gives them.
   Tensor ComputeStep(const StepResult& result, const std::function<Tensor()>& compute);
   Result<Tensor> RunOrReplay(const StepInput& step, const StepCache& cache,
                              const StepResult& result, const std::function<Tensor()>& compute);
   void BeginPiece(Recorded& recorded);
-  Status EndPiece(Recorded& recorded);
+  void EndPiece(Recorded& recorded);
+  Tensor ComputeUnrecorded(Recorded& recorded, const StepResult& result,
+                           const std::function<Tensor()>& compute);
   void MayEndPiece();
   std::map<GraphKey, Recorded> graphs_;
   Block logits_;   // host memory
@@ -274,6 +277,7 @@ class CudaBackend final : public Backend {
   WeightUpload upload_{*device_};
   Buffer making_;  // of all threads: rows on their way into a slice
   Recorded* recording_ = nullptr;
+  Status unrecorded_;      // why the recording of the step failed
   int64_t piece_end_ = 0;  // launches after which the piece may end
   // The CPU's backend, made when it is first asked for. While weights are prepared the backend's
   // thread calls it, in a step only what the stream calls, one after another.

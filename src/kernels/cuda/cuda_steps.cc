@@ -251,19 +251,37 @@ void CudaBackend::BeginPiece(Recorded& recorded) {
   recording_ = &recorded;
   piece_end_ = device_->launches() + (kFirst << std::min<size_t>(recorded.pieces.size(), 16));
 }
-Status CudaBackend::EndPiece(Recorded& recorded) {
-  HADAL_TRY(auto piece, device_->EndCapture());
-  recorded.pieces.push_back(std::move(piece));
-  return {};
+void CudaBackend::EndPiece(Recorded& recorded) {
+  recording_ = nullptr;
+  auto piece = device_->EndCapture();
+  if (piece) {
+    recorded.pieces.push_back(std::move(*piece));
+  } else {
+    unrecorded_ = tl::make_unexpected(piece.error());
+  }
 }
 // Between two operations of a step.
 void CudaBackend::MayEndPiece() {
   if (recording_ == nullptr || !error_ || device_->launches() < piece_end_) return;
   Recorded& recorded = *recording_;
-  const Status ended = EndPiece(recorded);
-  if (ended) return BeginPiece(recorded);
-  recording_ = nullptr;
-  Remember(ended);
+  EndPiece(recorded);
+  if (unrecorded_) return BeginPiece(recorded);
+  device_->set_dropping(true);  // the step will be computed from its beginning
+}
+
+// After a recording that failed: nothing of the step has run. The step is computed as if it were
+// new, and so are all later ones of its kind.
+Tensor CudaBackend::ComputeUnrecorded(Recorded& recorded, const StepResult& result,
+                                      const std::function<Tensor()>& compute) {
+  const Error error = std::exchange(unrecorded_, Status{}).error();
+  fmt::print(stderr, "hadal: {}; such steps run without a recording\n", error.message);
+  recorded.pieces.clear();
+  recorded.refused = true;
+  rounded_ = {};
+  const Status card = device_->Synchronise();  // forgets the recording's error
+  if (!card && card.error().code == ErrorCode::kGpuLost) Remember(card);
+  device_->set_dropping(!error_);
+  return ComputeStep(result, compute);
 }
 
 // Steps of answers alone are recorded when they come a second time; a recording serves all contexts
@@ -289,11 +307,12 @@ Result<Tensor> CudaBackend::RunOrReplay(const StepInput& step, const StepCache& 
     return scores;
   }
   Recorded& recorded = at->second;
+  if (recorded.refused) return ComputeStep(result, compute);
   if (recorded.pieces.empty()) {
     BeginPiece(recorded);
     recorded.scores = ComputeStep(result, compute);
-    if (recording_ != nullptr) Remember(EndPiece(recorded));
-    recording_ = nullptr;
+    if (recording_ != nullptr) EndPiece(recorded);
+    if (!unrecorded_) return ComputeUnrecorded(recorded, result, compute);
     if (!error_) {
       recorded.pieces.clear();
       return recorded.scores;  // Finish gives the error

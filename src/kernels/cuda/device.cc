@@ -2,7 +2,9 @@
 #include "kernels/cuda/device.h"
 
 #include <cuda_runtime_api.h>
+#include <cxxabi.h>
 
+#include <cstdlib>
 #include <forward_list>
 #include <utility>
 
@@ -18,6 +20,27 @@ Status Checked(cudaError_t error, std::string_view what) {
   (void)cudaGetLastError();
   return Fail(error == cudaErrorMemoryAllocation ? ErrorCode::kOutOfMemory : ErrorCode::kInternal,
               "{}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+// "hadal::cuda::(anonymous namespace)::AddKernel(...)"; as the linker has it where it cannot be
+// read, "a kernel" where the runtime does not know it.
+std::string KernelName(const void* kernel) {
+  const char* mangled = nullptr;
+  if (cudaFuncGetName(&mangled, kernel) != cudaSuccess || mangled == nullptr) {
+    (void)cudaGetLastError();
+    return "a kernel";
+  }
+  int failed = 0;
+  char* name = abi::__cxa_demangle(mangled, nullptr, nullptr, &failed);
+  std::string text = failed == 0 ? name : mangled;
+  std::free(name);
+  return text;
+}
+
+// Whether a kernel could not be started because the binary has none for the card.
+bool IsMissingCode(cudaError_t error) {
+  return error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction ||
+         error == cudaErrorUnsupportedPtxVersion;
 }
 
 // Work of the host that the stream or a graph holds addresses of.
@@ -142,9 +165,18 @@ class CudaDevice final : public Device {
   Status Synchronise() override {
     stream_.Check(cudaStreamSynchronize(stream_.handle));
     work_.clear();
-    const cudaError_t error = stream_.error;
-    stream_.error = cudaSuccess;
-    return Checked(error, info_.name);
+    const cudaError_t error = std::exchange(stream_.error, cudaSuccess);
+    const void* kernel = std::exchange(stream_.failed, nullptr);
+    if (error == cudaSuccess) return {};
+    if (IsMissingCode(error)) return MissingCode(error);
+    const std::string what =
+        kernel == nullptr ? info_.name : fmt::format("{}, {}", info_.name, KernelName(kernel));
+    const Status status = Checked(error, what);
+    if (!IsLost()) return status;
+    return Fail(ErrorCode::kGpuLost,
+                "{}; this process cannot use the GPU any more: restart it (with "
+                "CUDA_LAUNCH_BLOCKING=1 in its environment the error names the kernel)",
+                status.error().message);
   }
 
   void set_dropping(bool dropping) override { stream_.dropping = dropping; }
@@ -177,6 +209,21 @@ class CudaDevice final : public Device {
   int64_t launches() const override { return stream_.launches; }
 
  private:
+  Status MissingCode(cudaError_t error) const {
+    (void)cudaGetLastError();
+    const int capability = 10 * info_.major + info_.minor;
+    return Fail(ErrorCode::kGpuNotInBuild,
+                "{}: this binary has no code for compute capability {}.{} ({}); build it with "
+                "-DHADAL_CUDA_ARCHITECTURES={}{}",
+                info_.name, info_.major, info_.minor, cudaGetErrorName(error), capability,
+                capability == 90 ? "a" : "");
+  }
+  // Whether the error stays: of those that end the process's context every call gives it again.
+  bool IsLost() const {
+    const cudaError_t error = cudaStreamSynchronize(stream_.handle);
+    (void)cudaGetLastError();
+    return error != cudaSuccess;
+  }
   // Each CPU thread has a current card, at first card 0; launches and memory are of that one.
   void Use() const {
     thread_local int current = -1;

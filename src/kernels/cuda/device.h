@@ -59,7 +59,7 @@ class Device {
   // what is enqueued later waits for it. After an error of the card it is not called.
   virtual void CallHost(std::function<void()> work) = 0;
   // Waits for the stream; the first error since the last call: the card's own, or a launch that
-  // failed.
+  // failed, with the kernel's name. kGpuLost: one after which every call fails; kGpuNotInBuild.
   virtual Status Synchronise() = 0;
   // From now on Synchronise sleeps instead of spinning: the processor is needed meanwhile.
   virtual void SleepWhenWaiting() = 0;

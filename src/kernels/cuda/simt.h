@@ -24,7 +24,7 @@ template <class... P>
 bool MayBeginEarly(Stream& stream, void (*kernel)(P...)) {
   if (stream.early && !stream.early_checked) {
     cudaFuncAttributes code = {};
-    stream.Check(cudaFuncGetAttributes(&code, kernel));
+    stream.Check(cudaFuncGetAttributes(&code, kernel), reinterpret_cast<const void*>(kernel));
     stream.early = code.ptxVersion == 0 || code.ptxVersion >= 90;
     stream.early_checked = true;
   }
@@ -41,7 +41,8 @@ void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel
   ++stream.launches;
   if (shared > 48 * 1024) {  // never less than what a recorded launch has
     stream.Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(stream.most_shared)));
+                                      static_cast<int>(stream.most_shared)),
+                 reinterpret_cast<const void*>(kernel));
   }
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -53,7 +54,8 @@ void Launch(Stream& stream, dim3 grid, int threads, size_t shared, void (*kernel
   config.stream = stream.handle;
   config.attrs = &attribute;
   config.numAttrs = MayBeginEarly(stream, kernel) ? 1 : 0;
-  stream.Check(cudaLaunchKernelEx(&config, kernel, P(args)...));
+  stream.Check(cudaLaunchKernelEx(&config, kernel, P(args)...),
+               reinterpret_cast<const void*>(kernel));
 }
 // Until the kernels before have ended and what they wrote is seen.
 __device__ inline void WaitForInputs() {

@@ -1,4 +1,5 @@
-// A stream of the card: what launches go to. The first error stays; Device::Synchronise reports it.
+// A stream of the card: what launches go to. The first error stays, with the kernel whose launch
+// met it; Device::Synchronise reports both.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,6 +14,7 @@ class TilesLibrary;  // cublaslt.cc
 struct Stream {
   cudaStream_t handle = nullptr;
   cudaError_t error = cudaSuccess;
+  const void* failed = nullptr;    // the kernel; null: no launch met the error
   size_t most_shared = 48 * 1024;  // bytes of shared memory that a block may have
   bool early = false;  // kernels may begin before the one before has ended (sm_90 and later)
   bool early_checked = false;
@@ -21,8 +23,10 @@ struct Stream {
   bool tiles_sought = false;
   std::shared_ptr<TilesLibrary> tiles = nullptr;  // null where it is not installed
 
-  void Check(cudaError_t result) {
-    if (error == cudaSuccess) error = result;
+  void Check(cudaError_t result, const void* kernel = nullptr) {
+    if (error != cudaSuccess || result == cudaSuccess) return;
+    error = result;
+    failed = kernel;
   }
 };
 

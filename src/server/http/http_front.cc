@@ -227,8 +227,11 @@ void HttpFront::Impl::Answer(Call call, const RouteMatch& match) {
     case Endpoint::kHealth:
       return Reply(call, 200, kJson, R"({"status":"ok"})");
     case Endpoint::kReady:
-      if (!draining_) return Reply(call, 200, kJson, R"({"status":"ready"})");
-      return Refuse(call, {ErrorCode::kUnavailable, "the server is draining", {}});
+      if (draining_) {
+        return Refuse(call, {ErrorCode::kUnavailable, "the server is draining", {}});
+      }
+      if (const auto failure = service_.failure()) return Refuse(call, *failure);
+      return Reply(call, 200, kJson, R"({"status":"ready"})");
     case Endpoint::kVersion:
       return Reply(call, 200, kJson, VersionBody());
     case Endpoint::kMetrics:

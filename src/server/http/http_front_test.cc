@@ -227,6 +227,18 @@ TEST_F(HttpFrontTest, SilenceIsFilledEvenBeforeTheServiceHasTakenTheRequest) {
   EXPECT_EQ(Json::parse(events[0].data)["error"]["code"], "unavailable");
 }
 
+TEST_F(HttpFrontTest, AServiceThatCannotAnswerAnyMoreIsNotReady) {
+  service.refusal = Error{ErrorCode::kGpuLost, "an illegal memory access", {}};
+  StartFront();
+  for (const auto& response : {Get("/ready"), Post(kChatPath, ChatBody())}) {
+    EXPECT_EQ(response.status, 503);
+    const Json error = Json::parse(response.body)["error"];
+    EXPECT_EQ(error["code"], "gpu_lost");
+    EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("illegal memory access"));
+  }
+  EXPECT_EQ(Get("/health").status, 200);
+}
+
 TEST_F(HttpFrontTest, DrainTurnsReadinessOffAndLetsRunningStreamsFinish) {
   StartFront();
   EXPECT_EQ(Get("/ready").status, 200);

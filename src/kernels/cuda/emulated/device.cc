@@ -36,6 +36,7 @@ class EmulatedTimedCopy final : public TimedCopy {
 };
 
 size_t g_memory = size_t{8} << 30;
+Fault g_fault = Fault::kNone;
 
 class EmulatedDevice final : public Device {
  public:
@@ -85,6 +86,8 @@ class EmulatedDevice final : public Device {
   void SleepWhenWaiting() override {}
   Status Synchronise() override {
     CHECK(stream_.recording == nullptr);
+    if (g_fault == Fault::kMissingCode) return Fail(ErrorCode::kGpuNotInBuild, "a fault");
+    if (g_fault == Fault::kLost) return Fail(ErrorCode::kGpuLost, "a fault");
     return {};
   }
 
@@ -96,6 +99,7 @@ class EmulatedDevice final : public Device {
   }
   Result<std::unique_ptr<Graph>> EndCapture() override {
     stream_.recording = nullptr;
+    if (g_fault == Fault::kRecording) return Fail(ErrorCode::kInternal, "a fault");
     return std::unique_ptr<Graph>(std::move(recorded_));
   }
   void Replay(Graph& graph) override {
@@ -114,6 +118,7 @@ class EmulatedDevice final : public Device {
 }  // namespace
 
 void SetCardMemory(size_t bytes) { g_memory = bytes; }
+void SetFault(Fault fault) { g_fault = fault; }
 
 Result<std::unique_ptr<Device>> OpenDevice(int) { return std::make_unique<EmulatedDevice>(); }
 

@@ -22,6 +22,9 @@ void RunGrid(const dim3& grid, int threads, size_t shared, const std::function<v
 
 // What the card has, for tests: allocations beyond it fail.
 void SetCardMemory(size_t bytes);
+// What goes wrong from now on, for tests.
+enum class Fault { kNone, kRecording, kMissingCode, kLost };
+void SetFault(Fault fault);
 
 char* SharedMemory();  // as large as asked for, filled with 0xff before every block
 void SyncBlock();

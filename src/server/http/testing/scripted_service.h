@@ -58,6 +58,7 @@ class ScriptedService : public ChatService {
     return std::string(ids.begin(), ids.end());
   }
   ServiceStats stats() const override { return reported; }
+  std::optional<Error> failure() const override { return refusal; }
   double RetryAfterSeconds() const override { return 6.5; }
   void Drain() override {
     std::lock_guard lock(mutex_);
