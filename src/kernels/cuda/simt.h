@@ -76,9 +76,9 @@ __device__ inline int ComputedHere(int v) {
   return v;
 }
 
-// Dynamic shared memory of the block, 16-byte aligned.
+// Dynamic shared memory of the block, at a multiple of 1024 bytes.
 __device__ inline char* SharedMemory() {
-  extern __shared__ __align__(128) char memory[];
+  extern __shared__ __align__(1024) char memory[];
   return memory;
 }
 

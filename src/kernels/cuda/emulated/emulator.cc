@@ -1,10 +1,13 @@
 #include "kernels/cuda/emulated/emulator.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/context/detail/fcontext.hpp>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -25,6 +28,7 @@ namespace context = boost::context::detail;
 
 constexpr int kLanes = 32;
 constexpr size_t kStackBytes = 64 * 1024;
+constexpr size_t kSharedAlignment = 1024, kChunk = 16;
 
 struct Warp {
   int arrived = 0;
@@ -39,6 +43,11 @@ struct Copy {
   int group;
 };
 
+struct Product {
+  std::function<void()> finish;
+  int group;
+};
+
 struct Fiber {
   std::unique_ptr<std::byte[]> stack;
   context::fcontext_t at = nullptr;
@@ -48,8 +57,20 @@ struct Fiber {
   const uint64_t* waits_for = nullptr;
   uint64_t until = 0;
   std::vector<Copy> copies;
-  int groups = 0;  // committed
+  std::vector<const Fiber**> filled;  // by copies, not yet fenced: chunks of Block::unfenced
+  int groups = 0;                     // committed
+  std::vector<Product> products;
+  int product_groups = 0;
+  bool fenced = false;  // products may be given
   bool waits() const { return waits_for != nullptr && *waits_for < until; }
+};
+
+struct Barrier {
+  int arrived = 0;
+  uint64_t passed = 0;
+};
+struct AlignedDelete {
+  void operator()(char* p) const { ::operator delete[](p, std::align_val_t{kSharedAlignment}); }
 };
 
 struct Block {
@@ -57,7 +78,9 @@ struct Block {
   std::vector<Warp> warps;
   int threads = 0, arrived = 0;
   uint64_t passed = 0;
-  std::unique_ptr<char[]> shared;
+  std::array<Barrier, 16> named;
+  std::unique_ptr<char[], AlignedDelete> shared;
+  std::vector<const Fiber*> unfenced;  // of a chunk of shared memory: whose copy filled it
   const std::function<void()>* kernel = nullptr;
   Fiber* running = nullptr;
   context::fcontext_t scheduler = nullptr;
@@ -129,11 +152,16 @@ void RunBlock() {
   Block& b = block();
   b.arrived = 0;
   for (Warp& warp : b.warps) warp.arrived = 0;
+  for (Barrier& barrier : b.named) barrier.arrived = 0;
   for (Fiber& f : b.fibers) {
     f.done = false;
     f.waits_for = nullptr;
     f.copies.clear();
+    f.filled.clear();
     f.groups = 0;
+    f.products.clear();
+    f.product_groups = 0;
+    f.fenced = false;
 #ifdef HADAL_FIBER_ASAN
     __asan_unpoison_memory_region(f.stack.get(), kStackBytes);  // frames that never returned
 #endif
@@ -174,7 +202,8 @@ void RunGrid(const dim3& grid, int threads, size_t shared, const std::function<v
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
       for (unsigned x = 0; x < grid.x; ++x) {
-        b.shared = std::make_unique<char[]>(shared);
+        b.shared.reset(new (std::align_val_t{kSharedAlignment}) char[shared]);
+        b.unfenced.assign((shared + kChunk - 1) / kChunk, nullptr);
         std::memset(b.shared.get(), 0xff, shared);
         blockIdx = dim3(x, y, z);
         RunBlock();
@@ -228,6 +257,42 @@ const std::byte* Exchange(const void* value, size_t bytes, void (*combine)(std::
   return values;
 }
 
+void JoinNamed(int barrier, int threads, bool waits) {
+  CHECK(barrier >= 1 && barrier < 16 && threads % kLanes == 0 && threads <= block().threads);
+  Barrier& b = block().named[static_cast<size_t>(barrier)];
+  const uint64_t next = b.passed + 1;
+  if (++b.arrived == threads) {
+    b.arrived = 0;
+    b.passed = next;
+  } else if (waits) {
+    Wait(&b.passed, next);
+  }
+}
+
+namespace {
+
+// Null outside of shared memory.
+const Fiber** UnfencedAt(const void* p) {
+  Block& b = block();
+  const auto at = static_cast<size_t>(static_cast<const char*>(p) - b.shared.get()) / kChunk;
+  return at < b.unfenced.size() ? &b.unfenced[at] : nullptr;
+}
+
+}  // namespace
+
+void FenceCopies() {
+  Fiber& me = *block().running;
+  for (const Fiber** chunk : me.filled) {
+    if (*chunk == &me) *chunk = nullptr;
+  }
+  me.filled.clear();
+}
+
+void CheckFenced(const void* shared) {
+  const Fiber** of = UnfencedAt(shared);
+  CHECK(of != nullptr && *of == nullptr);
+}
+
 void CopyLater(void* to, const void* from, bool valid) {
   CHECK(reinterpret_cast<uintptr_t>(to) % 16 == 0);
   CHECK(!valid || reinterpret_cast<uintptr_t>(from) % 16 == 0);
@@ -246,8 +311,34 @@ void WaitForCopies(int pending_groups) {
     } else {
       std::memset(c.to, 0, 16);
     }
+    if (const Fiber** chunk = UnfencedAt(c.to)) {
+      *chunk = &me;
+      me.filled.push_back(chunk);
+    }
     return true;
   });
 }
+
+void FenceProducts() { block().running->fenced = true; }
+
+void ProductLater(std::function<void()> finish) {
+  Fiber& me = *block().running;
+  CHECK(me.fenced);
+  me.products.push_back({std::move(finish), me.product_groups});
+}
+
+void CommitProducts() { ++block().running->product_groups; }
+
+void WaitForProducts(int pending_groups) {
+  Fiber& me = *block().running;
+  me.fenced = false;
+  std::erase_if(me.products, [&](const Product& p) {
+    if (p.group >= me.product_groups - pending_groups) return false;
+    p.finish();
+    return true;
+  });
+}
+
+bool DrawBit() { return (block().random() & 1) != 0; }
 
 }  // namespace hadal::cuda_emulated

@@ -26,7 +26,8 @@ void SetCardMemory(size_t bytes);
 enum class Fault { kNone, kRecording, kMissingCode, kLost };
 void SetFault(Fault fault);
 
-char* SharedMemory();  // as large as asked for, filled with 0xff before every block
+char* SharedMemory();  // at a multiple of 1024 bytes, as large as asked for, filled with 0xff
+                       // before every block
 void SyncBlock();
 void SyncWarp();
 // A value of each lane of the warp for all lanes: gives the 32 values, kExchangeStride apart, valid
@@ -38,5 +39,18 @@ constexpr size_t kExchangeStride = 64;
 void CopyLater(void* to, const void* from, bool valid);
 void CommitCopies();
 void WaitForCopies(int pending_groups);
+// Chunks of 16 bytes that the thread's copies filled may be read by the matrix unit from here on;
+// CheckFenced: that all are that.
+void FenceCopies();
+void CheckFenced(const void* shared);
+// Of barrier 1 .. 15 for so many threads: with the others, or without waiting for them.
+void JoinNamed(int barrier, int threads, bool waits);
+// Products that are finished when their thread waits for the group they are committed with. They
+// are given after a fence; after a wait another one is due.
+void FenceProducts();
+void ProductLater(std::function<void()> finish);
+void CommitProducts();
+void WaitForProducts(int pending_groups);
+bool DrawBit();
 
 }  // namespace hadal::cuda_emulated
