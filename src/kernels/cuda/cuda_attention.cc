@@ -52,31 +52,14 @@ void CudaBackend::PrepareHeads(std::span<const Heads> parts, std::span<const int
                                OnCard(slots));
 }
 
-// In launches of about equally many rows, whose parts fit 128 MiB.
 void CudaBackend::Attend(const AttentionShape& shape, const Queries& q, const Cache& k,
                          const Cache& v, const RowIndex& index, float* out) {
-  constexpr int64_t kSpace = int64_t{32} << 20, kMostRows = 32768;
-  AttentionShape part = shape;
-  part.rows = 1;
-  const int64_t of_row = std::max<int64_t>(AttentionSpace(part, k, v, index.most).floats, 1);
-  const int64_t most = std::clamp<int64_t>(kSpace / of_row, 1, kMostRows);
-  const int64_t launches = (shape.rows + most - 1) / most, heads = shape.n_kv * shape.group;
-  const int64_t step = launches == 0 ? 1 : (shape.rows + launches - 1) / launches;
-  for (int64_t row = 0; row < shape.rows; row += step) {
-    part.rows = std::min(step, shape.rows - row);
-    const AttentionMemory memory = AttentionSpace(part, k, v, index.most);
-    AttentionScratch scratch;
-    scratch.parts = ReserveFloats(kAttentionParts, memory.floats);
-    scratch.counts = static_cast<int*>(
-        Reserve(kAttentionCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
-    RowIndex rows = index;
-    rows.rows += row;
-    Queries queries = q;
-    queries.data += row * heads * q.ld;
-    if (q.rest != nullptr) queries.rest += row * heads * q.rest_ld;
-    AttendRows(device_->stream(), part, queries, k, v, rows, scratch,
-               out + row * heads * shape.v_dim);
-  }
+  const AttentionMemory memory = AttentionSpace(shape, k, v, index.most);
+  AttentionScratch scratch;
+  scratch.parts = ReserveFloats(kAttentionParts, memory.floats);
+  scratch.counts = static_cast<int*>(
+      Reserve(kAttentionCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
+  AttendRows(device_->stream(), shape, q, k, v, index, scratch, out);
 }
 
 void CudaBackend::Attention(const GqaArgs& a, std::span<const SeqChunk> chunks) {

@@ -240,7 +240,8 @@ struct AttentionShape {
   int64_t rows = 0, n_kv = 1, group = 1, k_dim = 0, v_dim = 0;
   float scale = 0;
 };
-// What splitting the keys of rows into parts needs. A row's split follows from what it sees.
+// What splitting the keys of rows into parts needs. A row's split follows from what it sees; many
+// rows take several launches.
 struct AttentionMemory {
   int64_t floats = 0, counts = 0;
 };
