@@ -3,8 +3,9 @@
 // products measured in the same run. A sample of every result is compared with sums in double.
 //
 //   attention_speed [--heads 16,128] [--kv-heads 0] [--dim 128] [--rows 1,32] [--keys 16384]
-//                   [--cache bf16,fp8] [--card 0]
+//                   [--cache bf16,fp8] [--answers exact,rounded] [--calls 20] [--card 0]
 //
+// --calls: that follow one another in what is timed.
 // --kv-heads 0: MLA of DeepSeek's shape, one latent of 512 and 64 columns a key; else key heads of
 // --dim columns. attention_speed_emulated is the same on the emulated card, to see that it works.
 #include <fmt/format.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <map>
 #include <numeric>
 #include <random>
@@ -36,6 +38,8 @@ constexpr int64_t kNoiseRows = 1024, kLatent = 576, kLatentValues = 512;
 struct Case {
   int64_t heads = 0, kv_heads = 0, dim = 0, rows = 0, keys = 0;
   DType dtype = DType::kBf16;
+  bool rounded = false;
+  int calls = 1;  // that are timed together
 
   bool mla() const { return kv_heads == 0; }
   KvRow row() const {
@@ -45,8 +49,8 @@ struct Case {
   int64_t blocks() const { return rows * ((keys + kBlockTokens - 1) / kBlockTokens); }
   int64_t slots() const { return blocks() * kBlockTokens; }
   AttentionShape shape() const {
-    if (!mla()) return {rows, kv_heads, heads / kv_heads, dim, dim, Scale(dim)};
-    return {rows, 1, heads, kLatent, kLatentValues, Scale(192)};
+    if (!mla()) return {rows, kv_heads, heads / kv_heads, dim, dim, Scale(dim), rounded};
+    return {rows, 1, heads, kLatent, kLatentValues, Scale(192), rounded};
   }
   double bytes() const { return static_cast<double>(rows * keys * streams() * row().Bytes(dtype)); }
   double operations() const {
@@ -219,16 +223,19 @@ Result<double> ErrorOfSample(const Case& c, Device& device, CardMemory& memory, 
   return std::sqrt(error / norm);
 }
 
-// Of one call, the mean over a recorded sequence, of the fastest of several.
+// Of one call, the mean over recorded ones that follow one another, of the fastest of several
+// times. Each takes the next cache.
 Result<double> SecondsOf(const Case& c, Device& device, const Problem& p) {
-  const int calls = device.info().emulated ? 1 : 20, rounds = device.info().emulated ? 1 : 5;
+  const int rounds = device.info().emulated ? 1 : 5;
   const auto attend = [&](int i) {
     const auto cache = static_cast<size_t>(i) % p.k.size();
     AttendRows(device.stream(), c.shape(), p.queries, p.k[cache], p.v[cache], p.index, p.scratch,
                p.out);
   };
+  attend(0);  // loads the code
+  HADAL_OK(device.Synchronise());
   device.BeginCapture();
-  for (int i = 0; i < calls; ++i) attend(i);
+  for (int i = 0; i < c.calls; ++i) attend(i);
   HADAL_TRY(const auto graph, device.EndCapture());
   double best = INFINITY;
   for (int i = 0; i <= rounds; ++i) {
@@ -236,7 +243,7 @@ Result<double> SecondsOf(const Case& c, Device& device, const Problem& p) {
     const TimePoint start = Now();
     device.Replay(*graph);
     HADAL_OK(device.Synchronise());
-    if (i > 0) best = std::min(best, Seconds(Now() - start) / calls);
+    if (i > 0) best = std::min(best, Seconds(Now() - start) / c.calls);
   }
   attend(0);  // whose result is looked at
   HADAL_OK(device.Synchronise());
@@ -249,10 +256,11 @@ Status Measure(const Case& c, Device& device, const BackendLimits& limits) {
   HADAL_TRY(const double seconds, SecondsOf(c, device, p));
   HADAL_TRY(const double error, ErrorOfSample(c, device, memory, p));
   const double read = c.bytes() / seconds, rate = c.operations() / seconds;
-  fmt::print("{:5d} {:3d} {:4d} {:6d} {:>5s} {:9.1f} {:6.3f} {:5.1f} {:7.1f} {:5.1f}  {:.1e}\n",
-             c.heads, c.kv_heads, c.rows, c.keys, NameOf(c.dtype), seconds * 1e6, read * 1e-12,
-             100 * read / limits.read_bytes_per_second, rate * 1e-12,
-             100 * rate / limits.flops_per_second, error);
+  fmt::print(
+      "{:5d} {:3d} {:4d} {:6d} {:>8s} {:>7s} {:9.1f} {:6.3f} {:5.1f} {:7.1f} {:5.1f}  {:.1e}\n",
+      c.heads, c.kv_heads, c.rows, c.keys, NameOf(c.dtype), c.rounded ? "rounded" : "exact",
+      seconds * 1e6, read * 1e-12, 100 * read / limits.read_bytes_per_second, rate * 1e-12,
+      100 * rate / limits.flops_per_second, error);
   std::fflush(stdout);
   return {};
 }
@@ -278,12 +286,15 @@ std::vector<Case> CasesOf(const Arguments& arguments) {
   std::vector<Case> cases;
   const int64_t kv_heads = Numbers(arguments, "--kv-heads")[0];
   const int64_t dim = Numbers(arguments, "--dim")[0];
+  const auto calls = static_cast<int>(Numbers(arguments, "--calls")[0]);
   for (const int64_t heads : Numbers(arguments, "--heads")) {
     for (const int64_t keys : Numbers(arguments, "--keys")) {
       for (const int64_t rows : Numbers(arguments, "--rows")) {
         for (const std::string& cache : Words(arguments, "--cache")) {
           const DType dtype = cache == "fp8" ? DType::kF8E4M3 : DType::kBf16;
-          cases.push_back({heads, kv_heads, dim, rows, keys, dtype});
+          for (const std::string& answers : Words(arguments, "--answers")) {
+            cases.push_back({heads, kv_heads, dim, rows, keys, dtype, answers == "rounded", calls});
+          }
         }
       }
     }
@@ -306,15 +317,17 @@ Status Run(const Arguments& arguments) {
   HADAL_TRY(const auto device, OpenDevice(card));
   fmt::print("{}: reads {:.3f} TB/s, multiplies at {:.1f} TFLOP/s\n", device->info().name,
              limits.read_bytes_per_second * 1e-12, limits.flops_per_second * 1e-12);
-  fmt::print("heads  kv rows   keys cache        us   TB/s     % TFLOP/s     %  error\n");
+  fmt::print(
+      "heads  kv rows   keys    cache answers        us   TB/s     % TFLOP/s     %  error\n");
+  std::fflush(stdout);
   for (const Case& c : CasesOf(arguments)) HADAL_OK(Measure(c, *device, limits));
   return {};
 }
 
 int Main(int argc, char** argv) {
-  Arguments arguments = {{"--heads", "16,128"}, {"--kv-heads", "0"}, {"--dim", "128"},
-                         {"--rows", "1,32"},    {"--keys", "16384"}, {"--cache", "bf16,fp8"},
-                         {"--card", "0"}};
+  Arguments arguments = {{"--heads", "16,128"},  {"--kv-heads", "0"}, {"--dim", "128"},
+                         {"--rows", "1,32"},     {"--keys", "16384"}, {"--cache", "bf16,fp8"},
+                         {"--answers", "exact"}, {"--calls", "20"},   {"--card", "0"}};
   for (int i = 1; i + 1 < argc; i += 2) {
     const auto at = arguments.find(std::string_view(argv[i]));
     if (at == arguments.end()) {

@@ -113,6 +113,7 @@ Result<CudaBackendOptions> CudaOptionsOf(const Config& config) {
   options.kv_dtype = KvDTypeOf(config.cuda.kv_dtype);
   if (config.cuda.prompts == "exact") options.prompts = PromptRounding::kExact;
   if (config.cuda.prompts == "rounded") options.prompts = PromptRounding::kRounded;
+  options.round_answers = config.cuda.answers == "rounded";
   options.graphs = config.cuda.graphs;
   options.threads = ThreadsOf(config);
   HADAL_TRY(options.host, BackendOptionsOf(config));

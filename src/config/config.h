@@ -77,6 +77,7 @@ struct Config {
     std::string weights = "bf16";
     std::string kv_dtype = "bf16";
     std::string prompts = "rounded";
+    std::string answers = "exact";
     bool graphs = true;
     std::string reserve = "1GiB";
     std::string cpu_experts = "auto";

@@ -160,6 +160,12 @@ constexpr std::array kGpu = {
            "GPU 如何计算提示词：exact 与回答同样精确，较慢；rounded 以 bf16 "
            "计算，与其他引擎相同；auto "
            "同 rounded，但专家未量化的模型保持精确，因为舍入会选择不同的专家"},
+    Option{"cuda.answers", REF(cuda.answers), 0, 0, "exact|rounded", false,
+           "how the GPU computes attention of answers with MLA of 64 or more heads: exact: queries "
+           "and probabilities in two bf16 parts; rounded: in one, as other engines do, up to twice "
+           "as fast",
+           "GPU 如何计算 MLA 模型（64 个头及以上）回答的注意力：exact 将查询与概率拆成两个 bf16 "
+           "部分；rounded 只用一个，与其他引擎相同，最多快一倍"},
     Option{"cuda.graphs", REF(cuda.graphs), 0, 0, "", false,
            "record the launches of a step of answers and repeat them",
            "录制并重放回答步骤的内核启动"},

@@ -1,4 +1,7 @@
 #include "kernels/blocks_fixture.h"
+#ifdef HADAL_CUDA_EMULATED_TESTS
+#include "kernels/cuda/emulated/emulator.h"
+#endif
 
 namespace hadal::kernels_test {
 namespace {
@@ -599,29 +602,62 @@ TEST_P(MlaOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
   }
 }
 
-// DeepSeek's columns, for which there are kernels of their own: any number of heads, rows that see
-// whole parts of the keys or not; a row alone gets the same bits.
-TEST_P(MlaOnEveryBackend, LatentsOfDeepSeekAgreeWithDoubleAndWithARowAlone) {
+// DeepSeek's columns, for which there are kernels of their own: the error of a step, whose last row
+// gets the same bits alone.
+double ErrorOfLatents(Backend& backend, const Config& config, int heads, const Sequences& s) {
   Random random(15);
+  const MlaProblem p(random, heads, 16, 64, 512, 16);
+  const PreparedMla w(backend, p);
+  PagedCache cache(config.kv, p.row(), 16, s.lengths, random);
+  const int64_t width = heads * 80, out_width = heads * 16;
+  const std::vector<float> q = random.Normals(s.total * width);
+  const auto all = RunMla(backend, p, w, q, cache, Chunks(s, cache), MlaForm::kAbsorbed);
+  const int row = s.total - 1;
+  const std::vector<float> part(q.begin() + row * width, q.end());
+  const std::vector<float> expected(all.begin() + row * out_width, all.end());
+  const SeqChunk c{0, 1, s.contexts.back(), cache.blocks(s.rows.size() - 1), false};
+  EXPECT_EQ(RunMla(backend, p, w, part, cache, {c}, MlaForm::kAbsorbed), expected) << heads;
+  return RelativeError(all, p.Expected(config, s, q, cache));
+}
+
+// Any number of heads, rows that see whole parts of the keys or not.
+TEST_P(MlaOnEveryBackend, LatentsOfDeepSeekAgreeWithDoubleAndWithARowAlone) {
   auto backend = Make(GetParam(), 2);
-  for (const int heads : {3, 16, 21}) {
-    const MlaProblem p(random, heads, 16, 64, 512, 16);
-    const PreparedMla w(*backend, p);
+  for (const int heads : {3, 16, 21, 40}) {
     const int longest = heads == 3 ? 1024 : 158;  // beyond 1024 keys parts are twice as long
     const Sequences s = MakeSequences({0, 31, 63, 127, longest - 1, longest}, {1, 2, 1, 2, 1, 1});
-    PagedCache cache(GetParam().kv, p.row(), 16, s.lengths, random);
-    const int64_t width = heads * 80, out_width = heads * 16;
-    const std::vector<float> q = random.Normals(s.total * width);
-    const auto all = RunMla(*backend, p, w, q, cache, Chunks(s, cache), MlaForm::kAbsorbed);
-    EXPECT_LT(RelativeError(all, p.Expected(GetParam(), s, q, cache)), GetParam().tolerance() * 2)
-        << heads;
-    const int row = s.total - 1;
-    const std::vector<float> part(q.begin() + row * width, q.end());
-    const std::vector<float> expected(all.begin() + row * out_width, all.end());
-    const SeqChunk c{0, 1, s.contexts.back(), cache.blocks(s.rows.size() - 1), false};
-    EXPECT_EQ(RunMla(*backend, p, w, part, cache, {c}, MlaForm::kAbsorbed), expected) << heads;
+    EXPECT_LT(ErrorOfLatents(*backend, GetParam(), heads, s), GetParam().tolerance() * 2) << heads;
   }
 }
+
+TEST_P(MlaOnEveryBackend, RoundedAnswersAreThoseOfManyHeads) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "of the card's kernels";
+  const Sequences s = MakeSequences({0, 100, 310}, {1, 1, 1});
+  const auto error = [&](int heads, bool rounded) {
+    auto backend = MakeCuda(
+        {.weights = GetParam().format, .kv_dtype = GetParam().kv, .round_answers = rounded});
+    return ErrorOfLatents(*backend, GetParam(), heads, s);
+  };
+  EXPECT_EQ(error(32, true), error(32, false));
+  const double exact = error(70, false), rounded = error(70, true);
+  EXPECT_LT(exact, GetParam().tolerance() * 2);
+  EXPECT_LT(rounded, kRounded);
+  if (GetParam().kv != DType::kF32) EXPECT_GT(rounded, 10 * exact);
+  RecordProperty("error", fmt::format("{:.2e}", rounded));
+}
+
+#ifdef HADAL_CUDA_EMULATED_TESTS
+// Cards without the matrix instructions of warpgroups have kernels of their own.
+TEST_P(MlaOnEveryBackend, LatentsOfDeepSeekAgreeWithDoubleWithoutWarpgroups) {
+  cuda_emulated::SetCardWarpgroups(false);
+  auto backend = Make(GetParam(), 2);
+  cuda_emulated::SetCardWarpgroups(true);
+  for (const int heads : {3, 16, 21}) {
+    const Sequences s = MakeSequences({0, 31, 63, 127, 157, 158}, {1, 2, 1, 2, 1, 1});
+    EXPECT_LT(ErrorOfLatents(*backend, GetParam(), heads, s), GetParam().tolerance() * 2) << heads;
+  }
+}
+#endif
 
 INSTANTIATE_TEST_SUITE_P(Mla, MlaOnEveryBackend, testing::ValuesIn(AttentionConfigs()), ConfigName);
 

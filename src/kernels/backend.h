@@ -378,6 +378,9 @@ struct CudaBackendOptions {
   WeightFormat weights = WeightFormat::kBf16;  // f32 or bf16
   DType kv_dtype = DType::kBf16;
   PromptRounding prompts = PromptRounding::kAuto;
+  // Attention of answers whose limit is the matrix unit (MLA of 64 heads or more): queries and
+  // probabilities in bf16 instead of two parts of it.
+  bool round_answers = false;
   MlaForm mla_form = MlaForm::kAuto;
   bool graphs = true;  // steps of answers are recorded and repeated
   int threads = 1;     // that pack weights at load

@@ -2,7 +2,8 @@
 // columns, of bf16 or FP8, for all heads, its first 512 the value. A block takes one row, 16 or 32
 // of its heads and one part of the keys; a second kernel joins the parts. Each latent is staged
 // once for all heads of the block, as key and as value. Limit: the card's memory at 16 heads, the
-// matrix unit at 128.
+// matrix unit at 128. Cards of compute capability 9.0 have attention_latents_wgmma.cu instead of the
+// first kernel.
 //
 // Four warps share 16 heads. Each multiplies every fourth 16 columns, whose queries stay in
 // registers, with 32 keys; the parts of scores meet in shared memory, where every warp adds up all
@@ -26,16 +27,7 @@ constexpr int kScoreStride = kKeys + 8;  // floats; spreads heads over the banks
 constexpr int kScoreBytes = kWarps * kHeads * kScoreStride * 4;  // of a team
 constexpr int kJoinThreads = kValues / 4;
 
-__device__ __host__ constexpr SplitRule Rule() { return {kKeys, 64, kMostParts, 1024}; }
-
-struct Problem {
-  AttentionShape a;
-  Queries q;
-  Cache latents;
-  RowIndex index;
-  int64_t parts;
-  float *space, *out;
-};
+using Problem = LatentProblem;
 
 template <int kTeams, class Ring>
 struct Block {
@@ -227,12 +219,12 @@ struct Block {
 template <class B, class Ring>
 __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm) LatentsKernel(Problem p) {
   LetNextBegin();
-  const int64_t row = blockIdx.z, heads = p.a.group, group = row * gridDim.x + blockIdx.x;
+  const int64_t row = blockIdx.z, heads = p.a.group;
   const int split = static_cast<int>(blockIdx.y);
   const RowKeys keys = p.index.rows[row];
   const int visible = keys.visible, stored = keys.stored;
   const int32_t* table = p.index.tables + keys.table_at;
-  const int per_split = SplitKeys(Rule(), visible), begin = split * per_split;
+  const int per_split = SplitKeys(LatentRule(p.a), visible), begin = split * per_split;
   if (begin >= visible) return;
   B block(p);
   const int64_t head0 = blockIdx.x * B::kBlockHeads + block.team * kHeads;
@@ -245,23 +237,25 @@ __global__ void __launch_bounds__(B::kThreads, B::kBlocksPerSm) LatentsKernel(Pr
   block.TakeQueries(row * heads + head0, mine);
   if (stored < end) CopyAsyncWait<0>();  // of the first tiles, which came in two groups each
   block.Walk(ring);
-  const Parts parts(p.space, group, p.parts, B::kBlockHeads, kValues);
+  const Parts parts = LatentParts(p, row, int64_t{blockIdx.x} * B::kBlockHeads);
   block.Finish(mine, split, per_split >= visible, parts, p.out + (row * heads + head0) * kValues);
 }
 
-__global__ void __launch_bounds__(kJoinThreads) JoinKernel(Problem p, int block_heads) {
+__global__ void __launch_bounds__(kJoinThreads) JoinKernel(Problem p) {
   LetNextBegin();
   const int64_t row = blockIdx.y, heads = p.a.group, head = blockIdx.x;
-  const int64_t group = row * CeilDiv<int64_t>(heads, block_heads) + head / block_heads;
-  const int n = SplitsOf(Rule(), p.index.rows[row].visible);
+  const int n = SplitsOf(LatentRule(p.a), p.index.rows[row].visible);
   WaitForInputs();
   if (n == 1) return;
-  JoinParts(Parts(p.space, group, p.parts, block_heads, kValues), n,
-            static_cast<int>(head % block_heads), static_cast<int>(threadIdx.x) * 4,
-            p.out + (row * heads + head) * kValues);
+  JoinParts(LatentParts(p, row, head), n, static_cast<int>(head % p.part_heads),
+            static_cast<int>(threadIdx.x) * 4, p.out + (row * heads + head) * kValues);
 }
 
 int HeadsOfBlock(const AttentionShape& a) { return a.group > kHeads ? 2 * kHeads : kHeads; }
+// Of every kernel's parts together.
+int64_t HeadsOfParts(const AttentionShape& a) {
+  return a.group <= 16 ? 16 : a.group <= 32 ? 32 : CeilDiv<int64_t>(a.group, 64) * 64;
+}
 
 template <int kTeams, class Ring>
 void LaunchLatents(Stream& s, const Problem& p) {
@@ -295,21 +289,32 @@ bool LatentsFit(const AttentionShape& a, const Cache& k, const Cache& v) {
 }
 
 AttentionMemory LatentsSpace(const AttentionShape& a, int64_t most_visible) {
-  const int64_t parts = MostSplits(Rule(), most_visible), heads = HeadsOfBlock(a);
+  const int64_t parts = MostSplits(LatentRule(a), most_visible);
   if (parts == 1) return {};
-  return {a.rows * CeilDiv<int64_t>(a.group, heads) * PartFloats(parts, heads, kValues), 0};
+  return {a.rows * PartFloats(parts, HeadsOfParts(a), kValues), 0};
 }
 
 void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const Cache& k,
                    const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                    float* out) {
   (void)v;
-  const Problem p = {a, q, k, index, MostSplits(Rule(), index.most), scratch.parts, out};
-  const int heads = HeadsOfBlock(a);
-  k.form == CacheForm::kFp8 ? LaunchFp8(s, p) : LaunchBf16(s, p);
+  const int heads = s.warpgroups ? HeadsOfWarpgroups(a) : HeadsOfBlock(a);
+  const Problem p = {a,
+                     q,
+                     k,
+                     index,
+                     MostSplits(LatentRule(a), index.most),
+                     a.group <= kHeads ? kHeads : heads,
+                     scratch.parts,
+                     out};
+  if (s.warpgroups) {
+    LaunchWarpgroups(s, p);
+  } else {
+    k.form == CacheForm::kFp8 ? LaunchFp8(s, p) : LaunchBf16(s, p);
+  }
   if (p.parts == 1) return;
   const dim3 grid(static_cast<unsigned>(a.group), static_cast<unsigned>(a.rows));
-  Launch(s, grid, kJoinThreads, 0, JoinKernel, p, heads);
+  Launch(s, grid, kJoinThreads, 0, JoinKernel, p);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -151,7 +151,8 @@ void CudaBackend::MlaAbsorbed(const MlaArgs& a, const RowIndex& index, int64_t r
                              .group = heads,
                              .k_dim = k_dim,
                              .v_dim = a.kv_lora,
-                             .scale = a.scale};
+                             .scale = a.scale,
+                             .rounded = options_.round_answers};
   Attend(shape, queries, CacheOf(a.latent), CacheOf(a.latent), index, latent);
   Multiply({latent, a.kv_lora}, rows * heads, Cast(a.uv), by_head, {a.out.f32(), a.v_dim, nullptr});
 }

@@ -98,6 +98,10 @@ class CudaDevice final : public Device {
     stream_.handle = stream;
     stream_.most_shared = most_shared;
     stream_.early = info.major >= 9;
+    stream_.processors = info.processors;
+#ifdef HADAL_CUDA_WARPGROUPS
+    stream_.warpgroups = info.major == 9;
+#endif
   }
   ~CudaDevice() override { (void)cudaStreamDestroy(stream_.handle); }
 

@@ -239,6 +239,7 @@ struct Queries {
 struct AttentionShape {
   int64_t rows = 0, n_kv = 1, group = 1, k_dim = 0, v_dim = 0;
   float scale = 0;
+  bool rounded = false;  // queries and probabilities may be rounded to bf16
 };
 // What splitting the keys of rows into parts needs. A row's split follows from what it sees; many
 // rows take several launches.

@@ -6,12 +6,11 @@
 // Take, in order, and Prepare after its first use. Only .cu files of attention include this.
 #pragma once
 
-#include "kernels/cuda/attention_parts.h"
 #include "kernels/cuda/cache_values.h"
+#include "kernels/cuda/latent_problem.h"
 
 namespace hadal::CUDA_NAMESPACE {
 
-constexpr int kLatentColumns = 576, kLatentValues = 512;
 constexpr int kLatentKeys = 32;  // of a tile
 constexpr int kLatentRowBytes = kLatentColumns * 2,
               kLatentTileBytes = kLatentKeys * kLatentRowBytes;

@@ -18,6 +18,8 @@ struct Stream {
   size_t most_shared = 48 * 1024;  // bytes of shared memory that a block may have
   bool early = false;  // kernels may begin before the one before has ended (sm_90 and later)
   bool early_checked = false;
+  int processors = 1;
+  bool warpgroups = false;  // kernels of wgmma.h run: compute capability 9.0, code for 9.0a
   int64_t launches = 0;
   bool dropping = false;  // what is enqueued is dropped: the step failed on the host
   bool tiles_sought = false;

@@ -25,6 +25,11 @@ enum class Major {
 };
 struct SharedOperand {
   uint64_t bits = 0;  // PTX ISA, matrix descriptor of wgmma
+
+  // The same so many bytes on, a multiple of 16.
+  __device__ SharedOperand operator+(int bytes) const {
+    return {bits + static_cast<uint32_t>(bytes) / 16};
+  }
 };
 __device__ inline SharedOperand OperandAt(uint32_t at, int next_columns) {
   constexpr uint64_t kNextEight = 1024, kSwizzle128 = uint64_t{1} << 62;
@@ -58,6 +63,21 @@ __device__ inline void SyncThreads(int barrier, int threads) {
 // Counts as one of them without waiting.
 __device__ inline void ArriveThreads(int barrier, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
+// Registers of each thread of a warpgroup from here on, a multiple of 8: fewer, or more, which
+// waits until other warpgroups of the block have given them up.
+template <int kRegisters>
+__device__ inline void FewerRegisters() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+#endif
+}
+template <int kRegisters>
+__device__ inline void MoreRegisters() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+#endif
 }
 
 // The compiler takes the values to be used and made here.

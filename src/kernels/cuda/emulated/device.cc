@@ -37,11 +37,19 @@ class EmulatedTimedCopy final : public TimedCopy {
 
 size_t g_memory = size_t{8} << 30;
 Fault g_fault = Fault::kNone;
+bool g_warpgroups = true;
 
 class EmulatedDevice final : public Device {
  public:
+  EmulatedDevice() { stream_.warpgroups = g_warpgroups; }
   DeviceInfo info() const override {
-    return {"emulated card", 9, 0, 4, g_memory, g_memory - std::min(g_memory, used_), true};
+    return {"emulated card",
+            9,
+            0,
+            stream_.processors,
+            g_memory,
+            g_memory - std::min(g_memory, used_),
+            true};
   }
   Stream& stream() override { return stream_; }
 
@@ -119,6 +127,7 @@ class EmulatedDevice final : public Device {
 
 void SetCardMemory(size_t bytes) { g_memory = bytes; }
 void SetFault(Fault fault) { g_fault = fault; }
+void SetCardWarpgroups(bool has) { g_warpgroups = has; }
 
 Result<std::unique_ptr<Device>> OpenDevice(int) { return std::make_unique<EmulatedDevice>(); }
 

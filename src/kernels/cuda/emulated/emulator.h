@@ -25,6 +25,8 @@ void SetCardMemory(size_t bytes);
 // What goes wrong from now on, for tests.
 enum class Fault { kNone, kRecording, kMissingCode, kLost };
 void SetFault(Fault fault);
+// Whether cards that are opened from now on have the kernels of wgmma.h; true at first.
+void SetCardWarpgroups(bool has);
 
 char* SharedMemory();  // at a multiple of 1024 bytes, as large as asked for, filled with 0xff
                        // before every block

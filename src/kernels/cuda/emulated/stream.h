@@ -12,6 +12,8 @@ struct Stream {
 
   int64_t launches = 0;
   bool dropping = false;
+  int processors = 4;
+  bool warpgroups = false;          // kernels of wgmma.h run
   size_t most_shared = 227 * 1024;  // bytes of shared memory that a block may have
 
   void Do(std::function<void()> work) {

@@ -16,6 +16,11 @@ inline void FenceShared() { FenceCopies(); }
 inline void SyncThreads(int barrier, int threads) { JoinNamed(barrier, threads, true); }
 inline void ArriveThreads(int barrier, int threads) { JoinNamed(barrier, threads, false); }
 
+template <int kRegisters>
+void FewerRegisters() {}
+template <int kRegisters>
+void MoreRegisters() {}
+
 template <class... Sums>
 void WgmmaFence(Sums&...) {
   FenceProducts();
