@@ -1,5 +1,8 @@
 // Rows of prompts: rounded to bf16 where the backend says so, and otherwise like any other.
 #include "kernels/blocks_fixture.h"
+#ifdef HADAL_CUDA_EMULATED_TESTS
+#include "kernels/cuda/emulated/emulator.h"
+#endif
 
 namespace hadal::kernels_test {
 namespace {
@@ -37,6 +40,17 @@ std::unique_ptr<Backend> Make(Isa isa, int threads, bool exact_prompts = false) 
   return std::move(*backend);
 }
 
+// On every kind of card that is emulated: kernels for one generation have others beside them.
+template <class F>
+void OnEachCard(const F& fn) {
+  fn();
+#ifdef HADAL_CUDA_EMULATED_TESTS
+  cuda_emulated::SetCardWarpgroups(false);
+  fn();
+  cuda_emulated::SetCardWarpgroups(true);
+#endif
+}
+
 struct Product {
   std::vector<float> x, bias;
   int64_t n, k;
@@ -48,9 +62,8 @@ struct Product {
   }
 };
 
-// Everything that must hold of a matrix: `decoded` are its values.
-void CheckMatrix(Isa isa, const WeightSource& source, const std::vector<float>& decoded,
-                 int64_t rows, Random& random) {
+void CheckMatrixHere(Isa isa, const WeightSource& source, const std::vector<float>& decoded,
+                     int64_t rows, Random& random) {
   SCOPED_TRACE(
       fmt::format("{} rows by {} x {} on {}", rows, source.rows, source.cols, NameOf(isa)));
   auto backend = Make(isa, 2), exact = Make(isa, 1, true);
@@ -70,6 +83,12 @@ void CheckMatrix(Isa isa, const WeightSource& source, const std::vector<float>& 
   EXPECT_EQ(p.Run(*backend, **w, 0, rows, cut), mixed);
   EXPECT_EQ(p.Run(*backend, **w, one, 1, 0),
             std::vector<float>(prompts.begin() + one * p.n, prompts.begin() + (one + 1) * p.n));
+}
+
+// Everything that must hold of a matrix: `decoded` are its values.
+void CheckMatrix(Isa isa, const WeightSource& source, const std::vector<float>& decoded,
+                 int64_t rows, Random& random) {
+  OnEachCard([&] { CheckMatrixHere(isa, source, decoded, rows, random); });
 }
 
 TEST(PromptRows, BlocksOfEveryTypeAreRoundedOnceAndWhateverTheBatch) {
@@ -241,45 +260,96 @@ TEST(PromptRows, TheEmulatedUnitGivesTheBitsOfTheRealOne) {
   }
 }
 
-// Assignments of answers and of prompts side by side, with experts that get neither.
-TEST(PromptRows, ExpertsTakeRowsOfEachKindAsTheyWouldAlone) {
-  Random random(6);
-  constexpr int64_t kHidden = 256, kFfn = 256, kExperts = 5, kTopK = 2, kRows = 90;
-  const BlockMatrix gate_up = RandomBlocks(QuantType::kQ4_K, kExperts * 2 * kFfn, kHidden, random);
-  const BlockMatrix down = RandomBlocks(QuantType::kQ6_K, kExperts * kHidden, kFfn, random);
-  std::vector<float> x = random.Normals(kRows * kHidden);
+// A layer of experts and assignments to them; the last expert gets no row, the first one most.
+struct Experts {
+  int64_t hidden, count, top_k, rows;
+  std::vector<float> x, weights;
   std::vector<int32_t> experts;
-  for (int64_t r = 0; r < kRows; ++r) {
-    const int first = random.Int(0, 3);
-    experts.insert(experts.end(), {first, (first + 1) % 4});  // the last one gets no row
+
+  Experts(Random& random, int64_t hidden_in, int64_t count_in, int64_t top_k_in, int64_t rows_in)
+      : hidden(hidden_in), count(count_in), top_k(top_k_in), rows(rows_in) {
+    x = random.Normals(rows * hidden);
+    weights = random.Normals(rows * top_k);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int first = random.Int(0, 2) == 0 ? random.Int(0, static_cast<int>(count) - 2) : 0;
+      for (int64_t k = 0; k < top_k; ++k) {
+        experts.push_back((first + static_cast<int>(k)) % static_cast<int>(count - 1));
+      }
+    }
   }
-  const std::vector<float> weights = random.Normals(kRows * kTopK);
-  for (Isa isa : RoundingIsas()) {
-    auto backend = Make(isa, 2);
-    const auto g = PrepareBlockStack(*backend, gate_up, kExperts);
-    const auto d = PrepareBlockStack(*backend, down, kExperts);
-    const auto run = [&](int64_t row0, int64_t rows, int64_t exact) {
-      std::vector<float> in(x.begin() + row0 * kHidden, x.begin() + (row0 + rows) * kHidden);
-      std::vector<float> out(static_cast<size_t>(rows * kHidden));
-      backend->MixExperts({.x = View(in, {rows, kHidden}),
-                           .gate_up = g.get(),
-                           .down = d.get(),
-                           .experts = experts.data() + row0 * kTopK,
-                           .weights = weights.data() + row0 * kTopK,
-                           .top_k = kTopK,
-                           .out = View(out, {rows, kHidden}),
-                           .exact_rows = exact});
-      return out;
+  std::vector<float> Run(Backend& backend, const Weight& gate_up, const Weight& down, int64_t row0,
+                         int64_t n, int64_t exact) {
+    std::vector<float> in(x.begin() + row0 * hidden, x.begin() + (row0 + n) * hidden);
+    std::vector<float> out(static_cast<size_t>(n * hidden));
+    backend.MixExperts({.x = View(in, {n, hidden}),
+                        .gate_up = &gate_up,
+                        .down = &down,
+                        .experts = experts.data() + row0 * top_k,
+                        .weights = weights.data() + row0 * top_k,
+                        .top_k = static_cast<int>(top_k),
+                        .out = View(out, {n, hidden}),
+                        .exact_rows = exact});
+    return out;
+  }
+  // Answers and prompts side by side; rows of prompts alone.
+  void Check(Backend& backend, const Weight& gate_up, const Weight& down) {
+    const auto run = [&](int64_t row0, int64_t n, int64_t exact) {
+      return Run(backend, gate_up, down, row0, n, exact);
     };
-    const std::vector<float> answers = run(0, kRows, kAllRows), prompts = run(0, kRows, 0);
+    const std::vector<float> answers = run(0, rows, kAllRows), prompts = run(0, rows, 0);
     EXPECT_NE(answers, prompts);
-    EXPECT_LT(RelativeError(prompts, {answers.begin(), answers.end()}), 1e-2);
-    constexpr int64_t kCut = 31;
-    std::vector<float> mixed(answers.begin(), answers.begin() + kCut * kHidden);
-    mixed.insert(mixed.end(), prompts.begin() + kCut * kHidden, prompts.end());
-    EXPECT_EQ(run(0, kRows, kCut), mixed);
-    EXPECT_EQ(run(44, 1, 0),
-              std::vector<float>(prompts.begin() + 44 * kHidden, prompts.begin() + 45 * kHidden));
+    const auto values = [&](const std::vector<float>& v, int64_t first, int64_t n) {
+      return std::vector<float>(v.begin() + first * hidden, v.begin() + (first + n) * hidden);
+    };
+    for (int64_t r = 0; r < rows; ++r) {
+      const std::vector<float> exact = values(answers, r, 1);
+      EXPECT_LT(RelativeError(values(prompts, r, 1), {exact.begin(), exact.end()}), 0.15) << r;
+    }
+    const int64_t cut = rows / 3, one = rows / 2;
+    std::vector<float> mixed = values(answers, 0, cut);
+    const std::vector<float> rest = values(prompts, cut, rows - cut);
+    mixed.insert(mixed.end(), rest.begin(), rest.end());
+    EXPECT_EQ(run(0, rows, cut), mixed);
+    EXPECT_EQ(run(one, 1, 0), values(prompts, one, 1));
+  }
+};
+
+TEST(PromptRows, ExpertsInBlocksTakeRowsOfEachKindAsTheyWouldAlone) {
+  Random random(6);
+  constexpr int64_t kHidden = 256, kFfn = 256, kExperts = 4;
+  for (QuantType type : AllQuantTypes()) {
+    SCOPED_TRACE(NameOf(type));
+    const BlockMatrix gate_up = RandomBlocks(type, kExperts * 2 * kFfn, kHidden, random);
+    const BlockMatrix down = RandomBlocks(type, kExperts * kHidden, kFfn, random);
+    Experts e(random, kHidden, kExperts, 2, type == QuantType::kQ4_K ? 300 : 40);
+    for (Isa isa : RoundingIsas()) {
+      OnEachCard([&] {
+        auto backend = Make(isa, 2);
+        const auto g = PrepareBlockStack(*backend, gate_up, kExperts);
+        const auto d = PrepareBlockStack(*backend, down, kExperts);
+        e.Check(*backend, *g, *d);
+      });
+    }
+  }
+}
+
+TEST(PromptRows, ExpertsOfRaggedShapesTakeRowsOfEachKindAsTheyWouldAlone) {
+  Random random(9);
+  const int shapes[][3] = {{72, 40, 330}, {104, 24, 33}, {200, 136, 70}};  // hidden, ffn, rows
+  for (const auto& s : shapes) {
+    const int64_t hidden = s[0], ffn = s[1];
+    constexpr int64_t kExperts = 4;
+    const std::vector<float> gate_up = random.Normals(kExperts * 2 * ffn * hidden),
+                             down = random.Normals(kExperts * hidden * ffn);
+    Experts e(random, hidden, kExperts, 2, s[2]);
+    for (Isa isa : SixteenBitIsas()) {
+      OnEachCard([&] {
+        auto backend = Make(isa, 2);
+        const auto g = PrepareStack(*backend, gate_up, kExperts, 2 * ffn, hidden);
+        const auto d = PrepareStack(*backend, down, kExperts, hidden, ffn);
+        e.Check(*backend, *g, *d);
+      });
+    }
   }
 }
 

@@ -143,6 +143,27 @@ struct BlockReader {
     return s;
   }
 
+  // What four codes are worth: of quad `half` of the two that a unit has of a group.
+  __device__ static void Values(const Codes& codes, const RowScales& row, int group, int half,
+                                float (&v)[4]) {
+    const int32_t quad = Quad(codes, group * 2 + half);
+    const GroupScales s = Scales(row, group);
+    const RowFactors by = Factors(row);
+    const int part = kHalves ? half : 0;
+    const float scale = by.scale * s.scale[part], min = by.min * s.min[part];
+    for (int j = 0; j < 4; ++j) {
+      const int code = static_cast<int8_t>(quad >> 8 * j) - s.zero;
+      v[j] = scale * static_cast<float>(code) - min;
+    }
+  }
+  // Groups 2 and 3 become 0 and 1.
+  __device__ static void DropHalf(Codes& c, RowScales& row) {
+    for (int i = 0; i < kWords / 2; ++i) c.low[i] = c.low[i + kWords / 2];
+    if constexpr (kHighWords == 1) c.high[0] >>= 4;
+    for (int i = 0; i < kHighWords / 2; ++i) c.high[i] = c.high[i + kHighWords / 2];
+    for (int i = 0; i < kScaleWords / 2; ++i) row.words[i] = row.words[i + kScaleWords / 2];
+  }
+
  private:
   // The lane's piece at `at` of every 32 pieces.
   static constexpr int kPiece = 16;

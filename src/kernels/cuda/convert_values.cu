@@ -72,17 +72,9 @@ __device__ void ForUnit(const Matrix& w, int64_t matrix, int64_t tile, int unit,
   for (int g = 0; g < planes::kTileGroups; ++g) {
     const int64_t k = tile % tiles * planes::kTileK + g * planes::kGroup;
     if (k >= w.cols) return;
-    const GroupScales s = Reader::Scales(scales, g);
-    const typename Reader::RowFactors by = Reader::Factors(scales);
     for (int half = 0; half < 2; ++half) {
-      const int32_t quad = Reader::Quad(codes, g * 2 + half);
-      const int part = Reader::kHalves ? half : 0;
-      const float scale = by.scale * s.scale[part], min = by.min * s.min[part];
       float v[4];
-      for (int j = 0; j < 4; ++j) {
-        const int code = static_cast<int8_t>(quad >> 8 * j) - s.zero;
-        v[j] = scale * static_cast<float>(code) - min;
-      }
+      Reader::Values(codes, scales, g, half, v);
       fn(row, k + half * 16 + unit % 4 * 4, v);
     }
   }
@@ -167,12 +159,8 @@ __global__ void RoundValuesKernel(const float4* x, int64_t eights, uint4* out) {
   out[i] = {PackBf16(a.x, a.y), PackBf16(a.z, a.w), PackBf16(b.x, b.y), PackBf16(b.z, b.w)};
 }
 
-// A fast quotient: what it is off by is far less than what rounding to bf16 takes.
-__device__ float GatedFast(float gate, float up) {
-  return gate * __frcp_rn(1.0f + __expf(-gate)) * up;
-}
 __device__ uint32_t GatedPair(uint32_t gate, uint32_t up) {
-  return PackBf16(GatedFast(Bf16Low(gate), Bf16Low(up)), GatedFast(Bf16High(gate), Bf16High(up)));
+  return PackBf16(GateFast(Bf16Low(gate), Bf16Low(up)), GateFast(Bf16High(gate), Bf16High(up)));
 }
 // The same of rows of `eights` times eight values.
 __global__ void SwiGluRoundedKernel(const uint4* both, uint32_t eights, uint32_t all, uint4* out) {

@@ -301,11 +301,14 @@ void CudaBackend::Route(const RouterArgs& a, int32_t* experts, float* weights) {
 }
 
 OrderSpace CudaBackend::OrderOf(const int32_t* experts, int64_t rows, int64_t n_experts) {
-  const int64_t groups = OrderGroups(rows, n_experts), tiles = OrderTiles(rows, n_experts);
+  const int64_t tile_rows = RowsOfTiles(device_->stream());
+  const int64_t groups = OrderGroups(rows, n_experts);
+  const int64_t tiles = OrderTiles(rows, n_experts, tile_rows);
   const int64_t bytes = (rows + 2 * groups + 1 + 3 * tiles) * static_cast<int64_t>(sizeof(int32_t));
   auto* at = static_cast<int32_t*>(Reserve(kExpertOrder, static_cast<size_t>(bytes)));
   const auto take = [&](int64_t n) { return std::exchange(at, at + n); };
   OrderSpace order = {};
+  order.tile_rows = tile_rows;
   order.groups = groups;
   order.tiles = tiles;
   order.rows = take(rows);
@@ -340,13 +343,20 @@ void CudaBackend::MixRows(const MoeArgs& a, int64_t first, int64_t rows) {
                  a.out.f32() + first * hidden);
 }
 
-// As many matrices at a time as a quarter of a GiB holds rounded; tiles of others are empty then.
+// All at once, or, where they have to be rounded first, as many matrices as a quarter of a GiB
+// holds then; tiles of others are empty.
 void CudaBackend::MultiplyExperts(const CudaWeight& w, const uint16_t* x, const RowTiles& tiles,
                                   const Output& out) {
   for (const WeightPart& part : w.parts()) {
     const Matrix& m = part.matrix;
+    if (m.form == Form::kBf16 || (IsBlocks(m.form) && HasWarpgroups(device_->stream()))) {
+      RowTiles of = tiles;
+      of.matrices = w.count();
+      MultiplyRowTiles(device_->stream(), m, x, of, out.At(part.first_row));
+      continue;
+    }
     const int64_t fit = std::max<int64_t>((int64_t{256} << 20) / (m.rows * m.cols * 2), 1);
-    const int64_t step = m.form == Form::kBf16 ? w.count() : std::min(fit, w.count());
+    const int64_t step = std::min(fit, w.count());
     for (int64_t first = 0; first < w.count(); first += step) {
       RowTiles of = tiles;
       of.first_matrix = first;
@@ -362,7 +372,6 @@ void CudaBackend::MultiplyExperts(const CudaWeight& w, const uint16_t* x, const 
 void CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
   const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
   const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = rows * a.top_k;
-  uint16_t* both = ReserveHalves(kExpertBoth, assigned * 2 * ffn);
   uint16_t* middle = ReserveHalves(kExpertMiddle, assigned * ffn);
   float* output = ReserveFloats(kExpertOutput, assigned * hidden);
   const uint16_t* rounded = RoundedRows(a.x.f32() + first * hidden, rows * hidden);
@@ -373,8 +382,13 @@ void CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
                  .count = order.tiles};
   tiles.x_rows = order.rows;
   tiles.share = a.top_k;
-  MultiplyExperts(gate_up, rounded, tiles, {.ld = 2 * ffn, .rounded = both});
-  SwiGluRounded(device_->stream(), both, assigned, ffn, middle);
+  if (HasWarpgroups(device_->stream()) && gate_up.parts().size() == 1) {
+    MultiplyExperts(gate_up, rounded, tiles, {.ld = ffn, .rounded = middle, .gated = true});
+  } else {
+    uint16_t* both = ReserveHalves(kExpertBoth, assigned * 2 * ffn);
+    MultiplyExperts(gate_up, rounded, tiles, {.ld = 2 * ffn, .rounded = both});
+    SwiGluRounded(device_->stream(), both, assigned, ffn, middle);
+  }
   tiles.x_rows = nullptr;
   tiles.out_rows = order.rows;
   MultiplyExperts(down, middle, tiles, {output, hidden});

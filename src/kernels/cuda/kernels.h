@@ -95,12 +95,13 @@ struct Output {
   int64_t ld = 0;
   const float* bias = nullptr;
   uint16_t* rounded = nullptr;  // instead of data, as bf16: of MultiplyTiles, MultiplyRowTiles
+  bool gated = false;  // rounded, of MultiplyRowTiles: silu of i times i + n / 2, n / 2 columns
 
   // From a column on.
   Output At(int64_t column) const {
     return {data == nullptr ? nullptr : data + column, ld,
             bias == nullptr ? nullptr : bias + column,
-            rounded == nullptr ? nullptr : rounded + column};
+            rounded == nullptr ? nullptr : rounded + column, gated};
   }
 };
 
@@ -134,10 +135,11 @@ void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x
 // cols a multiple of 8; w bf16.
 void MultiplyTiles(Stream& s, const Matrix& w, const uint16_t* x, int64_t rows, const Output& out);
 // The same with a matrix of the stack for every tile of rows. Tile i is rows first[i] .. end[i] -
-// 1, at most kTileOfRows of them, in an order in which row r is row x_rows[r] / share of x and
+// 1, at most RowsOfTiles of them, in an order in which row r is row x_rows[r] / share of x and
 // out_rows[r] of the output (null: r itself). Tiles whose matrix is not one of first_matrix .. are
-// empty; w begins with that one.
-constexpr int64_t kTileOfRows = 128;
+// empty; w begins with that one. HasWarpgroups: w may be in blocks and the output gated.
+bool HasWarpgroups(const Stream& s);
+int64_t RowsOfTiles(Stream& s);
 struct RowTiles {
   const int32_t *matrix = nullptr, *first = nullptr, *end = nullptr;
   int64_t count = 0;
@@ -305,6 +307,7 @@ void Route(Stream& s, const RouterShape& shape, const float* logits, const float
 // sizes of the arrays follow from the counts: an expert without rows has no group, one with rows at
 // most one tile that is not full.
 struct OrderSpace {
+  int64_t tile_rows;
   int32_t *rows, *matrix, *first;                // [rows], [groups], [groups + 1]
   int32_t *tile_matrix, *tile_first, *tile_end;  // [tiles]
   int64_t groups, tiles;
@@ -312,8 +315,8 @@ struct OrderSpace {
 constexpr int64_t OrderGroups(int64_t rows, int64_t experts) {
   return rows < experts ? rows : experts;
 }
-constexpr int64_t OrderTiles(int64_t rows, int64_t experts) {
-  return rows / kTileOfRows + OrderGroups(rows, experts);
+constexpr int64_t OrderTiles(int64_t rows, int64_t experts, int64_t tile_rows) {
+  return rows / tile_rows + OrderGroups(rows, experts);
 }
 void OrderExperts(Stream& s, const int32_t* experts, int64_t rows, int64_t n_experts,
                   const OrderSpace& to);

@@ -1,16 +1,18 @@
-// Products of many rows on the tensor cores with mma.sync: a block computes 128 rows by 256 or 128
+// Products of many rows: which kernel takes them, and that of cards without warpgroup_tiles.h, on
+// the tensor cores with mma.sync: a block computes 128 rows by 256 or 128
 // columns, 64 values of k at a time through a ring of shared memory that cp.async fills; a warp has
 // 64 by 64 (or 32) of it. Both operands are bf16 and contiguous in k; the rows are either those of
 // x in their order or, for experts, groups of rows that meet one matrix each (RowTiles). An
 // element's sum runs along k in one chain, whatever the tile. Limit: what mma.sync gets of the
 // card's bf16 rate; bench/gpu/NOTES.md has the arithmetic.
 #include "kernels/cuda/swizzled_rows.h"
+#include "kernels/cuda/tile_products.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kRows = static_cast<int>(kTileOfRows);
+constexpr int kRows = 128;
 constexpr int kStep = 64;                      // values of k in a stage
 constexpr int kRowBytes = kStep * 2;           // of a stage
 constexpr int kChunks = kStep / 8;             // of 16 bytes, in a row of a stage
@@ -20,31 +22,6 @@ constexpr int kWarpRows = 64;
 constexpr int StageBytes(int columns) { return (kRows + columns) * kStep * 2; }
 // As many as leave room for two blocks of a multiprocessor with 128 columns, for one with 256.
 constexpr int StagesOf(int columns) { return columns == 256 ? 4 : 3; }
-
-// Rows of x and of the output that a block has.
-struct BlockRows {
-  int64_t first = 0, end = 0;  // in the order of the rows
-  int64_t matrix = 0;
-};
-__device__ BlockRows RowsOfBlock(const RowTiles& tiles, int64_t rows) {
-  const int64_t x = blockIdx.x;
-  if (tiles.matrix == nullptr) {
-    const int64_t end = (x + 1) * kRows;
-    return {x * kRows, end < rows ? end : rows, 0};
-  }
-  const int64_t matrix = tiles.matrix[x] - tiles.first_matrix;
-  if (matrix < 0 || matrix >= tiles.matrices) return {};
-  return {tiles.first[x], tiles.end[x], matrix};
-}
-
-struct TilesArgs {
-  const uint8_t* w = nullptr;
-  int64_t stride = 0;  // bytes from one matrix to the next
-  const uint16_t* x = nullptr;
-  int64_t n = 0, k = 0, rows = 0;
-  RowTiles tiles = {};
-  Output out = {};
-};
 
 // Two columns of the output at a time, where all pairs of it are aligned.
 struct OutputPairs {
@@ -116,7 +93,7 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
   constexpr int kStages = StagesOf(kColumns), kWarpColumns = kColumns / 4;
   constexpr int kM = kWarpRows / 16, kN = kWarpColumns / 8;
   constexpr int kXLoads = kRows / kLoadRows, kWLoads = kColumns / kLoadRows;
-  const BlockRows block = RowsOfBlock(a.tiles, a.rows);
+  const BlockRows block = RowsOfBlock(a, kRows);
   if (block.first >= block.end) return;
   char* memory = SharedMemory();
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
@@ -134,9 +111,7 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
 #pragma unroll
   for (int i = 0; i < kXLoads; ++i) {
     const auto r = static_cast<int>(block.first) + load_row + i * kLoadRows;
-    const bool mapped = a.tiles.x_rows != nullptr && r < block.end;
-    const int from = mapped ? a.tiles.x_rows[r] / static_cast<int>(a.tiles.share) : r;
-    x_rows[i] = r < block.end ? from : -1;
+    x_rows[i] = r < block.end ? static_cast<int>(RowOfX(a, r)) : -1;
   }
   const auto* w = reinterpret_cast<const uint16_t*>(a.w + block.matrix * a.stride);
   const uint16_t* w_row = w + (col0 + load_row) * a.k + chunk * 8;
@@ -180,7 +155,7 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
     for (int half = 0; half < 2; ++half) {
       const int64_t r = block.first + warp_row + i * 16 + lane / 4 + half * 8;
       if (r >= block.end) continue;
-      const int64_t row = a.tiles.out_rows != nullptr ? a.tiles.out_rows[r] : r;
+      const int64_t row = RowOfOutput(a, r);
 #pragma unroll
       for (int j = 0; j < kN; ++j) {
         const int64_t col = col0 + warp_col + j * 8 + lane % 4 * 2;
@@ -212,23 +187,31 @@ void Multiply(Stream& s, const TilesArgs& a, int64_t row_tiles) {
 
 }  // namespace
 
+int64_t RowsOfTiles(Stream& s) { return HasWarpgroups(s) ? kWarpgroupRows : kRows; }
+
 void MultiplyTiles(Stream& s, const Matrix& w, const uint16_t* x, int64_t rows, const Output& out) {
   if (MultiplyByLibrary(s, w, x, rows, out)) return;
-  Multiply(s, {.w = w.data, .x = x, .n = w.rows, .k = w.cols, .rows = rows, .out = out},
-           CeilDiv<int64_t>(rows, kRows));
+  const TilesArgs a = {.w = w.data, .x = x, .n = w.rows, .k = w.cols, .rows = rows, .out = out};
+  HasWarpgroups(s) ? MultiplyWarpgroups(s, a) : Multiply(s, a, CeilDiv<int64_t>(rows, kRows));
 }
 
 void MultiplyRowTiles(Stream& s, const Matrix& w, const uint16_t* x, const RowTiles& tiles,
                       const Output& out) {
-  Multiply(s,
-           {.w = w.data,
-            .stride = w.stride,
-            .x = x,
-            .n = w.rows,
-            .k = w.cols,
-            .tiles = tiles,
-            .out = out},
-           tiles.count);
+  const TilesArgs a = {.w = w.data,
+                       .stride = w.stride,
+                       .x = x,
+                       .n = w.rows,
+                       .k = w.cols,
+                       .tiles = tiles,
+                       .out = out,
+                       .gated = out.gated};
+  if (IsBlocks(w.form)) {
+    MultiplyWarpgroupBlocks(s, w.form, a);
+  } else if (HasWarpgroups(s)) {
+    MultiplyWarpgroups(s, a);
+  } else {
+    Multiply(s, a, tiles.count);
+  }
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -25,7 +25,7 @@ __global__ void OrderKernel(const int32_t* experts, int rows, int n_experts, Ord
   WaitForInputs();
   auto* counts = reinterpret_cast<int*>(SharedMemory());
   int* places = counts + n_experts;
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = static_cast<int>(threadIdx.x), tile_rows = static_cast<int>(to.tile_rows);
   for (int e = thread; e < n_experts; e += kThreads) counts[e] = 0;
   __syncthreads();
   for (int i = thread; i < rows; i += kThreads) atomicAdd(&counts[experts[i]], 1);
@@ -34,7 +34,7 @@ __global__ void OrderKernel(const int32_t* experts, int rows, int n_experts, Ord
     int groups = 0, placed = 0, tiles = 0;
     for (int e0 = 0; e0 < n_experts; e0 += kWarp) {
       const int e = e0 + thread, count = e < n_experts ? counts[e] : 0;
-      const int of_expert = CeilDiv(count, static_cast<int>(kTileOfRows));
+      const int of_expert = CeilDiv(count, tile_rows);
       int all_groups, all_rows, all_tiles;
       const int group = groups + SumBelow(count > 0 ? 1 : 0, all_groups);
       const int first = placed + SumBelow(count, all_rows);
@@ -44,8 +44,8 @@ __global__ void OrderKernel(const int32_t* experts, int rows, int n_experts, Ord
         to.first[group] = places[e] = first;
         for (int i = 0; i < of_expert; ++i) {
           to.tile_matrix[tile + i] = e;
-          to.tile_first[tile + i] = first + i * static_cast<int>(kTileOfRows);
-          const int end = first + (i + 1) * static_cast<int>(kTileOfRows);
+          to.tile_first[tile + i] = first + i * tile_rows;
+          const int end = first + (i + 1) * tile_rows;
           to.tile_end[tile + i] = min(end, first + count);
         }
       }

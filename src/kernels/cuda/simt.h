@@ -120,6 +120,18 @@ __device__ inline void LoadMatrix4Transposed(uint32_t (&r)[4], const void* row) 
                : "r"(at)
                : "memory");
 }
+// Four 8 x 8 matrices in the fragments of MmaBf16's sums, two values to a word, stored transposed:
+// lane l gives the address of row l % 8, as stored, of matrix l / 8.
+__device__ inline void StoreMatrix4Transposed(void* row, const uint32_t (&r)[4]) {
+#if __CUDA_ARCH__ >= 900
+  const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(at),
+               "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
+               : "memory");
+#else
+  __trap();
+#endif
+}
 // 16 bytes from global to shared memory, asynchronously; zeros when `valid` is false.
 __device__ inline void CopyAsync16(void* shared, const void* global, bool valid) {
   const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
@@ -213,6 +225,10 @@ __device__ inline float Bf16High(uint32_t two) { return __uint_as_float(two & 0x
 
 // SwiGLU.
 __device__ inline float Gate(float gate, float up) { return gate / (1.0f + expf(-gate)) * up; }
+// A fast quotient: what it is off by is far less than what rounding to bf16 takes.
+__device__ inline float GateFast(float gate, float up) {
+  return gate * __frcp_rn(1.0f + __expf(-gate)) * up;
+}
 
 __device__ inline float WarpSum(float v) {
   for (int step = kWarp / 2; step > 0; step /= 2) v += __shfl_xor_sync(~0u, v, step);

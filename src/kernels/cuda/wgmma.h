@@ -17,6 +17,11 @@ namespace hadal::CUDA_NAMESPACE {
 
 constexpr int kWarpgroup = 128;
 
+// Where kernels may use them; elsewhere they end in a trap.
+#if defined(HADAL_CUDA_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define HADAL_WGMMA 1
+#endif
+
 // Where an operand lies in shared memory: rows of 128 bytes (64 bf16), one after another from a
 // multiple of 1024 bytes on, chunks in the places that ChunkAt of swizzled_rows.h gives.
 enum class Major {
@@ -136,23 +141,25 @@ __device__ inline void WgmmaWait(Sums&... sums) {
 #define HADAL_D28_OF HADAL_D24_OF, HADAL_D4(24)
 #define HADAL_D32_OF HADAL_D28_OF, HADAL_D4(28)
 
-#define HADAL_WGMMA(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 "
+#define HADAL_INSTRUCTION(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 "
 // One instruction by its count of eights of columns, of columns, and the numbers of the operands
 // that follow the sums.
-#define HADAL_WGMMA_SHARED(eights, n, p0, p1, p2, p3)                                              \
-  if constexpr (kColumns == n) {                                                                   \
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #p2 ", 0; " HADAL_WGMMA(n) "{" HADAL_N##eights \
-                 "}, %" #p0 ", %" #p1 ", p, 1, 1, 0, %" #p3 "; }"                                  \
-                 : HADAL_D##eights##_OF                                                            \
-                 : "l"(a.bits), "l"(b.bits), "r"(keep), "n"(kMajor == Major::kN ? 1 : 0));         \
+#define HADAL_WGMMA_SHARED(eights, n, p0, p1, p2, p3)                                         \
+  if constexpr (kColumns == n) {                                                              \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #p2                                       \
+                 ", 0; " HADAL_INSTRUCTION(n) "{" HADAL_N##eights "}, %" #p0 ", %" #p1        \
+                                                                  ", p, 1, 1, 0, %" #p3 "; }" \
+                 : HADAL_D##eights##_OF                                                       \
+                 : "l"(a.bits), "l"(b.bits), "r"(keep), "n"(kMajor == Major::kN ? 1 : 0));    \
   }
-#define HADAL_WGMMA_REGISTERS(eights, n, p0, p1, p2, p3, p4, p5, p6)                               \
-  if constexpr (kColumns == n) {                                                                   \
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #p5 ", 0; " HADAL_WGMMA(n) "{" HADAL_N##eights \
-                 "}, {%" #p0 ",%" #p1 ",%" #p2 ",%" #p3 "}, %" #p4 ", p, 1, 1, %" #p6 "; }"        \
-                 : HADAL_D##eights##_OF                                                            \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits), "r"(keep),             \
-                   "n"(kMajor == Major::kN ? 1 : 0));                                              \
+#define HADAL_WGMMA_REGISTERS(eights, n, p0, p1, p2, p3, p4, p5, p6)                        \
+  if constexpr (kColumns == n) {                                                            \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #p5                                     \
+                 ", 0; " HADAL_INSTRUCTION(n) "{" HADAL_N##eights                           \
+                 "}, {%" #p0 ",%" #p1 ",%" #p2 ",%" #p3 "}, %" #p4 ", p, 1, 1, %" #p6 "; }" \
+                 : HADAL_D##eights##_OF                                                     \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits), "r"(keep),      \
+                   "n"(kMajor == Major::kN ? 1 : 0));                                       \
   }
 
 template <Major kMajor, int kFragments>

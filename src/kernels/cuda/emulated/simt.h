@@ -241,6 +241,20 @@ inline void LoadMatrices(uint32_t (&r)[4], const void* row, bool transposed) {
                       : value(m, g, 2 * t) | value(m, g, 2 * t + 1) << 16;
   }
 }
+inline void StoreMatrix4Transposed(void* row, const uint32_t (&r)[4]) {
+  CHECK(reinterpret_cast<uintptr_t>(row) % 16 == 0);
+  const std::byte* all = Exchange(&row, sizeof row);
+  const unsigned lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  for (unsigned m = 0; m < 4; ++m) {
+    for (unsigned i = 0; i < 2; ++i) {
+      std::byte* to;
+      std::memcpy(&to, all + (m * 8 + 2 * t + i) * kExchangeStride, sizeof to);
+      const auto v = static_cast<uint16_t>(r[m] >> 16 * i);
+      std::memcpy(to + 2 * g, &v, sizeof v);
+    }
+  }
+  SyncWarp();  // whoever reads it next has its own barrier; the addresses are read by now
+}
 inline void LoadMatrix4(uint32_t (&r)[4], const void* row) { LoadMatrices(r, row, false); }
 inline void LoadMatrix4Transposed(uint32_t (&r)[4], const void* row) { LoadMatrices(r, row, true); }
 
