@@ -144,6 +144,11 @@ Status MakeBackend(const Config& config, LoadedModel& loaded) {
 
 }  // namespace
 
+Config ForComparison(Config config) {
+  if (config.engine.device == "auto") config.engine.device = "cpu";
+  return config;
+}
+
 DraftLayerUse DraftLayerOf(const Config& config) {
   if (config.speculation.kind == "mtp") return DraftLayerUse::kRequired;
   return config.speculation.kind == "auto" ? DraftLayerUse::kIfPresent : DraftLayerUse::kNever;
@@ -175,7 +180,12 @@ Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions&
     HADAL_TRY(all.weight_memory, WeightMemory(config));
   }
   if (show_progress) all.progress = ProgressBar("loading");
-  HADAL_TRY(loaded.model, LoadModel(ModelDirectory(config), *loaded.backend, all));
+  auto model = LoadModel(ModelDirectory(config), *loaded.backend, all);
+  if (!model && model.error().code == ErrorCode::kOutOfMemory && loaded.backend->FreeBytes() &&
+      config.engine.device == "auto") {
+    model.error().message += "; --device cpu does not use the GPU";
+  }
+  HADAL_TRY(loaded.model, std::move(model));
   return loaded;
 }
 

@@ -27,6 +27,9 @@ std::string ModelName(const Config& config);  // model.name, "hadal-demo", or th
 Result<Isa> IsaOf(const Config& config);  // cpu.isa, with auto resolved
 int ThreadsOf(const Config& config);      // cpu.threads, with 0 resolved
 Result<CpuBackendOptions> BackendOptionsOf(const Config& config);
+// For numbers that are compared with others: engine.device = auto is the CPU, which rounds less.
+Config ForComparison(Config config);
+
 // What speculation.kind asks of a load and of an engine; auto is the model's own layer where there
 // is one.
 DraftLayerUse DraftLayerOf(const Config& config);

@@ -69,7 +69,8 @@ Status RunChunks(const LoadedModel& loaded, std::span<const TokenId> ids, int64_
 Status Run(const Shared& shared, const LogitsOptions& options) {
   LoadOptions load;
   load.max_step_tokens = load.max_logit_rows = options.chunk;
-  HADAL_TRY(const LoadedModel loaded, LoadConfiguredModel(shared.config, load, false));
+  HADAL_TRY(const LoadedModel loaded,
+            LoadConfiguredModel(ForComparison(shared.config), load, false));
   const int64_t vocab = loaded.model->info().vocab;
   HADAL_TRY(const auto ids, ReadIds(options.ids_path, vocab));
   const auto n = static_cast<int64_t>(ids.size());

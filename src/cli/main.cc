@@ -238,8 +238,9 @@ void CommandLine::BuildServing() {
 }
 
 void CommandLine::BuildTools() {
-  CLI::App* logits = Sub("logits", "logits of every position, as safetensors",
-                         "输出每个位置的 logits（safetensors）");
+  CLI::App* logits = Sub(
+      "logits", "logits of every position, as safetensors; on the CPU unless --device says cuda",
+      "输出每个位置的 logits（safetensors）；除非 --device 指定 cuda，否则在 CPU 上计算");
   ModelOptions(logits);
   logits
       ->add_option("--ids", logits_.ids_path, T("JSON array of token ids", "token id 的 JSON 数组"))
@@ -298,8 +299,8 @@ void CommandLine::BuildTools() {
 }
 
 void CommandLine::BuildQuantize() {
-  CLI::App* quantize =
-      Sub("quantize", "convert a model and measure what that costs", "转换模型并测量损失");
+  CLI::App* quantize = Sub("quantize", "convert a model and measure, on the CPU, what that costs",
+                           "转换模型并在 CPU 上测量损失");
   quantize->add_option("in", quantize_.in, T("model to convert", "要转换的模型"))->required();
   quantize
       ->add_option(

@@ -128,7 +128,8 @@ int Quantize(const Shared& shared, const QuantizeOptions& options) {
   }
   const StopSignals signals;
   job->convert.stop = job->measure.stop = &signals.stopped();
-  job->measure.answer = AnswersOf(shared.config, options.answer_tokens, &signals.stopped());
+  job->measure.answer =
+      AnswersOf(ForComparison(shared.config), options.answer_tokens, &signals.stopped());
   auto outcome = Run(shared, *job);
   job->convert.progress = nullptr;  // what follows stands on a line of its own
   job->measure.progress = nullptr;

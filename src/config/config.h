@@ -50,7 +50,7 @@ struct Config {
     std::string access_log = "stderr";
   } server;
   struct EngineSection {
-    std::string device = "cpu";
+    std::string device = "auto";
     int64_t max_sequences = 64;
     int64_t max_queued = 256;
     int64_t max_step_tokens = 512;

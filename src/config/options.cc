@@ -82,12 +82,12 @@ constexpr std::array kServing = {
 
 // How it is computed.
 constexpr std::array kComputing = {
-    Option{
-        "engine.device", REF(engine.device), 0, 0, "cpu|cuda|auto|cuda_emulated", false,
-        "where the model runs: cpu; cuda: an NVIDIA GPU; auto: a GPU when there is one; "
-        "cuda_emulated: the GPU's kernels on the CPU, for tests, very slow",
-        "模型运行的位置：cpu；cuda：NVIDIA GPU；auto：有 GPU 则使用；cuda_emulated：在 CPU 上模拟 "
-        "GPU 内核，仅供测试，非常慢"},
+    Option{"engine.device", REF(engine.device), 0, 0, "cpu|cuda|auto|cuda_emulated", false,
+           "where the model runs: auto: an NVIDIA GPU when there is one, else the CPU; cpu; cuda; "
+           "cuda_emulated: the GPU's kernels on the CPU, for tests, very slow",
+           "模型运行的位置：auto：有 NVIDIA GPU 则使用，否则用 CPU；cpu；cuda；cuda_emulated：在 "
+           "CPU 上模拟 "
+           "GPU 内核，仅供测试，非常慢"},
     Option{"engine.max_sequences", REF(engine.max_sequences), 1, 1024, "", false,
            "answers generated at the same time", "同时生成的回答数"},
     Option{"engine.max_queued", REF(engine.max_queued), 1, 100000, "", false,

@@ -109,7 +109,7 @@ test('logits of committed goldens match through the command, in chunks', async (
     const expected = readTensors(path.join(golden, 'expected.safetensors'));
     const ids = path.join(tmp, 'ids.json'), out = path.join(tmp, 'logits.safetensors');
     fs.writeFileSync(ids, JSON.stringify([...expected('ids').data]));
-    const r = await run(['logits', '--model', golden, '--ids', ids, '--out', out, '--isa', isa, '--chunk', chunk, ...options]);
+    const r = await run(['logits', '--model', golden, '--ids', ids, '--out', out, '--device', 'cpu', '--isa', isa, '--chunk', chunk, ...options]);
     assert.equal(r.code, 0, r.stderr);
     const got = readTensors(out)('logits'), want = expected('logits');
     assert.deepEqual(got.shape, want.shape);

@@ -1,4 +1,5 @@
 // Starts the real binary and talks to it. HADAL names the binary; the default is the release build.
+// Tests mean the CPU, also on a machine with a GPU: `auto` finds none.
 import { spawn } from 'node:child_process';
 import http from 'node:http';
 import net from 'node:net';
@@ -7,6 +8,7 @@ import path from 'node:path';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const root = path.resolve(here, '../..');
+process.env.CUDA_VISIBLE_DEVICES = '';
 export const binary = path.resolve(here, process.env.HADAL ?? '../../build/release/hadal');
 export const model = 'hadal-demo';
 
