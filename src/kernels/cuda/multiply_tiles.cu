@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads, kColumns == 256 ? 1 : 2) TilesKernel
   constexpr int kStages = StagesOf(kColumns), kWarpColumns = kColumns / 4;
   constexpr int kM = kWarpRows / 16, kN = kWarpColumns / 8;
   constexpr int kXLoads = kRows / kLoadRows, kWLoads = kColumns / kLoadRows;
-  const BlockRows block = RowsOfBlock(a, kRows);
+  const BlockRows block = RowsOfBlock(a);
   if (block.first >= block.end) return;
   char* memory = SharedMemory();
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
@@ -191,8 +191,10 @@ int64_t RowsOfTiles(Stream& s) { return HasWarpgroups(s) ? kWarpgroupRows : kRow
 
 void MultiplyTiles(Stream& s, const Matrix& w, const uint16_t* x, int64_t rows, const Output& out) {
   if (MultiplyByLibrary(s, w, x, rows, out)) return;
-  const TilesArgs a = {.w = w.data, .x = x, .n = w.rows, .k = w.cols, .rows = rows, .out = out};
-  HasWarpgroups(s) ? MultiplyWarpgroups(s, a) : Multiply(s, a, CeilDiv<int64_t>(rows, kRows));
+  TilesArgs a = {.w = w.data, .x = x, .n = w.rows, .k = w.cols, .rows = rows, .out = out};
+  if (HasWarpgroups(s)) return MultiplyWarpgroups(s, a);
+  a.tile_rows = kRows;
+  Multiply(s, a, CeilDiv<int64_t>(rows, kRows));
 }
 
 void MultiplyRowTiles(Stream& s, const Matrix& w, const uint16_t* x, const RowTiles& tiles,

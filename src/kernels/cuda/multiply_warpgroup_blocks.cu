@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kGroups* kWarpgroup, 1) WarpgroupBlocksKernel(
 #ifdef HADAL_WGMMA
   LetNextBegin();
   WaitForInputs();
-  const BlockRows block = RowsOfBlock(a, kWarpgroupRows);
+  const BlockRows block = RowsOfBlock(a);
   if (block.first < block.end) MultiplyWarpgroupTile<64, kGroups, BlockWeightRows<kType>>(a, block);
 #else
   __trap();
@@ -97,8 +97,9 @@ __global__ void __launch_bounds__(kGroups* kWarpgroup, 1) WarpgroupBlocksKernel(
 }  // namespace
 
 void MultiplyWarpgroupBlocks(Stream& s, Form form, const TilesArgs& a) {
-  ForBlockType(form,
-               [&]<int kType>() { LaunchWarpgroups<kGroups>(s, WarpgroupBlocksKernel<kType>, a); });
+  ForBlockType(form, [&]<int kType>() {
+    LaunchWarpgroups<kGroups>(s, WarpgroupBlocksKernel<kType>, a, a.tiles.count);
+  });
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -48,19 +48,41 @@ __global__ void __launch_bounds__(kThreads, 1) WarpgroupsKernel(TilesArgs a) {
 #ifdef HADAL_WGMMA
   LetNextBegin();
   WaitForInputs();
-  const BlockRows block = RowsOfBlock(a, kWarpgroupRows);
+  const BlockRows block = RowsOfBlock(a);
   if (block.first < block.end) MultiplyWarpgroupTile<32, kGroups, Bf16Weights>(a, block);
 #else
   __trap();
 #endif
 }
 
+// Rows of a tile where all are as large: the rounds of the multiprocessors times what one takes, in
+// rows, count.
+int64_t TileRowsOf(int64_t rows, int64_t columns) {
+  constexpr int64_t kProcessors = 132, kBeginAndEnd = 48;
+  int64_t best = 0, least = 0;
+  for (int64_t tile = 64; tile <= kWarpgroupRows; tile += 64) {
+    const int64_t rounds = CeilDiv(CeilDiv(rows, tile) * columns, kProcessors);
+    const int64_t cost = rounds * (tile + kBeginAndEnd);
+    if (best == 0 || cost <= least) {
+      best = tile;
+      least = cost;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 bool HasWarpgroups(const Stream& s) { return s.warpgroups; }
 
-void MultiplyWarpgroups(Stream& s, const TilesArgs& a) {
-  LaunchWarpgroups<kGroups>(s, WarpgroupsKernel, a);
+void MultiplyWarpgroups(Stream& s, TilesArgs a) {
+  const int64_t columns = CeilDiv<int64_t>(a.n, kWeights);
+  int64_t x = a.tiles.count;
+  if (a.tiles.matrix == nullptr) {
+    a.tile_rows = TileRowsOf(a.rows, columns);
+    x = CeilDiv(a.rows, a.tile_rows);
+  }
+  LaunchWarpgroups<kGroups>(s, WarpgroupsKernel, a, x);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -11,6 +11,7 @@ struct TilesArgs {
   int64_t stride = 0;  // bytes from one matrix to the next
   const uint16_t* x = nullptr;
   int64_t n = 0, k = 0, rows = 0;
+  int64_t tile_rows = 0;  // that a block has where there are no tiles
   RowTiles tiles = {};
   Output out = {};
   bool gated = false;  // see Output
@@ -21,12 +22,12 @@ struct BlockRows {
   int64_t first = 0, end = 0;  // in the order of the rows
   int64_t matrix = 0;
 };
-// Of block x; without tiles it has so many rows.
-__device__ inline BlockRows RowsOfBlock(const TilesArgs& a, int64_t tile_rows) {
+// Of block x.
+__device__ inline BlockRows RowsOfBlock(const TilesArgs& a) {
   const int64_t x = blockIdx.x;
   if (a.tiles.matrix == nullptr) {
-    const int64_t end = (x + 1) * tile_rows;
-    return {x * tile_rows, end < a.rows ? end : a.rows, 0};
+    const int64_t end = (x + 1) * a.tile_rows;
+    return {x * a.tile_rows, end < a.rows ? end : a.rows, 0};
   }
   const int64_t matrix = a.tiles.matrix[x] - a.tiles.first_matrix;
   if (matrix < 0 || matrix >= a.tiles.matrices) return {};
@@ -43,7 +44,7 @@ __device__ inline int64_t RowOfOutput(const TilesArgs& a, int64_t r) {
 
 // Where the matrix instructions of warpgroups are (wgmma.h): tiles have up to kWarpgroupRows rows.
 constexpr int kWarpgroupRows = 256;
-void MultiplyWarpgroups(Stream& s, const TilesArgs& a);
+void MultiplyWarpgroups(Stream& s, TilesArgs a);
 void MultiplyWarpgroupBlocks(Stream& s, Form form, const TilesArgs& a);
 
 }  // namespace hadal::CUDA_NAMESPACE

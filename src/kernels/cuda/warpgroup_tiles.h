@@ -222,14 +222,12 @@ __device__ void MultiplyWarpgroupTile(const TilesArgs& a, const BlockRows& block
 }
 
 template <int kGroups>
-void LaunchWarpgroups(Stream& s, void (*kernel)(TilesArgs), const TilesArgs& a) {
+void LaunchWarpgroups(Stream& s, void (*kernel)(TilesArgs), const TilesArgs& a, int64_t row_tiles) {
   constexpr int kWeights = kGroups * kGroupWeights;
   constexpr size_t kBytes = size_t{kTileStages} * (kWeights + kWarpgroupRows) * kTileRowBytes;
-  const int64_t x =
-      a.tiles.matrix != nullptr ? a.tiles.count : CeilDiv<int64_t>(a.rows, kWarpgroupRows);
-  const int64_t y = CeilDiv<int64_t>(a.n, kWeights);
-  Launch(s, dim3(static_cast<unsigned>(x), static_cast<unsigned>(y)), kGroups * kWarpgroup, kBytes,
-         kernel, a);
+  const int64_t columns = CeilDiv<int64_t>(a.n, kWeights);
+  Launch(s, dim3(static_cast<unsigned>(row_tiles), static_cast<unsigned>(columns)),
+         kGroups * kWarpgroup, kBytes, kernel, a);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE
