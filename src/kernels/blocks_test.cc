@@ -281,6 +281,45 @@ TEST_P(BlocksOnEveryBackend, AMatrixMayMixTypesAlongItsRows) {
   }
 }
 
+// Between the products 256 values are whole tiles of 16 rows, 264 are not.
+TEST_P(BlocksOnEveryBackend, AGatedNetworkGivesARowTheSameBitsAloneAndAmongOthers) {
+  Random random(12);
+  auto backend = Make(GetParam(), 2);
+  constexpr int64_t kRows = 3, kHidden = 512;
+  for (QuantType type : AllQuantTypes()) {
+    for (int64_t ffn : {256, 264}) {
+      const BlockMatrix both = RandomBlocks(type, 2 * ffn, kHidden, random);
+      const auto gate_up = PrepareOne(*backend, both);
+      const std::vector<float> values = random.Normals(kHidden * ffn);
+      const auto down = backend->PrepareOne(Source(values, kHidden, ffn));
+      ASSERT_TRUE(down.has_value());
+      std::vector<float> x = random.Normals(kRows * kHidden);
+      const auto run = [&](int64_t first, int64_t n) {
+        std::vector<float> scratch = Poison(n * 2 * ffn), product = Poison(n * ffn);
+        std::vector<float> rows(x.begin() + first * kHidden, x.begin() + (first + n) * kHidden);
+        std::vector<float> out = Poison(n * kHidden);
+        backend->FeedForward({.x = View(rows, {n, kHidden}),
+                              .gate_up = gate_up.get(),
+                              .down = down->get(),
+                              .both = View(scratch, {n, 2 * ffn}),
+                              .product = View(product, {n, ffn}),
+                              .out = View(out, {n, kHidden})});
+        return out;
+      };
+      const std::vector<float> all = run(0, kRows);
+      std::vector<float> gated = Poison(kRows * ffn), products = Multiply(*backend, x, *gate_up);
+      backend->SwiGlu(View(products, {kRows, 2 * ffn}), View(gated, {kRows, ffn}));
+      const std::vector<float> expected = Multiply(*backend, gated, **down);
+      EXPECT_LT(RelativeError(all, {expected.begin(), expected.end()}), 1e-5) << NameOf(type);
+      for (int64_t r = 0; r < kRows; ++r) {
+        EXPECT_EQ(run(r, 1),
+                  std::vector<float>(all.begin() + r * kHidden, all.begin() + (r + 1) * kHidden))
+            << NameOf(type) << " " << ffn;
+      }
+    }
+  }
+}
+
 TEST_P(BlocksOnEveryBackend, RefusesStacksOfDifferentShapes) {
   Random random(10);
   auto backend = Make(GetParam(), 1);

@@ -1,5 +1,6 @@
 // Values in another form: activations as integers for the products with block weights, matrices
 // rounded to bf16 and gated products for prompts, looked-up rows.
+#include "kernels/cuda/activation_groups.h"
 #include "kernels/cuda/block_values.h"
 #include "kernels/cuda/fp8_codes.h"
 #include "kernels/cuda/fp8_tiles.h"
@@ -10,52 +11,29 @@ namespace {
 
 constexpr int kWarps = 8, kThreads = kWarps * kWarp;
 
-// A warp's group `in_tile` of a tile, of which each lane has a value.
-template <int kParts>
-__device__ void WriteGroup(float v, float most, bool all, int64_t tile, int in_tile,
-                           const Activations& to) {
-  constexpr int kGroups = planes::kTileGroups;
-  constexpr float kSteps = kParts == 1 ? cpu::kActivationSteps8 : cpu::kActivationSteps16;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, quad = lane / 4;
-  // Zero where that is too small to invert or not a number.
-  const int q = all && most >= 1e-30f ? __float2int_rn(v * (kSteps / most)) : 0;
-  float sum = static_cast<float>(q);
-  for (int step = 8; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
-  const float both = sum + __shfl_xor_sync(~0u, sum, 16);
-  const float scale = all ? most / kSteps : __uint_as_float(0x7fc00000);
-  const int64_t at = tile * planes::kTileK + quad % 4 * 32 + in_tile * 8 + quad / 4 * 4 + lane % 4;
-  if constexpr (kParts == 1) {
-    to.high[at] = static_cast<int8_t>(q);
-  } else {
-    const int top = (q + 128) >> 8;  // the low part is signed
-    to.high[at] = static_cast<int8_t>(top);
-    to.low[at] = static_cast<int8_t>(q - top * 256);
-  }
-  float* info = to.groups + tile * 16 + in_tile;
-  if (lane == 0) info[0] = scale;
-  if (lane == 0) info[kGroups] = both * scale;
-  if (lane % 16 == 0) info[(2 + lane / 16) * kGroups] = sum * scale;
-}
-
-// A warp per group of 32.
+// A warp per tile of 128 values.
 __global__ void QuantiseKernel(ActivationSource from, int64_t cols, Activations one,
                                Activations two) {
   LetNextBegin();
   WaitForInputs();
-  constexpr int kGroups = planes::kTileGroups;
-  const int64_t g = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarp, row = blockIdx.x;
-  const int64_t tiles = ActivationTiles(cols), i = g * kWarp + threadIdx.x % kWarp;
-  if (g >= tiles * kGroups) return;
+  const int in_row = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
+  const int64_t row = blockIdx.x, tiles = ActivationTiles(cols);
+  if (in_row >= tiles) return;
   const float* x = from.x + row * from.ld;
-  float v = 0;
-  if (i < cols) v = from.gated ? Gate(x[i], x[cols + i]) : x[i];
-  const bool good = fabsf(v) <= cpu::kLargestActivation;  // NaN is not
-  const float most = WarpMax(good ? fabsf(v) : 0.0f);
-  const bool all = __ballot_sync(~0u, good) == ~0u;
-  const int64_t tile = row * tiles + g / kGroups;
-  const auto in_tile = static_cast<int>(g % kGroups);
-  if (one.high != nullptr) WriteGroup<1>(v, most, all, tile, in_tile, one);
-  if (two.high != nullptr) WriteGroup<2>(v, most, all, tile, in_tile, two);
+  const bool aligned = IsAligned(from.x, from.ld);
+  float4 v = LoadTile(x, aligned, static_cast<int>(cols), in_row);
+  if (from.gated) {
+    const float4 up = LoadTile(x + cols, aligned, static_cast<int>(cols), in_row);
+    v = {Gate(v.x, up.x), Gate(v.y, up.y), Gate(v.z, up.z), Gate(v.w, up.w)};
+  }
+  const auto write = [&]<int kParts>(const Activations& a) {
+    if (a.high == nullptr) return;
+    const int64_t tile = row * tiles + in_row, at = tile * planes::kTileK;
+    WriteTile<kParts, GroupSums::kHalves>(
+        v, {a.high + at, kParts == 1 ? nullptr : a.low + at, a.groups + tile * 16});
+  };
+  write.template operator()<1>(one);
+  write.template operator()<2>(two);
 }
 
 // The values of a unit: fn(row, k, four values), for those that are in the matrix.
@@ -187,8 +165,8 @@ dim3 MatrixGrid(int64_t n, int64_t matrices) {
 
 void QuantiseActivations(Stream& s, const ActivationSource& from, int64_t rows, int64_t cols,
                          const Activations& one, const Activations& two) {
-  Launch(s, Grid(ActivationTiles(cols) * planes::kTileGroups, kWarps, rows), kThreads, 0,
-         QuantiseKernel, from, cols, one, two);
+  Launch(s, Grid(ActivationTiles(cols), kWarps, rows), kThreads, 0, QuantiseKernel, from, cols, one,
+         two);
 }
 
 void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uint16_t* out) {

@@ -187,9 +187,13 @@ class CudaBackend final : public Backend {
   // x as the forms of matrices want it: [0] float32, [1] and [2] integers of so many bytes.
   struct Converted {
     Activations of[3];
+    bool floats = false;  // blocks take float32 too
+
+    int PartsFor(Form form) const;
   };
-  Converted Convert(const ActivationSource& x, int64_t rows, std::span<const RowProduct> products,
-                    bool plain);
+  Converted Convert(const ActivationSource& x, int64_t product_rows,
+                    std::span<const RowProduct> products, const RowMap& map);
+  void Launch(const RowProducts& products, const Converted& x, int64_t rows, const RowMap& map);
   bool MultiplyGated(const float* x, int64_t rows, const CudaWeight& w, const RowMap& map,
                      float* out);
   void Multiply(const ActivationSource& x, int64_t rows, std::span<const Factor> factors,

@@ -15,13 +15,13 @@ const CudaWeight& Cast(const Weight* w) { return static_cast<const CudaWeight&>(
 int64_t Width(const Tensor& x) { return x.shape[x.shape.rank() - 1]; }
 int64_t Rows(const Tensor& x) { return x.shape.elements() / Width(x); }
 
+}  // namespace
+
 // Bytes of the integers that x becomes; 0: it stays float32.
-int PartsOfActivations(Form form) {
-  if (!IsBlocks(form)) return 0;
+int CudaBackend::Converted::PartsFor(Form form) const {
+  if (!IsBlocks(form) || floats) return 0;
   return cpu::kBlockFormats[static_cast<int>(form) - static_cast<int>(Form::kBlocks)].x_parts;
 }
-
-}  // namespace
 
 void CudaBackend::Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) {
   const CudaWeight& w = Cast(&table);
@@ -85,14 +85,18 @@ void CudaBackend::Wait() { Remember(device_->Synchronise()); }
 
 // ---- products
 
-CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t rows,
-                                            std::span<const RowProduct> products, bool plain) {
-  const int64_t cols = products[0].w.cols;
+// For `product_rows` rows of the products.
+CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t product_rows,
+                                            std::span<const RowProduct> products,
+                                            const RowMap& map) {
+  const bool plain = map.matrix == nullptr && map.modulo == 0;
+  const int64_t rows = (product_rows + map.share - 1) / map.share, cols = products[0].w.cols;
   const int64_t tiles = rows * ActivationTiles(cols), values = tiles * block_planes::kTileK;
   const int64_t info = tiles * 16 * static_cast<int64_t>(sizeof(float));
   Converted made;
+  made.floats = TakesFloats(map, product_rows);
   for (const RowProduct& p : products) {
-    const int parts = PartsOfActivations(p.w.form);
+    const int parts = made.PartsFor(p.w.form);
     Activations& a = made.of[parts];
     if (a.x != nullptr || a.high != nullptr) continue;
     if (parts == 0) {
@@ -123,18 +127,25 @@ CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t r
 // silu of the first half of w's rows times the other half, where there is a kernel that gives it.
 bool CudaBackend::MultiplyGated(const float* x, int64_t rows, const CudaWeight& w,
                                 const RowMap& map, float* out) {
-  if (w.parts().size() != 1 || !CanGate(w.parts()[0].matrix, w.cols())) return false;
+  if (w.parts().size() != 1 || !CanGate(w.parts()[0].matrix, w.cols(), map, rows)) {
+    return false;
+  }
   const RowProduct product = {w.parts()[0].matrix, {out, w.rows() / 2, nullptr}};
   RowProducts one;
   one.count = 1;
   one.gated = true;
   one.of[0] = product;
   if (rows == 0) return true;
-  const bool plain = map.matrix == nullptr && map.modulo == 0;
-  const int64_t x_rows = (rows + map.share - 1) / map.share;
-  const Converted converted = Convert({x, w.cols()}, x_rows, {&product, 1}, plain);
-  MultiplyRows(device_->stream(), one, converted.of[0], rows, map);
+  Launch(one, Convert({x, w.cols()}, rows, {&product, 1}, map), rows, map);
   return true;
+}
+
+// Products of one form.
+void CudaBackend::Launch(const RowProducts& products, const Converted& x, int64_t rows,
+                         const RowMap& map) {
+  const Form form = products.of[0].w.form;
+  const auto multiply = IsBlocks(form) ? MultiplyBlocks : MultiplyRows;
+  multiply(device_->stream(), products, x.of[x.PartsFor(form)], rows, map);
 }
 
 // Rows of answers: matrices of one form in one launch.
@@ -148,17 +159,14 @@ void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<co
     }
   }
   std::ranges::sort(products, {}, [](const RowProduct& p) { return p.w.form; });
-  const int64_t x_rows = (rows + map.share - 1) / map.share;
-  const bool plain = map.matrix == nullptr && map.modulo == 0;
-  const Converted converted = Convert(x, x_rows, products, plain);
+  const Converted converted = Convert(x, rows, products, map);
   RowProducts batch;
   for (size_t i = 0; i < products.size(); ++i) {
     const Form form = products[i].w.form;
     batch.of[batch.count++] = products[i];
     const bool last = i + 1 == products.size() || products[i + 1].w.form != form;
     if (!last && batch.count < kMostProducts) continue;
-    const auto multiply = IsBlocks(form) ? MultiplyBlocks : MultiplyRows;
-    multiply(device_->stream(), batch, converted.of[PartsOfActivations(form)], rows, map);
+    Launch(batch, converted, rows, map);
     batch.count = 0;
   }
 }

@@ -65,9 +65,9 @@ struct RowMap {
 // Values of k that the products with block weights take at once.
 constexpr int64_t ActivationTiles(int64_t cols) { return (cols + 127) / 128; }
 
-// Rows of x as the products read them: float32, or with block weights integers of one or two bytes
-// per 32 values (see cpu/block_format.h), in tiles of 128 values (padded with zeros) of four
-// groups.
+// Rows of x as the products read them: float32, or with block weights and several rows integers of
+// one or two bytes per 32 values (see cpu/block_format.h), in tiles of 128 values (padded with
+// zeros) of four groups.
 struct Activations {
   const float* x = nullptr;  // [rows][ld]
   int64_t ld = 0;
@@ -119,7 +119,7 @@ struct RowProducts {
 };
 void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                   const RowMap& map);
-bool CanGate(const Matrix& w, int64_t x_ld);
+bool CanGate(const Matrix& w, int64_t x_ld, const RowMap& map, int64_t rows);
 // More than eight rows of x in bf16 parts, once for all blocks of threads, where the matrix takes
 // them (and the map is plain): so many bytes at `out`, for Activations::split.
 bool TakesSplitRows(const Matrix& w, int64_t rows);
@@ -128,6 +128,9 @@ void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t r
 // One product of weights in any form but blocks, by float32 FMAs; any number of rows.
 void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
                  const RowMap& map);
+// With weights in blocks. x is float32 where the product makes it integers itself, as it does where
+// no two rows meet one matrix.
+bool TakesFloats(const RowMap& map, int64_t rows);
 void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                     const RowMap& map);
 

@@ -3,8 +3,11 @@
 // of float operations along k. One row and sixteen take the same path, so a row has the same bits
 // in every batch, and a weight is read once for all of them. A warp brings tiles of weights
 // (block_planes.h) as whole lines into its ring of shared memory, the first ones before the kernels
-// that make x have ended. Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md counts the
-// instructions.
+// that make x have ended. One row is made integers by each warp itself, a tile at a time, which
+// saves a launch; several come as integers. Gated, which only one row is, a block has the rows that
+// gate and those that they gate. Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md
+// counts the instructions.
+#include "kernels/cuda/activation_groups.h"
 #include "kernels/cuda/block_values.h"
 #include "kernels/cuda/row_products.h"
 
@@ -32,7 +35,8 @@ struct WeightTile {
 
 constexpr int kPair = 2;  // groups whose x is in registers at once
 
-// Where a lane reads x: codes of row lane / 4, scales and sums of rows lane % 4 * 2 and the next.
+// Where a lane reads a tile of x: codes of row lane / 4, scales and sums of rows lane % 4 * 2 and
+// the next.
 struct XRows {
   const int8_t *high, *low;
   const float* groups[2];
@@ -45,17 +49,17 @@ struct XPair {
   float scale[2][kPair];
   float sums[kSums ? 2 : 1][kHalves ? 2 : 1][kPair];
 
-  __device__ XPair(const XRows& rows, int tile, int pair) {
+  __device__ XPair(const XRows& rows, int pair) {
     for (int part = 0; part < kParts; ++part) {
       const int8_t* from = part == 0 ? rows.high : rows.low;
-      const uint4 v = *reinterpret_cast<const uint4*>(from + tile * planes::kTileK + pair * 16);
+      const uint4 v = *reinterpret_cast<const uint4*>(from + pair * 16);
       codes[part][0] = v.x;
       codes[part][1] = v.y;
       codes[part][2] = v.z;
       codes[part][3] = v.w;
     }
     for (int c = 0; c < (kOne ? 1 : 2); ++c) {
-      const float* from = rows.groups[c] + tile * 16 + pair * kPair;
+      const float* from = rows.groups[c] + pair * kPair;
       Load(from, scale[c]);
       if constexpr (kSums && kHalves) {
         Load(from + 8, sums[c][0]);
@@ -123,101 +127,238 @@ __device__ void MultiplyGroup(const WeightTile<kType>& w, int group, const X& x,
 
 template <int kType>
 constexpr int kXParts = planes::FormatOf(kType).x_parts;
+template <int kType>
+constexpr GroupSums kXSums =
+    !(BlockReader<kType>::kHasZero || BlockReader<kType>::kHasMin) ? GroupSums::kNone
+    : BlockReader<kType>::kHalves                                  ? GroupSums::kHalves
+                                                                   : GroupSums::kWhole;
 
+// Rows that are integers in memory. Those that are not there are the first one; their sums are not
+// stored.
 template <int kType, int kColumns>
+class ConvertedRows {
+ public:
+  __device__ ConvertedRows(const Activations& x, const RowSet& set, int first, int share,
+                           int tiles) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    for (int n = 0; n < kN; ++n) {
+      const auto tile_of = [&](int column) {
+        const bool there = first + n * 8 + column < set.count && n * 8 + column < kColumns;
+        return int64_t{set[there ? first + n * 8 + column : first] / share} * tiles;
+      };
+      const int64_t codes = tile_of(lane / 4) * planes::kTileK + lane % 4 * 32;
+      rows_[n].high = x.high + codes;
+      rows_[n].low = kXParts<kType> == 2 ? x.low + codes : nullptr;
+      for (int c = 0; c < 2; ++c) {
+        rows_[n].groups[c] = x.groups + tile_of(lane % 4 * 2 + c) * kTileInfo;
+      }
+    }
+  }
+  __device__ XRows Tile(int n, int tile) const {
+    const XRows& r = rows_[n];
+    const int codes = tile * planes::kTileK, info = tile * kTileInfo;
+    return {r.high + codes, r.low + codes, {r.groups[0] + info, r.groups[1] + info}};
+  }
+
+ private:
+  static constexpr int kN = TilesOfColumns(kColumns), kTileInfo = 16;
+  XRows rows_[kN];
+};
+
+// One row of floats, of which a warp makes the tiles of its turns integers, a turn ahead.
+template <int kType>
+class OwnRow {
+ public:
+  static constexpr int kCodes = kXParts<kType> * planes::kTileK;
+  static constexpr int kSpace = 2 * (kCodes + 64);  // bytes of shared memory, of a warp
+
+  __device__ OwnRow(const Activations& x, int64_t row, int cols, char* space)
+      : row_(x.x + row * x.ld), aligned_(IsAligned(x.x, x.ld)), cols_(cols), space_(space) {}
+  __device__ void Begin(int tile, int after) {
+    Load(tile);
+    WriteTile<kXParts<kType>, kXSums<kType>>(next_, Place(0));
+    Load(after);
+  }
+  // To the next tile; the one after it is `after`. In between the warp meets.
+  __device__ void Advance(int after) {
+    place_ ^= 1;
+    WriteTile<kXParts<kType>, kXSums<kType>>(next_, Place(place_));
+    Load(after);
+  }
+  __device__ XRows Tile() const {
+    const ActivationTile from = Place(place_);
+    const int codes = static_cast<int>(threadIdx.x) % 4 * 32;
+    return {from.high + codes, from.low + codes, {from.groups, from.groups}};
+  }
+
+ private:
+  __device__ void Load(int tile) { next_ = LoadTile(row_, aligned_, cols_, tile); }
+  __device__ ActivationTile Place(int i) const {
+    char* at = space_ + i * (kSpace / 2);
+    auto* codes = reinterpret_cast<int8_t*>(at);
+    return {codes, codes + kCodes - planes::kTileK, reinterpret_cast<float*>(at + kCodes)};
+  }
+
+  const float* row_;
+  const bool aligned_;
+  const int cols_;
+  char* space_;
+  float4 next_;
+  int place_ = 0;  // of two
+};
+
+// What a block has in shared memory: the warps' sums, their rings, and what one row needs.
+template <int kType, int kColumns, int kTiles>
+struct BlocksShared {
+  static constexpr int kStageBytes = kTiles * BlockReader<kType>::kCopyBytes;
+  static constexpr int kStages = StagesFor(kStageBytes);
+  static constexpr int kWarpBytes =
+      kStages * kStageBytes + (kColumns == 1 ? OwnRow<kType>::kSpace : 0);
+
+  __device__ static char* OfWarp(int warp, int warps) {
+    return SharedMemory() + SumBytes(kColumns, kTiles, warps) + warp * kWarpBytes;
+  }
+  static size_t Bytes(int warps) {
+    return SumBytes(kColumns, kTiles, warps) + static_cast<size_t>(warps) * kWarpBytes;
+  }
+};
+
+// sums += a tile of weights times x, whose part n of eight rows is x(n).
+template <int kType, int kColumns, class X>
+__device__ void MultiplyTile(const char* copy, const X& x,
+                             float (&sums)[TilesOfColumns(kColumns)][4]) {
+  using Reader = BlockReader<kType>;
+  constexpr bool kOne = kColumns == 1;
+  using Pair = XPair<kXParts<kType>, Reader::kHalves, kXSums<kType> != GroupSums::kNone, kOne>;
+  constexpr int kN = TilesOfColumns(kColumns);
+  const WeightTile<kType> w(Reader(copy), static_cast<int>(threadIdx.x) % kWarp);
+  TileSums of_tile[kN];
+#pragma unroll
+  for (int pair = 0; pair < planes::kTileGroups / kPair; ++pair) {
+#pragma unroll
+    for (int n = 0; n < kN; ++n) {
+      const Pair of_x(x(n), pair);
+#pragma unroll
+      for (int g = 0; g < kPair; ++g) {
+        MultiplyGroup<kType, Pair, kOne>(w, pair * kPair + g, of_x, g, of_tile[n]);
+      }
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < kN; ++n) {
+    for (int i = 0; i < 4; i += kOne ? 2 : 1) {
+      sums[n][i] = fmaf(w.factors[i / 2].scale, of_tile[n].scaled[i], sums[n][i]);
+      if constexpr (Reader::kHasMin) {
+        sums[n][i] = fmaf(-w.factors[i / 2].min, of_tile[n].mins[i], sums[n][i]);
+      }
+    }
+  }
+}
+
+// Of a tile that gates and one that is gated to tiles whose first eight rows gate the others.
+template <int kN>
+__device__ void PairHalves(float (&sums)[2][kN][4]) {
+  for (int n = 0; n < kN; ++n) {
+    for (int i = 0; i < 2; ++i) {
+      const float gated = sums[1][n][i];
+      sums[1][n][i] = sums[0][n][2 + i];
+      sums[0][n][2 + i] = gated;
+    }
+  }
+}
+
+// kTiles: of 16 rows; of two the first gates the second.
+template <int kType, int kColumns, int kTiles>
 __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts<kType>))
     BlocksKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
   using Reader = BlockReader<kType>;
-  constexpr bool kOne = kColumns == 1;
-  using X =
-      XPair<Reader::kFormat.x_parts, Reader::kHalves, Reader::kHasZero || Reader::kHasMin, kOne>;
-  constexpr int kN = TilesOfColumns(kColumns), kStages = StagesFor(Reader::kCopyBytes);
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  using Shared = BlocksShared<kType, kColumns, kTiles>;
+  constexpr int kN = TilesOfColumns(kColumns), kStages = Shared::kStages;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
   const bool late = map.matrix != nullptr && !map.early;  // the map is an input
   if (late) WaitForInputs();
   const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
   if (set.count <= 0) return;
-  const ProductTile at = ProductOf(products, 1, static_cast<int>(blockIdx.y));
-  const RowProduct& product = products.of[at.product];
-  const int tiles = static_cast<int>(planes::ColumnTiles(product.w.cols));
-  const uint8_t* matrix =
-      Reader(product.w.data + set.matrix * product.w.stride, int64_t{at.tile} * tiles).base;
-  char* ring = RingOfWarp<kColumns, kStages, Reader::kCopyBytes>();
+  const ProductTile at = ProductOf(products, kTiles, static_cast<int>(blockIdx.y));
+  const Matrix& w = products.of[at.product].w;
+  const int tiles = static_cast<int>(planes::ColumnTiles(w.cols));
+  const uint8_t* of_rows[kTiles];
+  for (int m = 0; m < kTiles; ++m) {
+    const int64_t row_tile = at.tile + m * (w.rows / (2 * planes::kTileRows));
+    of_rows[m] = Reader(w.data + set.matrix * w.stride, row_tile * tiles).base;
+  }
+  char* ring = Shared::OfWarp(warp, warps);
   for (int first = 0; first < set.count; first += kColumns) {
     const auto copy = [&](int tile, int stage) {
       if (tile < tiles) {
-        Reader(matrix, tile).CopyTo(ring + stage * Reader::kCopyBytes);
+        for (int m = 0; m < kTiles; ++m) {
+          Reader(of_rows[m], tile)
+              .CopyTo(ring + stage * Shared::kStageBytes + m * Reader::kCopyBytes);
+        }
       }
       CopyAsyncCommit();
     };
     for (int i = 0; i < kStages - 1; ++i) copy(warp + i * warps, i);
     if (first == 0) LetNextBegin();
     if (first == 0 && !late) WaitForInputs();
-    // Rows that are not there are the first one; their sums are not stored.
-    XRows x_rows[kN];
-#pragma unroll
-    for (int n = 0; n < kN; ++n) {
-      const auto tile_of = [&](int column) {
-        const bool there = first + n * 8 + column < set.count && n * 8 + column < kColumns;
-        return int64_t{set[there ? first + n * 8 + column : first] / static_cast<int>(map.share)} *
-               tiles;
-      };
-      const int64_t codes = tile_of(lane / 4) * planes::kTileK + lane % 4 * 32;
-      x_rows[n].high = x.high + codes;
-      x_rows[n].low = kXParts<kType> == 2 ? x.low + codes : nullptr;
-      for (int c = 0; c < 2; ++c) x_rows[n].groups[c] = x.groups + tile_of(lane % 4 * 2 + c) * 16;
-    }
-    float sums[1][kN][4] = {};
+    auto of_x = [&] {
+      const auto share = static_cast<int>(map.share);
+      if constexpr (kColumns == 1) {
+        return OwnRow<kType>(x, set[0] / share, static_cast<int>(w.cols),
+                             ring + kStages * Shared::kStageBytes);
+      } else {
+        return ConvertedRows<kType, kColumns>(x, set, first, share, tiles);
+      }
+    }();
+    if constexpr (kColumns == 1) of_x.Begin(warp, warp + warps);
+    float sums[kTiles][kN][4] = {};
     int stage = 0;
 #pragma unroll 1
     for (int tile = warp; tile < tiles; tile += warps) {
       CopyAsyncWait<kStages - 2>();
       __syncwarp();
       copy(tile + (kStages - 1) * warps, stage == 0 ? kStages - 1 : stage - 1);
-      const WeightTile<kType> w(Reader(ring + stage * Reader::kCopyBytes), lane);
+      const char* copied = ring + stage * Shared::kStageBytes;
       stage = stage + 1 == kStages ? 0 : stage + 1;
-      TileSums of_tile[kN];
 #pragma unroll
-      for (int pair = 0; pair < planes::kTileGroups / kPair; ++pair) {
-#pragma unroll
-        for (int n = 0; n < kN; ++n) {
-          const X of_x(x_rows[n], tile, pair);
-#pragma unroll
-          for (int g = 0; g < kPair; ++g) {
-            MultiplyGroup<kType, X, kOne>(w, pair * kPair + g, of_x, g, of_tile[n]);
+      for (int m = 0; m < kTiles; ++m) {
+        if (m > 0) __syncwarp();  // nothing of a tile is in registers during the one before it
+        const auto part = [&]([[maybe_unused]] int n) {
+          if constexpr (kColumns == 1) {
+            return of_x.Tile();
+          } else {
+            return of_x.Tile(n, tile);
           }
-        }
+        };
+        MultiplyTile<kType, kColumns>(copied + m * Reader::kCopyBytes, part, sums[m]);
       }
-#pragma unroll
-      for (int n = 0; n < kN; ++n) {
-        for (int i = 0; i < 4; i += kOne ? 2 : 1) {
-          sums[0][n][i] = fmaf(w.factors[i / 2].scale, of_tile[n].scaled[i], sums[0][n][i]);
-          if constexpr (Reader::kHasMin) {
-            sums[0][n][i] = fmaf(-w.factors[i / 2].min, of_tile[n].mins[i], sums[0][n][i]);
-          }
-        }
+      if constexpr (kColumns == 1) {
+        if (tile + warps < tiles) of_x.Advance(tile + 2 * warps);
       }
     }
     if (first > 0) __syncthreads();
-    StoreSums<kColumns, 1>(sums, products, at, set, first);
+    if constexpr (kTiles == 2) PairHalves(sums);
+    StoreSums<kColumns, kTiles>(sums, products, at, set, first);
   }
 }
 
 }  // namespace
 
+bool TakesFloats(const RowMap& map, int64_t rows) { return ColumnsFor(map, rows) == 1; }
+
 void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                     const RowMap& map) {
   const Matrix& w = products.of[0].w;
   const int columns = ColumnsFor(map, rows), warps = WarpsOf(planes::ColumnTiles(w.cols));
-  const dim3 grid = ProductGrid(products, map, rows, columns, 1);
   ForBlockType(w.form, [&]<int kType>() {
-    constexpr int kBytes = BlockReader<kType>::kCopyBytes;
-    ForColumns(columns, [&]<int kColumns>() {
-      Launch(s, grid, warps * kWarp, ProductBytes(kColumns, warps, StagesFor(kBytes), kBytes),
-             BlocksKernel<kType, kColumns>, products, x, rows, map);
-    });
+    const auto launch = [&]<int kColumns, int kTiles>() {
+      Launch(s, ProductGrid(products, map, rows, columns, kTiles), warps * kWarp,
+             BlocksShared<kType, kColumns, kTiles>::Bytes(warps),
+             BlocksKernel<kType, kColumns, kTiles>, products, x, rows, map);
+    };
+    if (products.gated) return launch.template operator()<1, 2>();
+    ForColumns(columns, [&]<int kColumns>() { launch.template operator()<kColumns, 1>(); });
   });
 }
 

@@ -94,18 +94,10 @@ constexpr int TilesOfColumns(int columns) { return columns <= 8 ? 1 : columns / 
 __device__ __host__ constexpr size_t SumBytes(int columns, int tiles, int warps) {
   return sizeof(float) * kProductRows * static_cast<size_t>(columns * tiles * warps);
 }
-
-constexpr size_t ProductBytes(int columns, int warps, int stages, int stage_bytes) {
-  return SumBytes(columns, 1, warps) + static_cast<size_t>(warps * stages * stage_bytes);
-}
-template <int kColumns, int kStages, int kStageBytes>
-__device__ char* RingOfWarp() {
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int warps = static_cast<int>(blockDim.x) / kWarp;
-  return SharedMemory() + SumBytes(kColumns, 1, warps) + warp * kStages * kStageBytes;
-}
 // Three blocks of a multiprocessor have room for their rings.
-constexpr int StagesFor(int stage_bytes) { return stage_bytes > 1536 ? 3 : 4; }
+constexpr int StagesFor(int stage_bytes) {
+  return stage_bytes > 3072 ? 2 : stage_bytes > 1536 ? 3 : 4;
+}
 // Blocks of a multiprocessor that have room for their registers; x of `parts` parts.
 constexpr int BlocksFor(int columns, int parts) { return columns == 1 && parts == 1 ? 3 : 2; }
 

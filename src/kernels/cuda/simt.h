@@ -202,6 +202,12 @@ __device__ inline float Exp2(float v) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(f) : "f"(v));
   return f;
 }
+// 1 / v within 1 unit in the last place.
+__device__ inline float Reciprocal(float v) {
+  float f;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(f) : "f"(v));
+  return f;
+}
 // Bytes of low (0 .. 3) and high (4 .. 7) that the four lowest fields of four bits choose.
 __device__ inline uint32_t BytePermute(uint32_t low, uint32_t high, uint32_t fields) {
   return __byte_perm(low, high, fields);

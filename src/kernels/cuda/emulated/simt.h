@@ -114,6 +114,7 @@ inline float __expf(float v) { return std::exp(v); }
 inline float __frcp_rn(float v) { return 1.0f / v; }
 inline float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
 inline float Exp2(float v) { return std::exp2(v); }
+inline float Reciprocal(float v) { return 1.0f / v; }
 inline int __float2int_rn(float v) { return static_cast<int>(std::nearbyint(v)); }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
