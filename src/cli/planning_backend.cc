@@ -58,8 +58,8 @@ class PlanningBackend : public Backend {
 
   void Embed(const Weight&, std::span<const TokenId>, Tensor) override { Never(); }
   void RmsNorm(Tensor, const float*, float, Tensor) override { Never(); }
-  void AddRmsNorm(Tensor, Tensor, const float*, float, Tensor) override { Never(); }
-  void Add(Tensor, Tensor) override { Never(); }
+  void AddRmsNorm(Tensor, const Delta&, const float*, float, Tensor) override { Never(); }
+  void Add(Tensor, const Delta&) override { Never(); }
   void MatMuls(Tensor, std::span<const Product>, int64_t) override { Never(); }
   void FeedForward(const FfnArgs&) override { Never(); }
   void SwiGlu(Tensor, Tensor) override { Never(); }

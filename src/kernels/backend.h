@@ -248,6 +248,17 @@ struct MoeArgs {
   int64_t exact_rows = kAllRows;  // see MatMuls
 };
 
+// What is added to a tensor of rows: `sum`, and for row t the sum over k < top_k of weights[t][k] *
+// parts[t * top_k + k] in that order: the experts of a mixture that are not in `sum` yet.
+struct Delta {
+  Tensor sum;
+  const float* parts = nullptr;    // [T * top_k, n], until experts are mixed again
+  const float* weights = nullptr;  // [T, top_k]
+  int top_k = 0;
+
+  Delta(Tensor all) : sum(all) {}
+};
+
 // What the hardware can do at most, measured.
 struct BackendLimits {
   double read_bytes_per_second = 0;  // of a buffer far larger than the caches
@@ -316,9 +327,10 @@ class Backend {
   // out = x / sqrt(mean(x^2) + eps) * weight over the last dimension; out may be x.
   virtual void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) = 0;
   // x += delta; out = RmsNorm(x).
-  virtual void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) = 0;
-  // x += delta.
-  virtual void Add(Tensor x, Tensor delta) = 0;
+  virtual void AddRmsNorm(Tensor x, const Delta& delta, const float* weight, float eps,
+                          Tensor out) = 0;
+  // x += delta. What delta.sum holds afterwards is open.
+  virtual void Add(Tensor x, const Delta& delta) = 0;
   // Products of the same x, as one operation. Rows from exact_rows on are of prompts.
   virtual void MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) = 0;
   void MatMul(Tensor x, const Weight& w, const float* bias, Tensor out,
@@ -350,7 +362,20 @@ class Backend {
   virtual void MlaAttention(const MlaArgs& args, std::span<const SeqChunk> chunks) = 0;
   // Chooses experts: ids [T, top_k] and weights [T, top_k]; ties go to the lowest id.
   virtual void Route(const RouterArgs& args, int32_t* experts, float* weights) = 0;
+  // The same of the logits that x and the router give; args.logits is scratch.
+  virtual void ScoreAndRoute(Tensor x, const Weight& router, const RouterArgs& args,
+                             int32_t* experts, float* weights) {
+    MatMul(x, router, nullptr, args.logits);
+    Route(args, experts, weights);
+  }
   virtual void MixExperts(const MoeArgs& args) = 0;
+  // A network that all rows pass and the experts of each, of the same x and to the same out. Gives
+  // out with what of them is not in it yet.
+  virtual Delta FeedForwardAndMix(const FfnArgs& network, const MoeArgs& experts) {
+    FeedForward(network);
+    MixExperts(experts);
+    return experts.out;
+  }
   // out[i] = x[rows[i]].
   virtual void GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) = 0;
   // Waits for the operations called so far.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <utility>
 
@@ -142,6 +143,38 @@ TEST(Router, GroupsAreRankedByTheSumOfTwoOrByTheBest) {
   EXPECT_EQ(RunRouter(*backend, a, logits, 6).experts[0], 0);
   a.group_score = GroupScore::kTopTwoSum;
   EXPECT_EQ(RunRouter(*backend, a, logits, 6).experts[0], 3);
+}
+
+TEST(Router, RoutesWhatItScoredAsItRoutesLogits) {
+  Random random(8);
+  auto backend = Make(Config{}, 2);
+  for (const auto& [experts, hidden, groups] : {std::array{9, 40, 1}, std::array{64, 512, 8}}) {
+    const std::vector<float> values = random.Normals(int64_t{experts} * hidden);
+    const std::vector<float> bias = random.Normals(experts);
+    const auto router =
+        backend->PrepareOne(Source(values, experts, hidden), WeightUse::kMultiplyF32);
+    ASSERT_TRUE(router.has_value());
+    RouterArgs args;
+    args.bias = bias.data();
+    args.group_score = GroupScore::kMax;
+    args.n_groups = groups;
+    args.top_groups = (groups + 1) / 2;
+    args.top_k = 4;
+    for (int rows : {1, 3, 4, 6, 130}) {
+      std::vector<float> x = random.Normals(int64_t{rows} * hidden);
+      std::vector<float> logits = Poison(rows * experts), scratch = logits;
+      const Tensor in = View(x, {rows, hidden});
+      backend->MatMul(in, **router, nullptr, View(logits, {rows, experts}));
+      const Routed expected = RunRouter(*backend, args, logits, experts);
+      for (int again = 0; again < 2; ++again) {
+        Routed got{std::vector<int32_t>(expected.experts.size(), -1), Poison(rows * args.top_k)};
+        args.logits = View(scratch, {rows, experts});
+        backend->ScoreAndRoute(in, **router, args, got.experts.data(), got.weights.data());
+        EXPECT_EQ(got.experts, expected.experts) << rows << " " << experts;
+        EXPECT_EQ(got.weights, expected.weights) << rows << " " << experts;
+      }
+    }
+  }
 }
 
 TEST(Router, NanLogitsStillGiveDistinctValidExperts) {
@@ -311,6 +344,65 @@ TEST_P(MoeOnEveryBackend, ExpertsInBlocksAreTheDecodedOnes) {
     for (int t = 0; t < tokens; ++t) {
       const std::vector<float> expected(all.begin() + t * 512, all.begin() + (t + 1) * 512);
       EXPECT_EQ(p.Run(*backend, *gu_stack, *dn_stack, t, 1), expected) << "token " << t;
+    }
+  }
+}
+
+// What is left to the reader of the sum comes to the same bits: with experts and a network of one
+// type and of two, for one token and several.
+TEST_P(MoeOnEveryBackend, ANetworkBesideTheExpertsAddsToTheirSum) {
+  Random random(6);
+  auto backend = Make(GetParam(), 2);
+  constexpr int kHidden = 512, kFfn = 256;
+  const QuantType types[][4] = {
+      {QuantType::kQ4_K, QuantType::kQ6_K, QuantType::kQ4_K, QuantType::kQ8_0},
+      {QuantType::kQ4_0, QuantType::kQ4_0, QuantType::kQ4_0, QuantType::kQ4_0},
+      {QuantType::kQ6_K, QuantType::kQ4_K, QuantType::kQ4_K, QuantType::kQ5_0}};
+  for (const auto& type : types) {
+    MoeProblem p(random, 3, 5, kHidden, 96, 3);
+    const auto gate_up =
+        PrepareBlockStack(*backend, RandomBlocks(type[0], 2 * kFfn, kHidden, random), 1);
+    const auto down = PrepareBlockStack(*backend, RandomBlocks(type[1], kHidden, kFfn, random), 1);
+    const auto gu =
+        PrepareBlockStack(*backend, RandomBlocks(type[2], 5 * 192, kHidden, random), 5, use_);
+    const auto dn =
+        PrepareBlockStack(*backend, RandomBlocks(type[3], 5 * kHidden, 96, random), 5, use_);
+    std::vector<float> norm = random.Normals(kHidden);
+    for (int n : {1, 3}) {
+      const Shape shape = {n, kHidden};
+      std::vector<float> both = Poison(n * 2 * kFfn), product = Poison(n * kFfn);
+      std::vector<float> in(p.x.begin(), p.x.begin() + n * kHidden), out = Poison(n * kHidden);
+      const FfnArgs f{.x = View(in, shape),
+                      .gate_up = gate_up.get(),
+                      .down = down.get(),
+                      .both = View(both, {n, 2 * kFfn}),
+                      .product = View(product, {n, kFfn}),
+                      .out = View(out, shape)};
+      MoeArgs a;
+      a.x = f.x;
+      a.gate_up = gu.get();
+      a.down = dn.get();
+      a.experts = p.experts.data();
+      a.weights = p.weights.data();
+      a.top_k = p.top_k;
+      a.out = f.out;
+      const auto run = [&](bool apart, bool norms) {
+        std::vector<float> x(p.base.begin(), p.base.begin() + n * kHidden), normed = x;
+        if (apart) backend->FeedForward(f);
+        if (apart) backend->MixExperts(a);
+        const Delta delta = apart ? Delta(f.out) : backend->FeedForwardAndMix(f, a);
+        if (!norms) {
+          backend->Add(View(x, shape), delta);
+        } else {
+          backend->AddRmsNorm(View(x, shape), delta, norm.data(), 1e-5f, View(normed, shape));
+          x.insert(x.end(), normed.begin(), normed.end());
+        }
+        return x;
+      };
+      for (bool norms : {false, true}) {
+        const std::vector<float> expected = run(true, norms);
+        EXPECT_EQ(run(false, norms), expected) << NameOf(type[0]) << " " << n << " " << norms;
+      }
     }
   }
 }

@@ -64,10 +64,11 @@ class TimedBackend final : public Backend {
   void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override {
     Time("norm", [&] { inner_->RmsNorm(x, weight, eps, out); });
   }
-  void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) override {
+  void AddRmsNorm(Tensor x, const Delta& delta, const float* weight, float eps,
+                  Tensor out) override {
     Time("norm", [&] { inner_->AddRmsNorm(x, delta, weight, eps, out); });
   }
-  void Add(Tensor x, Tensor delta) override {
+  void Add(Tensor x, const Delta& delta) override {
     Time("add", [&] { inner_->Add(x, delta); });
   }
   void MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) override {
@@ -104,8 +105,17 @@ class TimedBackend final : public Backend {
   void Route(const RouterArgs& args, int32_t* experts, float* weights) override {
     Time("route", [&] { inner_->Route(args, experts, weights); });
   }
+  void ScoreAndRoute(Tensor x, const Weight& router, const RouterArgs& args, int32_t* experts,
+                     float* weights) override {
+    Time("score and route", [&] { inner_->ScoreAndRoute(x, router, args, experts, weights); });
+  }
   void MixExperts(const MoeArgs& args) override {
     Time("experts", [&] { inner_->MixExperts(args); });
+  }
+  Delta FeedForwardAndMix(const FfnArgs& network, const MoeArgs& experts) override {
+    Delta made = experts.out;
+    Time("network and experts", [&] { made = inner_->FeedForwardAndMix(network, experts); });
+    return made;
   }
   void GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) override {
     Time("gather", [&] { inner_->GatherRows(x, rows, out); });

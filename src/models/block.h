@@ -26,9 +26,9 @@ struct Pass {
 class Block {
  public:
   virtual ~Block() = default;
-  // x: [T, hidden] f32 -> out: [T, hidden] f32. Takes at most ScratchElements(T) of pass.scratch;
-  // the caller releases them.
-  virtual void Forward(Pass& pass, Tensor x, Tensor out) const = 0;
+  // x: [T, hidden] f32 -> out: [T, hidden] f32; gives out with what is not in it yet. Takes at most
+  // ScratchElements(T) of pass.scratch; the caller releases them.
+  virtual Delta Forward(Pass& pass, Tensor x, Tensor out) const = 0;
   virtual int64_t ScratchElements(int64_t rows) const = 0;
 };
 

@@ -48,15 +48,15 @@ Tensor Decoder::Enqueue(const StepInput& step, KvStorage& kv) {
   const auto rows = static_cast<int64_t>(step.tokens.size());
   scratch_.Release(0);
   Pass pass{b, step, kv, scratch_, rows, ExactRows(step)};
-  const Tensor x = scratch_.Take({rows, info_.hidden});      // the residual stream
-  const Tensor h = scratch_.Take({rows, info_.hidden});      // normed, what blocks read
-  const Tensor delta = scratch_.Take({rows, info_.hidden});  // what blocks add
+  const Tensor x = scratch_.Take({rows, info_.hidden});    // the residual stream
+  const Tensor h = scratch_.Take({rows, info_.hidden});    // normed, what blocks read
+  const Tensor out = scratch_.Take({rows, info_.hidden});  // what blocks add
 
   b.Embed(*embedding_, step.tokens, x);
   Tap(-1, x);
   b.RmsNorm(x, Values(layers_.front().attention_norm), eps_, h);
   for (size_t l = 0; l < layers_.size(); ++l) {
-    layers_[l].Forward(pass, eps_, x, h, delta);
+    const Delta delta = layers_[l].Forward(pass, eps_, x, h, out);
     if (l + 1 < layers_.size()) {
       b.AddRmsNorm(x, delta, Values(layers_[l + 1].attention_norm), eps_, h);
     } else {

@@ -22,14 +22,16 @@ struct DecoderLayer {
     load.Vector(&attention_norm, prefix + "input_layernorm.weight", hidden);
     load.Vector(&ffn_norm, prefix + "post_attention_layernorm.weight", hidden);
   }
-  // h: the residual stream x after attention_norm. Leaves in delta what is to be added to x.
-  void Forward(Pass& pass, float eps, Tensor x, Tensor h, Tensor delta) const {
+  // h: the residual stream x after attention_norm. Gives what is to be added to x, with the memory
+  // of `out`, before other work takes the pass's scratch.
+  Delta Forward(Pass& pass, float eps, Tensor x, Tensor h, Tensor out) const {
     const size_t mark = pass.scratch.mark();
-    attention->Forward(pass, h, delta);
+    const Delta attended = attention->Forward(pass, h, out);
     pass.scratch.Release(mark);
-    pass.backend.AddRmsNorm(x, delta, Values(ffn_norm), eps, h);
-    ffn->Forward(pass, h, delta);
+    pass.backend.AddRmsNorm(x, attended, Values(ffn_norm), eps, h);
+    const Delta delta = ffn->Forward(pass, h, out);
     pass.scratch.Release(mark);
+    return delta;
   }
   int64_t ScratchElements(int64_t rows) const {
     return std::max(attention->ScratchElements(rows), ffn->ScratchElements(rows));

@@ -40,10 +40,9 @@ void DraftLayer::Forward(Pass& pass, Tensor x, Tensor h) const {
   b.MatMul(both, *join_, nullptr, x);
   pass.scratch.Release(mark);
 
-  const Tensor delta = pass.scratch.Take({pass.rows, hidden_});
+  const Tensor out = pass.scratch.Take({pass.rows, hidden_});
   b.RmsNorm(x, Values(layer_.attention_norm), eps_, h);
-  layer_.Forward(pass, eps_, x, h, delta);
-  b.Add(x, delta);
+  b.Add(x, layer_.Forward(pass, eps_, x, h, out));
   pass.scratch.Release(mark);
 }
 

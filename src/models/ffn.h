@@ -19,11 +19,15 @@ class FfnBlock final : public Block {
     load.Matrix(&down_, prefix + "down_proj.weight", hidden, ffn);
   }
 
-  void Forward(Pass& pass, Tensor x, Tensor out) const override {
+  Delta Forward(Pass& pass, Tensor x, Tensor out) const override {
+    pass.backend.FeedForward(Args(pass, x, out));
+    return out;
+  }
+  // With scratch memory of the pass.
+  FfnArgs Args(Pass& pass, Tensor x, Tensor out) const {
     const Tensor gate_up = pass.scratch.Take({pass.rows, 2 * ffn_});
     const Tensor product = pass.scratch.Take({pass.rows, ffn_});
-    pass.backend.FeedForward(
-        {x, gate_up_.get(), down_.get(), gate_up, product, out, pass.exact_rows});
+    return {x, gate_up_.get(), down_.get(), gate_up, product, out, pass.exact_rows};
   }
 
   int64_t ScratchElements(int64_t rows) const override {

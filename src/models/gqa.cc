@@ -24,7 +24,7 @@ GqaBlock::GqaBlock(const GqaOptions& options, WeightLoader& load, const std::str
   }
 }
 
-void GqaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
+Delta GqaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
   Backend& b = pass.backend;
   const StepInput& step = pass.step;
   const int64_t rows = pass.rows, kv_dim = o_.n_kv_heads * o_.head_dim;
@@ -54,6 +54,7 @@ void GqaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
                      .out = {mixed.data, mixed.dtype, q_heads}};
   b.Attention(args, step.chunks);
   b.MatMul(mixed, *wo_, Values(bo_), out, pass.exact_rows);
+  return out;
 }
 
 int64_t GqaBlock::ScratchElements(int64_t rows) const {

@@ -26,7 +26,7 @@ class GqaBlock final : public Block {
   GqaBlock(const GqaOptions& options, WeightLoader& load, const std::string& prefix,
            const RopeTable& rope, size_t k_stream, size_t v_stream);
 
-  void Forward(Pass& pass, Tensor x, Tensor out) const override;
+  Delta Forward(Pass& pass, Tensor x, Tensor out) const override;
   int64_t ScratchElements(int64_t rows) const override;
 
  private:

@@ -69,7 +69,7 @@ void MlaBlock::Project(Pass& pass, Tensor x, Tensor q, Tensor c, Tensor k_pe) co
   }
 }
 
-void MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
+Delta MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
   Backend& b = pass.backend;
   const StepInput& step = pass.step;
   const int64_t rows = pass.rows;
@@ -102,6 +102,7 @@ void MlaBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
   b.MlaAttention(args, step.chunks);
   b.MatMul({mixed.data, mixed.dtype, {rows, o_.n_heads * o_.v_dim}}, *w_o_, nullptr, out,
            pass.exact_rows);
+  return out;
 }
 
 int64_t MlaBlock::ScratchElements(int64_t rows) const {

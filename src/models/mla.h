@@ -34,7 +34,7 @@ class MlaBlock final : public Block {
   MlaBlock(const MlaOptions& options, WeightLoader& load, const std::string& prefix,
            const RopeTable& rope, size_t stream);
 
-  void Forward(Pass& pass, Tensor x, Tensor out) const override;
+  Delta Forward(Pass& pass, Tensor x, Tensor out) const override;
   int64_t ScratchElements(int64_t rows) const override;
 
  private:

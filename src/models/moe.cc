@@ -74,14 +74,12 @@ MoeBlock::MoeBlock(const MoeOptions& options, WeightLoader& load, const std::str
                o_.top_k);
 }
 
-void MoeBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
+Delta MoeBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
   Backend& b = pass.backend;
   const Tensor logits = pass.scratch.Take({pass.rows, o_.n_experts});
   const Tensor experts = pass.scratch.Take({pass.rows, o_.top_k}, DType::kI32);
   const Tensor weights = pass.scratch.Take({pass.rows, o_.top_k});
 
-  shared_.Forward(pass, x, out);
-  b.MatMul(x, *router_, nullptr, logits);
   const RouterArgs route{.logits = logits,
                          .bias = Values(choice_bias_),
                          .score = o_.score,
@@ -91,7 +89,7 @@ void MoeBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
                          .top_k = static_cast<int>(o_.top_k),
                          .normalise = o_.normalise,
                          .scale = o_.scale};
-  b.Route(route, static_cast<int32_t*>(experts.data), weights.f32());
+  b.ScoreAndRoute(x, *router_, route, static_cast<int32_t*>(experts.data), weights.f32());
   const MoeArgs mix{.x = x,
                     .gate_up = gate_up_.get(),
                     .down = down_.get(),
@@ -100,7 +98,7 @@ void MoeBlock::Forward(Pass& pass, Tensor x, Tensor out) const {
                     .top_k = static_cast<int>(o_.top_k),
                     .out = out,
                     .exact_rows = pass.exact_rows};
-  b.MixExperts(mix);
+  return b.FeedForwardAndMix(shared_.Args(pass, x, out), mix);
 }
 
 int64_t MoeBlock::ScratchElements(int64_t rows) const {

@@ -44,7 +44,7 @@ class MoeBlock final : public Block {
   // prefix: "model.layers.3.mlp."
   MoeBlock(const MoeOptions& options, WeightLoader& load, const std::string& prefix);
 
-  void Forward(Pass& pass, Tensor x, Tensor out) const override;
+  Delta Forward(Pass& pass, Tensor x, Tensor out) const override;
   int64_t ScratchElements(int64_t rows) const override;
 
  private:

@@ -92,8 +92,9 @@ class CpuBackend final : public Backend {
 
   void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override;
   void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override;
-  void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) override;
-  void Add(Tensor x, Tensor delta) override;
+  void AddRmsNorm(Tensor x, const Delta& delta, const float* weight, float eps,
+                  Tensor out) override;
+  void Add(Tensor x, const Delta& delta) override;
   void MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) override;
   void SwiGlu(Tensor gate_up, Tensor out) override;
   void FeedForward(const FfnArgs& args) override;

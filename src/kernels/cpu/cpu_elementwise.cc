@@ -52,11 +52,13 @@ void CpuBackend::RmsNorm(Tensor x, const float* weight, float eps, Tensor out) {
           [&](int64_t r) { table_.rms_norm(in + r * n, weight, eps, n, result + r * n); });
 }
 
-void CpuBackend::AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) {
-  const int64_t n = LastDim(x);
-  CHECK(x.shape.elements() == delta.shape.elements() && x.shape.elements() == out.shape.elements());
+void CpuBackend::AddRmsNorm(Tensor x, const Delta& delta, const float* weight, float eps,
+                            Tensor out) {
+  const int64_t n = LastDim(x), size = x.shape.elements();
+  CHECK(size == delta.sum.shape.elements() && size == out.shape.elements() &&
+        delta.parts == nullptr);
   float* sum = x.f32();
-  const float* d = delta.f32();
+  const float* d = delta.sum.f32();
   float* result = out.f32();
   ForRows(Rows(x), n, [&](int64_t r) {
     table_.add(sum + r * n, d + r * n, n);
@@ -64,11 +66,11 @@ void CpuBackend::AddRmsNorm(Tensor x, Tensor delta, const float* weight, float e
   });
 }
 
-void CpuBackend::Add(Tensor x, Tensor delta) {
+void CpuBackend::Add(Tensor x, const Delta& delta) {
   const int64_t n = LastDim(x);
-  CHECK(x.shape.elements() == delta.shape.elements());
+  CHECK(x.shape.elements() == delta.sum.shape.elements() && delta.parts == nullptr);
   float* sum = x.f32();
-  const float* d = delta.f32();
+  const float* d = delta.sum.f32();
   ForRows(Rows(x), n, [&](int64_t r) { table_.add(sum + r * n, d + r * n, n); });
 }
 

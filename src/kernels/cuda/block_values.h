@@ -205,8 +205,11 @@ struct BlockReader {
 };
 
 // Calls fn.template operator()<type>() for the type of a matrix in blocks.
+#ifdef __CUDACC__
+#pragma nv_exec_check_disable
+#endif
 template <class F>
-void ForBlockType(Form form, const F& fn) {
+__device__ __host__ void ForBlockType(Form form, const F& fn) {
   switch (static_cast<int>(form) - static_cast<int>(Form::kBlocks)) {
 #define HADAL_TYPE(n) \
   case n:             \

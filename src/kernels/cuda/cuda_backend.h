@@ -92,8 +92,9 @@ class CudaBackend final : public Backend {
   Status ReadLogits(int64_t row, float* out) override;
   void Embed(const Weight& table, std::span<const TokenId> ids, Tensor out) override;
   void RmsNorm(Tensor x, const float* weight, float eps, Tensor out) override;
-  void AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) override;
-  void Add(Tensor x, Tensor delta) override;
+  void AddRmsNorm(Tensor x, const Delta& delta, const float* weight, float eps,
+                  Tensor out) override;
+  void Add(Tensor x, const Delta& delta) override;
   void MatMuls(Tensor x, std::span<const Product> products, int64_t exact_rows) override;
   void SwiGlu(Tensor gate_up, Tensor out) override;
   void FeedForward(const FfnArgs& args) override;
@@ -106,7 +107,10 @@ class CudaBackend final : public Backend {
   void Attention(const GqaArgs& args, std::span<const SeqChunk> chunks) override;
   void MlaAttention(const MlaArgs& args, std::span<const SeqChunk> chunks) override;
   void Route(const RouterArgs& args, int32_t* experts, float* weights) override;
+  void ScoreAndRoute(Tensor x, const Weight& router, const RouterArgs& args, int32_t* experts,
+                     float* weights) override;
   void MixExperts(const MoeArgs& args) override;
+  Delta FeedForwardAndMix(const FfnArgs& network, const MoeArgs& experts) override;
   void GatherRows(Tensor x, std::span<const int32_t> rows, Tensor out) override;
   void Wait() override;
   void CopyToHost(Tensor x, float* out) override;
@@ -124,6 +128,7 @@ class CudaBackend final : public Backend {
     kRoundedWeight,
     kAttentionParts,
     kAttentionCounts,  // zeros between operations
+    kRouterCounts,     // the same
     kMlaQuery,
     kMlaLatent,
     kGatheredKeys,
@@ -218,8 +223,10 @@ class CudaBackend final : public Backend {
   // Matrices `first` .. of a stack as bf16, for prompts.
   Matrix Rounded(const Matrix& m, int64_t first, int64_t count);
   OrderSpace OrderOf(const int32_t* experts, int64_t rows, int64_t n_experts);
-  void MixRows(const MoeArgs& a, int64_t first, int64_t rows);
-  void MixPrompt(const MoeArgs& a, int64_t first, int64_t rows);
+  ExpertSum MixRows(const MoeArgs& a, int64_t first, int64_t rows);
+  bool MixWithNetwork(const FfnArgs& network, const MoeArgs& experts, ExpertSum& sum);
+  RouterShape WriteRoutes(const RouterArgs& a, int32_t* experts, float* weights);
+  ExpertSum MixPrompt(const MoeArgs& a, int64_t first, int64_t rows);
   void MultiplyExperts(const CudaWeight& w, const uint16_t* x, const RowTiles& tiles,
                        const Output& out);
   // ---- experts that the host computes (host_experts.cc)

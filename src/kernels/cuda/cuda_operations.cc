@@ -12,6 +12,14 @@ namespace {
 
 const CudaWeight& Cast(const Weight* w) { return static_cast<const CudaWeight&>(*w); }
 
+// The matrices of a weight that are all in blocks of one form, or null.
+const Matrix* OneInBlocks(const Weight* w) {
+  const auto& parts = Cast(w).parts();
+  return parts.size() == 1 && IsBlocks(parts[0].matrix.form) ? &parts[0].matrix : nullptr;
+}
+
+constexpr int64_t kMostMixed = 2048;  // rows at a time: bounds the memory
+
 int64_t Width(const Tensor& x) { return x.shape[x.shape.rank() - 1]; }
 int64_t Rows(const Tensor& x) { return x.shape.elements() / Width(x); }
 
@@ -36,16 +44,23 @@ void CudaBackend::RmsNorm(Tensor x, const float* weight, float eps, Tensor out) 
   CUDA_NAMESPACE::RmsNorm(device_->stream(), x.f32(), weight, eps, Rows(x), Width(x), out.f32(),
                           RoundNormed(out));
 }
-void CudaBackend::AddRmsNorm(Tensor x, Tensor delta, const float* weight, float eps, Tensor out) {
+void CudaBackend::AddRmsNorm(Tensor x, const Delta& delta, const float* weight, float eps,
+                             Tensor out) {
   Wrote(x);
   Wrote(out);
   MayEndPiece();
-  CUDA_NAMESPACE::AddRmsNorm(device_->stream(), x.f32(), delta.f32(), weight, eps, Rows(x),
-                             Width(x), out.f32(), RoundNormed(out));
+  const ExpertSum experts = {delta.parts, delta.weights, delta.top_k};
+  CUDA_NAMESPACE::AddRmsNorm(device_->stream(), x.f32(), delta.sum.f32(), experts, weight, eps,
+                             Rows(x), Width(x), out.f32(), RoundNormed(out));
 }
-void CudaBackend::Add(Tensor x, Tensor delta) {
+void CudaBackend::Add(Tensor x, const Delta& delta) {
   Wrote(x);
-  CUDA_NAMESPACE::Add(device_->stream(), x.f32(), delta.f32(), x.shape.elements());
+  if (delta.parts != nullptr) {
+    Wrote(delta.sum);
+    CombineExperts(device_->stream(), {delta.parts, delta.weights, delta.top_k}, Rows(x), Width(x),
+                   delta.sum.f32());
+  }
+  CUDA_NAMESPACE::Add(device_->stream(), x.f32(), delta.sum.f32(), x.shape.elements());
 }
 void CudaBackend::SwiGlu(Tensor gate_up, Tensor out) {
   Wrote(out);
@@ -140,7 +155,7 @@ bool CudaBackend::MultiplyGated(const float* x, int64_t rows, const CudaWeight& 
   return true;
 }
 
-// Products of one form.
+// Products of one form, or of one row with matrices in blocks.
 void CudaBackend::Launch(const RowProducts& products, const Converted& x, int64_t rows,
                          const RowMap& map) {
   const Form form = products.of[0].w.form;
@@ -148,7 +163,7 @@ void CudaBackend::Launch(const RowProducts& products, const Converted& x, int64_
   multiply(device_->stream(), products, x.of[x.PartsFor(form)], rows, map);
 }
 
-// Rows of answers: matrices of one form in one launch.
+// Rows of answers: matrices that one launch takes together.
 void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<const Factor> factors,
                            const RowMap& map) {
   if (rows == 0) return;
@@ -164,7 +179,10 @@ void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<co
   for (size_t i = 0; i < products.size(); ++i) {
     const Form form = products[i].w.form;
     batch.of[batch.count++] = products[i];
-    const bool last = i + 1 == products.size() || products[i + 1].w.form != form;
+    const auto joins = [&](Form next) {
+      return next == form || (converted.floats && IsBlocks(form) && IsBlocks(next));
+    };
+    const bool last = i + 1 == products.size() || !joins(products[i + 1].w.form);
     if (!last && batch.count < kMostProducts) continue;
     Launch(batch, converted, rows, map);
     batch.count = 0;
@@ -292,20 +310,37 @@ void CudaBackend::FeedPrompt(const FfnArgs& a, int64_t first) {
 
 // ---- mixture of experts
 
-void CudaBackend::Route(const RouterArgs& a, int32_t* experts, float* weights) {
+RouterShape CudaBackend::WriteRoutes(const RouterArgs& a, int32_t* experts, float* weights) {
   const auto chosen = static_cast<size_t>(Rows(a.logits) * a.top_k);
   Wrote(experts, chosen * sizeof *experts);
   Wrote(weights, chosen * sizeof *weights);
-  const RouterShape shape{.rows = Rows(a.logits),
-                          .experts = Width(a.logits),
-                          .top_k = a.top_k,
-                          .n_groups = a.n_groups,
-                          .top_groups = a.top_groups,
-                          .sigmoid = a.score == GateScore::kSigmoid,
-                          .group_score = static_cast<int>(a.group_score),
-                          .normalise = a.normalise,
-                          .scale = a.scale};
-  CUDA_NAMESPACE::Route(device_->stream(), shape, a.logits.f32(), a.bias, experts, weights);
+  return {.rows = Rows(a.logits),
+          .experts = Width(a.logits),
+          .top_k = a.top_k,
+          .n_groups = a.n_groups,
+          .top_groups = a.top_groups,
+          .sigmoid = a.score == GateScore::kSigmoid,
+          .group_score = static_cast<int>(a.group_score),
+          .normalise = a.normalise,
+          .scale = a.scale};
+}
+void CudaBackend::Route(const RouterArgs& a, int32_t* experts, float* weights) {
+  const RouterShape shape = WriteRoutes(a, experts, weights);
+  CUDA_NAMESPACE::Route(device_->stream(), shape, a.logits.f32(), {a.bias, experts, weights});
+}
+void CudaBackend::ScoreAndRoute(Tensor x, const Weight& router, const RouterArgs& a,
+                                int32_t* experts, float* weights) {
+  const std::vector<WeightPart>& parts = Cast(&router).parts();
+  const Matrix& w = parts[0].matrix;
+  if (parts.size() > 1 || !CanRoute(w, Rows(x))) {
+    return Backend::ScoreAndRoute(x, router, a, experts, weights);
+  }
+  Wrote(a.logits);
+  auto* counts = static_cast<int*>(Reserve(kRouterCounts, RouterCounts(Rows(x)) * sizeof(int)));
+  const RouterShape shape = WriteRoutes(a, experts, weights);
+  CUDA_NAMESPACE::ScoreAndRoute(device_->stream(), {w, {a.logits.f32(), w.rows, nullptr}},
+                                {.x = x.f32(), .ld = w.cols}, shape, {a.bias, experts, weights},
+                                counts);
 }
 
 OrderSpace CudaBackend::OrderOf(const int32_t* experts, int64_t rows, int64_t n_experts) {
@@ -330,7 +365,7 @@ OrderSpace CudaBackend::OrderOf(const int32_t* experts, int64_t rows, int64_t n_
 }
 
 // Rows of answers; those of several tokens by expert, so that its weights are read once.
-void CudaBackend::MixRows(const MoeArgs& a, int64_t first, int64_t rows) {
+ExpertSum CudaBackend::MixRows(const MoeArgs& a, int64_t first, int64_t rows) {
   const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
   const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = rows * a.top_k;
   float* both = ReserveFloats(kExpertBoth, assigned * 2 * ffn);
@@ -347,8 +382,52 @@ void CudaBackend::MixRows(const MoeArgs& a, int64_t first, int64_t rows) {
   map.early = true;  // the product before has waited for it
   const ActivationSource middle = {both, gated ? ffn : 2 * ffn, !gated};
   Multiply(middle, assigned, down, map, {output, hidden, nullptr});
-  CombineExperts(device_->stream(), output, a.weights + first * a.top_k, rows, a.top_k, hidden,
-                 a.out.f32() + first * hidden);
+  return {output, a.weights + first * a.top_k, a.top_k};
+}
+
+// One token: the products of both networks in the same launches, where all of them are in blocks.
+bool CudaBackend::MixWithNetwork(const FfnArgs& f, const MoeArgs& a, ExpertSum& sum) {
+  const Matrix *first = OneInBlocks(f.gate_up), *first_down = OneInBlocks(f.down);
+  const Matrix *second = OneInBlocks(a.gate_up), *second_down = OneInBlocks(a.down);
+  if (!first || !first_down || !second || !second_down || first->form != second->form) return false;
+  const int64_t hidden = second->cols, ffn = second_down->cols;
+  RowMap map{.matrix = a.experts, .share = a.top_k};
+  if (!CanGate(*second, hidden, map, a.top_k) || !CanGate(*first, hidden, {}, 1)) return false;
+  float* middle = ReserveFloats(kExpertBoth, a.top_k * ffn);
+  float* output = ReserveFloats(kExpertOutput, a.top_k * hidden);
+  for (const Tensor& t : {f.product, f.out}) Wrote(t);
+  RowProducts gated, down;
+  gated.count = down.count = 2;
+  gated.gated = true;
+  gated.of[0] = {*first, {f.product.f32(), first_down->cols}, f.x.f32()};
+  gated.of[1] = {*second, {middle, ffn}};
+  MultiplyBlocks(device_->stream(), gated, {.x = a.x.f32(), .ld = hidden}, a.top_k, map);
+  map.share = 1;
+  map.early = true;
+  down.of[0] = {*first_down, {f.out.f32(), hidden}, f.product.f32()};
+  down.of[1] = {*second_down, {output, hidden}};
+  MultiplyBlocks(device_->stream(), down, {.x = middle, .ld = ffn}, a.top_k, map);
+  sum = {output, a.weights, a.top_k};
+  return true;
+}
+
+// Of a few rows of answers the experts' sum is left to what reads it.
+Delta CudaBackend::FeedForwardAndMix(const FfnArgs& network, const MoeArgs& a) {
+  const int64_t rows = Rows(a.x);
+  const bool on_host = Cast(a.gate_up).on_host() != nullptr;
+  if (on_host || rows > kMostMixed || rows > a.exact_rows) {
+    return Backend::FeedForwardAndMix(network, a);
+  }
+  ExpertSum sum;
+  if (rows > 1 || !MixWithNetwork(network, a, sum)) {
+    FeedForward(network);
+    sum = MixRows(a, 0, rows);
+  }
+  Delta delta = a.out;
+  delta.parts = sum.parts;
+  delta.weights = sum.weights;
+  delta.top_k = sum.top_k;
+  return delta;
 }
 
 // All at once, or, where they have to be rounded first, as many matrices as a quarter of a GiB
@@ -377,7 +456,7 @@ void CudaBackend::MultiplyExperts(const CudaWeight& w, const uint16_t* x, const 
 
 // Rows of prompts, rounded: tiles of rows that chose the same expert. Between the two products the
 // rows are in the order of the experts.
-void CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
+ExpertSum CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
   const CudaWeight &gate_up = Cast(a.gate_up), &down = Cast(a.down);
   const int64_t hidden = gate_up.cols(), ffn = down.cols(), assigned = rows * a.top_k;
   uint16_t* middle = ReserveHalves(kExpertMiddle, assigned * ffn);
@@ -400,20 +479,19 @@ void CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) {
   tiles.x_rows = nullptr;
   tiles.out_rows = order.rows;
   MultiplyExperts(down, middle, tiles, {output, hidden});
-  CombineExperts(device_->stream(), output, a.weights + first * a.top_k, rows, a.top_k, hidden,
-                 a.out.f32() + first * hidden);
+  return {output, a.weights + first * a.top_k, a.top_k};
 }
 
 void CudaBackend::MixExperts(const MoeArgs& a) {
   if (Cast(a.gate_up).on_host() != nullptr) return MixOnHost(a);
-  constexpr int64_t kMostRows = 2048;  // bounds the memory
   const int64_t rows = Rows(a.x);
   const bool rounds = Cast(a.gate_up).rounds() && Cast(a.down).rounds();
   const int64_t exact = rounds ? std::min(rows, a.exact_rows) : rows;
   Wrote(a.out);
   for (int64_t first = 0; first < rows;) {
-    const int64_t n = std::min(kMostRows, (first < exact ? exact : rows) - first);
-    first < exact ? MixRows(a, first, n) : MixPrompt(a, first, n);
+    const int64_t n = std::min(kMostMixed, (first < exact ? exact : rows) - first);
+    const ExpertSum sum = first < exact ? MixRows(a, first, n) : MixPrompt(a, first, n);
+    CombineExperts(device_->stream(), sum, n, Width(a.out), a.out.f32() + first * Width(a.out));
     first += n;
   }
 }

@@ -7,13 +7,32 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// v + weights[row][k] * parts[row][k] for all k, of columns `at` .. of a row of n.
+template <class V>
+__device__ V AddExperts(V v, const ExpertSum& experts, int64_t row, int64_t n, int64_t at) {
+  if (experts.parts == nullptr) return v;
+  const float* weights = experts.weights + row * experts.top_k;
+  const float* parts = experts.parts + row * experts.top_k * n + at;
+#pragma unroll 4
+  for (int k = 0; k < experts.top_k; ++k) {
+    const V part = *reinterpret_cast<const V*>(parts + k * n);
+    const float by = weights[k];
+    if constexpr (sizeof(V) == sizeof(float)) {
+      v += by * part;
+    } else {
+      v = {v.x + by * part.x, v.y + by * part.y, v.z + by * part.z, v.w + by * part.w};
+    }
+  }
+  return v;
+}
+
 // Four values at a time, kFours of them in a thread's registers; n is a multiple of four, and the
 // block has room for all of them.
 constexpr int kMostNormThreads = 512;
 template <int kFours, bool kAdds>
 __global__ void __launch_bounds__(kMostNormThreads)
-    RmsNormKernel(float* x, const float* delta, const float* weight, float eps, int n, float* out,
-                  uint16_t* rounded) {
+    RmsNormKernel(float* x, const float* delta, ExpertSum experts, const float* weight, float eps,
+                  int n, float* out, uint16_t* rounded) {
   LetNextBegin();
   const int threads = static_cast<int>(blockDim.x), fours = n / 4;
   const auto* w = reinterpret_cast<const float4*>(weight);
@@ -31,7 +50,7 @@ __global__ void __launch_bounds__(kMostNormThreads)
     const int at = i * threads + static_cast<int>(threadIdx.x);
     if (at >= fours) continue;
     v[i] = row[at];
-    if constexpr (kAdds) more[i] = add[at];
+    if constexpr (kAdds) more[i] = AddExperts(add[at], experts, blockIdx.x, n, 4 * at);
   }
   float sum = 0;
   for (int i = 0; i < kFours; ++i) {
@@ -61,8 +80,9 @@ __global__ void __launch_bounds__(kMostNormThreads)
 }
 
 // Any n.
-__global__ void PlainRmsNormKernel(float* x, const float* delta, const float* weight, float eps,
-                                   int64_t n, float* out, uint16_t* rounded) {
+__global__ void PlainRmsNormKernel(float* x, const float* delta, ExpertSum experts,
+                                   const float* weight, float eps, int64_t n, float* out,
+                                   uint16_t* rounded) {
   LetNextBegin();
   WaitForInputs();
   float* shared = reinterpret_cast<float*>(SharedMemory());
@@ -71,7 +91,7 @@ __global__ void PlainRmsNormKernel(float* x, const float* delta, const float* we
   float sum = 0;
   for (int64_t i = threadIdx.x; i < n; i += kThreads) {
     float v = row[i];
-    if (add != nullptr) row[i] = v += add[i];
+    if (add != nullptr) row[i] = v += AddExperts(add[i], experts, blockIdx.x, n, i);
     sum = fmaf(v, v, sum);
   }
   const float mean = BlockSum(sum, shared) / static_cast<float>(n);
@@ -131,17 +151,11 @@ __global__ void StoreKvKernel(const float* src, int64_t ld, int n, const int32_t
                static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x));
 }
 
-__global__ void CombineExpertsKernel(const float* parts, const float* weights, int top_k, int64_t n,
-                                     float* out) {
+__global__ void CombineExpertsKernel(ExpertSum experts, int64_t n, float* out) {
   LetNextBegin();
   WaitForInputs();
   const int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x, row = blockIdx.x;
-  if (i >= n) return;
-  float sum = out[row * n + i];
-  for (int k = 0; k < top_k; ++k) {
-    sum += weights[row * top_k + k] * parts[(row * top_k + k) * n + i];
-  }
-  out[row * n + i] = sum;
+  if (i < n) out[row * n + i] = AddExperts(out[row * n + i], experts, row, n, i);
 }
 
 // Blocks of kThreads over n values of every row.
@@ -155,16 +169,17 @@ constexpr size_t kSumBytes = kWarp * sizeof(float);
 namespace {
 
 template <bool kAdds>
-void LaunchRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
-                   int64_t rows, int64_t n, float* out, uint16_t* rounded) {
+void LaunchRmsNorm(Stream& s, float* x, const float* delta, const ExpertSum& experts,
+                   const float* weight, float eps, int64_t rows, int64_t n, float* out,
+                   uint16_t* rounded) {
   const auto grid = dim3(static_cast<unsigned>(rows));
   const auto launch = [&](int fours, auto kernel) {
     const int64_t threads = CeilDiv<int64_t>(CeilDiv<int64_t>(n, 4), fours);
     Launch(s, grid, static_cast<int>(CeilDiv<int64_t>(threads, kWarp) * kWarp), kSumBytes, kernel,
-           x, delta, weight, eps, static_cast<int>(n), out, rounded);
+           x, delta, experts, weight, eps, static_cast<int>(n), out, rounded);
   };
   if (n % 4 != 0 || n > 16 * kMostNormThreads) {
-    Launch(s, grid, kThreads, kSumBytes, PlainRmsNormKernel, x, delta, weight, eps, n, out,
+    Launch(s, grid, kThreads, kSumBytes, PlainRmsNormKernel, x, delta, experts, weight, eps, n, out,
            rounded);
   } else if (n <= 4 * kMostNormThreads) {
     launch(1, RmsNormKernel<1, kAdds>);
@@ -179,11 +194,12 @@ void LaunchRmsNorm(Stream& s, float* x, const float* delta, const float* weight,
 
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
              float* out, uint16_t* rounded) {
-  LaunchRmsNorm<false>(s, const_cast<float*>(x), nullptr, weight, eps, rows, n, out, rounded);
+  LaunchRmsNorm<false>(s, const_cast<float*>(x), nullptr, {}, weight, eps, rows, n, out, rounded);
 }
-void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
-                int64_t rows, int64_t n, float* out, uint16_t* rounded) {
-  LaunchRmsNorm<true>(s, x, delta, weight, eps, rows, n, out, rounded);
+void AddRmsNorm(Stream& s, float* x, const float* delta, const ExpertSum& experts,
+                const float* weight, float eps, int64_t rows, int64_t n, float* out,
+                uint16_t* rounded) {
+  LaunchRmsNorm<true>(s, x, delta, experts, weight, eps, rows, n, out, rounded);
 }
 void Add(Stream& s, float* x, const float* delta, int64_t n) {
   Launch(s, dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads))), kThreads, 0, AddKernel, x,
@@ -206,9 +222,8 @@ void StoreKv(Stream& s, const float* src, int64_t ld, int64_t from, int64_t n, i
   Launch(s, dim3(static_cast<unsigned>(rows)), kThreads, 0, StoreKvKernel, src + from, ld,
          static_cast<int>(n), slots, static_cast<int>(at), cache);
 }
-void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
-                    int64_t n, float* out) {
-  Launch(s, Grid(n, rows), kThreads, 0, CombineExpertsKernel, parts, weights, top_k, n, out);
+void CombineExperts(Stream& s, const ExpertSum& experts, int64_t rows, int64_t n, float* out) {
+  Launch(s, Grid(n, rows), kThreads, 0, CombineExpertsKernel, experts, n, out);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -110,6 +110,10 @@ struct Output {
 struct RowProduct {
   Matrix w;
   Output out;
+  // With weights in blocks: the only row of x, where it is not one of the launch's; it meets matrix
+  // 0, whatever the map. Then columns may differ among the products.
+  const float* own_row = nullptr;
+  int warps = 0;  // that share k; MultiplyBlocks sets it
 };
 constexpr int kMostProducts = 4;
 struct RowProducts {
@@ -129,7 +133,7 @@ void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t r
 void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
                  const RowMap& map);
 // With weights in blocks. x is float32 where the product makes it integers itself, as it does where
-// no two rows meet one matrix.
+// no two rows meet one matrix; then forms may differ among the products that are not gated.
 bool TakesFloats(const RowMap& map, int64_t rows);
 void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                     const RowMap& map);
@@ -163,9 +167,16 @@ void Embed(Stream& s, const Matrix& table, const int32_t* ids, int64_t rows, flo
 // `rounded`: the same as bf16 as well, where it is not null.
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
              float* out, uint16_t* rounded);
-// x += delta first.
-void AddRmsNorm(Stream& s, float* x, const float* delta, const float* weight, float eps,
-                int64_t rows, int64_t n, float* out, uint16_t* rounded);
+// Of rows t, sum over k < top_k of weights[t][k] * parts[t * top_k + k], in that order.
+struct ExpertSum {
+  const float* parts = nullptr;
+  const float* weights = nullptr;
+  int top_k = 0;
+};
+// x += delta + experts first.
+void AddRmsNorm(Stream& s, float* x, const float* delta, const ExpertSum& experts,
+                const float* weight, float eps, int64_t rows, int64_t n, float* out,
+                uint16_t* rounded);
 void Add(Stream& s, float* x, const float* delta, int64_t n);
 // out [rows][n] = silu(gate) * up of both [rows][2 n].
 void SwiGlu(Stream& s, const float* both, int64_t rows, int64_t n, float* out);
@@ -304,8 +315,18 @@ struct RouterShape {
   bool normalise = false;
   float scale = 1;
 };
-void Route(Stream& s, const RouterShape& shape, const float* logits, const float* bias,
-           int32_t* experts, float* weights);
+struct Routes {
+  const float* bias;  // [experts], or null
+  int32_t* experts;   // [rows][top_k]
+  float* weights;     // [rows][top_k]
+};
+void Route(Stream& s, const RouterShape& shape, const float* logits, const Routes& to);
+// The same of the product of rows with float32 weights, where CanRoute. counts: RouterCounts(rows)
+// zeros, and left so.
+bool CanRoute(const Matrix& w, int64_t rows);
+int64_t RouterCounts(int64_t rows);
+void ScoreAndRoute(Stream& s, const RowProduct& router, const Activations& x,
+                   const RouterShape& shape, const Routes& to, int* counts);
 // Rows 0 .. rows - 1, of which row r meets matrix experts[r], sorted: a RowOrder and RowTiles. The
 // sizes of the arrays follow from the counts: an expert without rows has no group, one with rows at
 // most one tile that is not full.
@@ -323,9 +344,8 @@ constexpr int64_t OrderTiles(int64_t rows, int64_t experts, int64_t tile_rows) {
 }
 void OrderExperts(Stream& s, const int32_t* experts, int64_t rows, int64_t n_experts,
                   const OrderSpace& to);
-// out[t] += sum over k < top_k of weights[t][k] * parts[t * top_k + k], in that order.
-void CombineExperts(Stream& s, const float* parts, const float* weights, int64_t rows, int top_k,
-                    int64_t n, float* out);
+// out += experts.
+void CombineExperts(Stream& s, const ExpertSum& experts, int64_t rows, int64_t n, float* out);
 
 // ---- logits
 // Bytes that Summarise needs; rows [rows][vocab], a temperature for each.

@@ -172,8 +172,8 @@ class OwnRow {
   static constexpr int kCodes = kXParts<kType> * planes::kTileK;
   static constexpr int kSpace = 2 * (kCodes + 64);  // bytes of shared memory, of a warp
 
-  __device__ OwnRow(const Activations& x, int64_t row, int cols, char* space)
-      : row_(x.x + row * x.ld), aligned_(IsAligned(x.x, x.ld)), cols_(cols), space_(space) {}
+  __device__ OwnRow(const float* row, int cols, char* space)
+      : row_(row), aligned_(IsAligned(row, 0)), cols_(cols), space_(space) {}
   __device__ void Begin(int tile, int after) {
     Load(tile);
     WriteTile<kXParts<kType>, kXSums<kType>>(next_, Place(0));
@@ -267,28 +267,32 @@ __device__ void PairHalves(float (&sums)[2][kN][4]) {
   }
 }
 
-// kTiles: of 16 rows; of two the first gates the second.
+// A block's part of the products. Warps beyond those that share k wait. kTiles: of 16 rows; of two
+// the first gates the second.
 template <int kType, int kColumns, int kTiles>
-__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts<kType>))
-    BlocksKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
+__device__ void MultiplyPart(const RowProducts& products, const ProductTile& at,
+                             const Activations& x, int rows, const RowMap& map) {
   using Reader = BlockReader<kType>;
   using Shared = BlocksShared<kType, kColumns, kTiles>;
   constexpr int kN = TilesOfColumns(kColumns), kStages = Shared::kStages;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int warps = static_cast<int>(blockDim.x) / kWarp;
-  const bool late = map.matrix != nullptr && !map.early;  // the map is an input
+  const RowProduct& product = products.of[at.product];
+  const Matrix& w = product.w;
+  const bool own_row = kColumns == 1 && product.own_row != nullptr;
+  const bool late = map.matrix != nullptr && !map.early && !own_row;  // the map is an input
   if (late) WaitForInputs();
-  const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
+  const RowSet set = own_row ? RowSet{0, at.tile < ProductTiles(product, kTiles) ? 1 : 0}
+                             : RowsOf(map, rows, kColumns, static_cast<int>(blockIdx.x));
   if (set.count <= 0) return;
-  const ProductTile at = ProductOf(products, kTiles, static_cast<int>(blockIdx.y));
-  const Matrix& w = products.of[at.product].w;
-  const int tiles = static_cast<int>(planes::ColumnTiles(w.cols));
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int tiles_of_k = static_cast<int>(planes::ColumnTiles(w.cols));
+  const int warps = kColumns == 1 ? product.warps : static_cast<int>(blockDim.x) / kWarp;
+  const int tiles = warp < warps ? tiles_of_k : 0;
   const uint8_t* of_rows[kTiles];
   for (int m = 0; m < kTiles; ++m) {
     const int64_t row_tile = at.tile + m * (w.rows / (2 * planes::kTileRows));
-    of_rows[m] = Reader(w.data + set.matrix * w.stride, row_tile * tiles).base;
+    of_rows[m] = Reader(w.data + set.matrix * w.stride, row_tile * tiles_of_k).base;
   }
-  char* ring = Shared::OfWarp(warp, warps);
+  char* ring = Shared::OfWarp(warp, static_cast<int>(blockDim.x) / kWarp);
   for (int first = 0; first < set.count; first += kColumns) {
     const auto copy = [&](int tile, int stage) {
       if (tile < tiles) {
@@ -305,8 +309,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
     auto of_x = [&] {
       const auto share = static_cast<int>(map.share);
       if constexpr (kColumns == 1) {
-        return OwnRow<kType>(x, set[0] / share, static_cast<int>(w.cols),
-                             ring + kStages * Shared::kStageBytes);
+        const float* row = own_row ? product.own_row : x.x + set[0] / share * x.ld;
+        return OwnRow<kType>(row, static_cast<int>(w.cols), ring + kStages * Shared::kStageBytes);
       } else {
         return ConvertedRows<kType, kColumns>(x, set, first, share, tiles);
       }
@@ -339,26 +343,66 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
     }
     if (first > 0) __syncthreads();
     if constexpr (kTiles == 2) PairHalves(sums);
-    StoreSums<kColumns, kTiles>(sums, products, at, set, first);
+    StoreSums<kColumns, kTiles>(sums, products, at, set, first, warps);
   }
+}
+
+template <int kType, int kColumns, int kTiles>
+__global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts<kType>))
+    BlocksKernel(const __grid_constant__ RowProducts products, Activations x, int64_t rows,
+                 RowMap map) {
+  const ProductTile at = ProductOf(products, kTiles);
+  MultiplyPart<kType, kColumns, kTiles>(products, at, x, static_cast<int>(rows), map);
+}
+
+// One row and matrices of any forms.
+__global__ void __launch_bounds__(kMostWarps* kWarp, 2)
+    MixedBlocksKernel(const __grid_constant__ RowProducts products, Activations x, int64_t rows,
+                      RowMap map) {
+  const ProductTile at = ProductOf(products, 1);
+  ForBlockType(products.of[at.product].w.form, [&]<int kType>() {
+    MultiplyPart<kType, 1, 1>(products, at, x, static_cast<int>(rows), map);
+  });
 }
 
 }  // namespace
 
 bool TakesFloats(const RowMap& map, int64_t rows) { return ColumnsFor(map, rows) == 1; }
 
-void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+void MultiplyBlocks(Stream& s, const RowProducts& given, const Activations& x, int64_t rows,
                     const RowMap& map) {
-  const Matrix& w = products.of[0].w;
-  const int columns = ColumnsFor(map, rows), warps = WarpsOf(planes::ColumnTiles(w.cols));
-  ForBlockType(w.form, [&]<int kType>() {
-    const auto launch = [&]<int kColumns, int kTiles>() {
-      Launch(s, ProductGrid(products, map, rows, columns, kTiles), warps * kWarp,
-             BlocksShared<kType, kColumns, kTiles>::Bytes(warps),
-             BlocksKernel<kType, kColumns, kTiles>, products, x, rows, map);
+  RowProducts products = given;
+  const int columns = ColumnsFor(map, rows);
+  const Form form = products.of[0].w.form;
+  int warps = 0;
+  bool mixed = false;
+  for (int i = 0; i < products.count; ++i) {
+    RowProduct& p = products.of[i];
+    p.warps = WarpsOf(planes::ColumnTiles(p.w.cols));
+    warps = warps > p.warps ? warps : p.warps;
+    mixed = mixed || p.w.form != form;
+  }
+  const auto launch = [&](int tiles, size_t shared, auto kernel) {
+    Launch(s, ProductGrid(products, map, rows, columns, tiles), warps * kWarp, shared, kernel,
+           products, x, rows, map);
+  };
+  if (mixed) {
+    size_t shared = 0;
+    for (int i = 0; i < products.count; ++i) {
+      ForBlockType(products.of[i].w.form, [&]<int kType>() {
+        const size_t bytes = BlocksShared<kType, 1, 1>::Bytes(warps);
+        shared = shared > bytes ? shared : bytes;
+      });
+    }
+    return launch(1, shared, MixedBlocksKernel);
+  }
+  ForBlockType(form, [&]<int kType>() {
+    const auto of_columns = [&]<int kColumns, int kTiles>() {
+      launch(kTiles, BlocksShared<kType, kColumns, kTiles>::Bytes(warps),
+             BlocksKernel<kType, kColumns, kTiles>);
     };
-    if (products.gated) return launch.template operator()<1, 2>();
-    ForColumns(columns, [&]<int kColumns>() { launch.template operator()<kColumns, 1>(); });
+    if (products.gated) return of_columns.template operator()<1, 2>();
+    ForColumns(columns, [&]<int kColumns>() { of_columns.template operator()<kColumns, 1>(); });
   });
 }
 

@@ -8,6 +8,7 @@
 // another, with its own ring of shared memory: the same sums, so that a row has the same bits in
 // both. Limit of many rows: the FMAs, 128 per clock and multiprocessor.
 #include "kernels/cuda/plain_values.h"
+#include "kernels/cuda/route_rows.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -82,11 +83,8 @@ __device__ void PlainColumn(const Matrix& w, int64_t matrix, const Activations& 
 }
 
 template <Form kForm, bool kAligned>
-__global__ void FmaKernel(Matrix w, Activations x, int64_t rows, int per_block, RowMap map,
-                          Output out) {
-  if (map.matrix != nullptr) WaitForInputs();  // see RowMap::early
-  LetNextBegin();
-  WaitForInputs();
+__device__ void PlainPart(const Matrix& w, const Activations& x, int64_t rows, int per_block,
+                          const RowMap& map, const Output& out) {
   const int64_t n = int64_t{blockIdx.y} * (blockDim.x / kWarp) + threadIdx.x / kWarp;
   const int64_t row0 = int64_t{blockIdx.x} * per_block;
   if (n >= w.rows) return;
@@ -102,6 +100,48 @@ __global__ void FmaKernel(Matrix w, Activations x, int64_t rows, int per_block, 
     PlainColumn<kForm, kAligned, 3>(w, matrix, x, map.share, row0, n, out);
   } else {
     PlainColumn<kForm, kAligned, kMostRows>(w, matrix, x, map.share, row0, n, out);
+  }
+}
+
+template <Form kForm, bool kAligned>
+__global__ void FmaKernel(Matrix w, Activations x, int64_t rows, int per_block, RowMap map,
+                          Output out) {
+  if (map.matrix != nullptr) WaitForInputs();  // see RowMap::early
+  LetNextBegin();
+  WaitForInputs();
+  PlainPart<kForm, kAligned>(w, x, rows, per_block, map, out);
+}
+
+// Whether the block is the last of those that count up to `all`; counts begin and end at zero.
+__device__ bool IsLast(int* count, unsigned all) {
+  __syncthreads();
+  const int before = threadIdx.x == 0 ? CountBlock(count) : 0;
+  const bool last = threadIdx.x == 0 && static_cast<unsigned>(before) == all - 1;
+  if (last) *count = 0;
+  return __syncthreads_count(last ? 1 : 0) > 0;
+}
+
+// Logits, and by the last block of some rows their experts. Weights come to the L2 early.
+constexpr int kRouterWarps = 2;
+template <bool kAligned>
+__global__ void RouterKernel(Matrix w, Activations x, RouterShape shape, Output out, Routes to,
+                             int* counts) {
+  LetNextBegin();
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const auto lane = static_cast<int64_t>(threadIdx.x) % kWarp;
+  const int64_t n = int64_t{blockIdx.y} * kRouterWarps + warp, row_bytes = w.cols * 4;
+  constexpr int kLine = 128;
+  for (int64_t at = lane * kLine; n < w.rows && at < row_bytes; at += kWarp * kLine) {
+    PrefetchL2(w.data + n * row_bytes + at);
+  }
+  WaitForInputs();
+  PlainPart<Form::kF32, kAligned>(w, x, shape.rows, kMostRows, {}, out);
+  if (!IsLast(counts + blockIdx.x, gridDim.y)) return;
+  const int64_t first = int64_t{blockIdx.x} * kMostRows;
+  char* shared = SharedMemory() + warp * RouteBytes(shape);
+  for (int64_t row = first + warp; row < min(first + kMostRows, shape.rows); row += kRouterWarps) {
+    RouteRow(shape, out.data, row, to, shared);
+    __syncwarp();
   }
 }
 
@@ -260,14 +300,29 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
 // Fewer rows are quicker one column at a time.
 constexpr int64_t kManyRows = 128;
 
+bool IsAligned(const Matrix& w, const Activations& x) {
+  return w.cols % 4 == 0 && x.ld % 4 == 0 && reinterpret_cast<uintptr_t>(x.x) % sizeof(float4) == 0;
+}
+
 }  // namespace
+
+bool CanRoute(const Matrix& w, int64_t rows) { return w.form == Form::kF32 && rows < kManyRows; }
+int64_t RouterCounts(int64_t rows) { return CeilDiv<int64_t>(rows, kMostRows); }
+void ScoreAndRoute(Stream& s, const RowProduct& router, const Activations& x,
+                   const RouterShape& shape, const Routes& to, int* counts) {
+  const Matrix& w = router.w;
+  const dim3 grid(static_cast<unsigned>(RouterCounts(shape.rows)),
+                  static_cast<unsigned>(CeilDiv<int64_t>(w.rows, kRouterWarps)));
+  Launch(s, grid, kRouterWarps * kWarp, kRouterWarps * RouteBytes(shape),
+         IsAligned(w, x) ? RouterKernel<true> : RouterKernel<false>, w, x, shape, router.out, to,
+         counts);
+}
 
 void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
                  const RowMap& map) {
   const Matrix& w = product.w;
   const bool mapped = map.matrix != nullptr || map.modulo > 0 || map.share > 1;
-  const bool aligned =
-      w.cols % 4 == 0 && x.ld % 4 == 0 && reinterpret_cast<uintptr_t>(x.x) % sizeof(float4) == 0;
+  const bool aligned = IsAligned(w, x);
   if (w.form == Form::kF32 && aligned && w.cols % kChunk == 0 && !mapped && rows >= kManyRows) {
     const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(rows, kTile)),
                     static_cast<unsigned>(CeilDiv<int64_t>(w.rows, kTile)));

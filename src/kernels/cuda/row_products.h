@@ -62,30 +62,38 @@ inline int ColumnsFor(const RowMap& map, int64_t rows) {
   return of_matrix == 1 ? 1 : of_matrix <= 8 ? 8 : 16;
 }
 
-// The product of part y of a grid over all products, each part `in_block` tiles of 16 rows, and
-// which part of it.
+// Which product a block has, and which of its parts, each `in_block` tiles of 16 rows. Parts of
+// rows in x, so that those which read the same weights run together; tiles in y, of which there are
+// at most 65,535; those of a product with a row of its own in both.
 struct ProductTile {
   int product, tile;
 };
-__device__ inline ProductTile ProductOf(const RowProducts& products, int in_block, int y) {
-  int i = 0;
-  for (; i + 1 < products.count; ++i) {
-    const int tiles =
-        static_cast<int>(CeilDiv<int64_t>(products.of[i].w.rows, kProductRows * in_block));
-    if (y < tiles) break;
-    y -= tiles;
-  }
-  return {i, y};
+__device__ __host__ inline int ProductTiles(const RowProduct& p, int in_block) {
+  return static_cast<int>(CeilDiv<int64_t>(p.w.rows, kProductRows * in_block));
 }
-// Parts of rows in x, so that those which read the same weights run together; tiles in y, of which
-// there are at most 65,535.
+__device__ __host__ inline int PartsInY(const RowProduct& p, int in_block, int parts_in_x) {
+  const int tiles = ProductTiles(p, in_block);
+  return p.own_row == nullptr ? tiles : CeilDiv(tiles, parts_in_x);
+}
+__device__ inline ProductTile ProductOf(const RowProducts& products, int in_block) {
+  const auto columns = static_cast<int>(gridDim.x);
+  int i = 0, y = static_cast<int>(blockIdx.y);
+  for (; i + 1 < products.count; ++i) {
+    const int parts = PartsInY(products.of[i], in_block, columns);
+    if (y < parts) break;
+    y -= parts;
+  }
+  if (products.of[i].own_row == nullptr) return {i, y};
+  return {i, y * columns + static_cast<int>(blockIdx.x)};
+}
 inline dim3 ProductGrid(const RowProducts& products, const RowMap& map, int64_t rows, int columns,
                         int in_block) {
+  const int64_t parts = RowParts(map, rows, columns);
   int64_t tiles = 0;
   for (int i = 0; i < products.count; ++i) {
-    tiles += CeilDiv<int64_t>(products.of[i].w.rows, kProductRows * in_block);
+    tiles += PartsInY(products.of[i], in_block, static_cast<int>(parts));
   }
-  return dim3(static_cast<unsigned>(RowParts(map, rows, columns)), static_cast<unsigned>(tiles));
+  return dim3(static_cast<unsigned>(parts), static_cast<unsigned>(tiles));
 }
 
 constexpr int TilesOfColumns(int columns) { return columns <= 8 ? 1 : columns / 8; }
@@ -101,17 +109,16 @@ constexpr int StagesFor(int stage_bytes) {
 // Blocks of a multiprocessor that have room for their registers; x of `parts` parts.
 constexpr int BlocksFor(int columns, int parts) { return columns == 1 && parts == 1 ? 3 : 2; }
 
-// Adds the warps' sums, which are in the fragments of the matrix instruction, in their order, at
-// the begin of shared memory. `first` is the first of `set`'s rows that were computed. Gated: the
-// first eight rows of a tile gate the other eight.
+// Adds the sums of the first `warps` warps, which are in the fragments of the matrix instruction,
+// in their order, at the begin of shared memory. `first` is the first of `set`'s rows that were
+// computed. Gated: the first eight rows of a tile gate the other eight.
 template <int kColumns, int kTiles>
 __device__ void StoreSums(const float (&sums)[kTiles][TilesOfColumns(kColumns)][4],
                           const RowProducts& products, const ProductTile& at, const RowSet& set,
-                          int first) {
+                          int first, int warps) {
   constexpr int kRows = kProductRows * kTiles, kHalf = kProductRows / 2;
   auto* shared = reinterpret_cast<float*>(SharedMemory());
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp;
-  const int warps = static_cast<int>(blockDim.x) / kWarp;
   float* mine = shared + thread / kWarp * kRows * kColumns;
 #pragma unroll
   for (int m = 0; m < kTiles; ++m) {

@@ -169,6 +169,10 @@ __device__ inline uint4 LoadOnce16(const void* p) {
                : "l"(p));
   return v;
 }
+// The line comes to the L2 meanwhile.
+__device__ inline void PrefetchL2(const void* line) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(line)));
+}
 // One more block is done: what it wrote before its barrier is seen by the block that counts after
 // it. Gives the count before.
 __device__ inline int CountBlock(int* count) {

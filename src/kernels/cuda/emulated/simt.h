@@ -105,6 +105,7 @@ inline unsigned atomicAdd(unsigned* p, unsigned v) {
   *p += v;
   return old;
 }
+inline void PrefetchL2(const void*) {}
 inline int CountBlock(int* count) { return atomicAdd(count, 1); }
 inline int __popc(unsigned v) { return std::popcount(v); }
 inline void __threadfence() {}
