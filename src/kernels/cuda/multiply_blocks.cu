@@ -280,9 +280,11 @@ __device__ void MultiplyPart(const RowProducts& products, const ProductTile& at,
   const bool own_row = kColumns == 1 && product.own_row != nullptr;
   const bool late = map.matrix != nullptr && !map.early && !own_row;  // the map is an input
   if (late) WaitForInputs();
-  const RowSet set = own_row ? RowSet{0, at.tile < ProductTiles(product, kTiles) ? 1 : 0}
-                             : RowsOf(map, rows, kColumns, static_cast<int>(blockIdx.x));
+  RowSet set = own_row ? RowSet{0, at.tile < ProductTiles(product, kTiles) ? 1 : 0}
+                       : RowsOf(map, rows, kColumns, static_cast<int>(blockIdx.x));
   if (set.count <= 0) return;
+  // There are no others, which the compiler cannot know.
+  if constexpr (kColumns == 1) set = {set.matrix, 1, nullptr, set.first, 1};
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int tiles_of_k = static_cast<int>(planes::ColumnTiles(w.cols));
   const int warps = kColumns == 1 ? product.warps : static_cast<int>(blockDim.x) / kWarp;
