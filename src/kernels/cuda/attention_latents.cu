@@ -2,8 +2,8 @@
 // columns, of bf16 or FP8, for all heads, its first 512 the value. A block takes one row, 16 or 32
 // of its heads and one part of the keys; a second kernel joins the parts. Each latent is staged
 // once for all heads of the block, as key and as value. Limit: the card's memory at 16 heads, the
-// matrix unit at 128. Cards of compute capability 9.0 have attention_latents_wgmma.cu instead of the
-// first kernel.
+// matrix unit at 128. Cards of compute capability 9.0 have attention_latents_wgmma.cu instead of
+// the first kernel.
 //
 // Four warps share 16 heads. Each multiplies every fourth 16 columns, whose queries stay in
 // registers, with 32 keys; the parts of scores meet in shared memory, where every warp adds up all
@@ -298,7 +298,10 @@ void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const C
                    const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                    float* out) {
   (void)v;
-  const int heads = s.warpgroups ? HeadsOfWarpgroups(a) : HeadsOfBlock(a);
+  // Measured on an H100 with 16,384 keys: with 128 heads warpgroups take 0.66 to 0.77 of the time,
+  // with 16 heads and 8 or 32 rows 1.05 to 1.58.
+  const bool warpgroups = s.warpgroups && a.group > 2 * kHeads;
+  const int heads = warpgroups ? HeadsOfWarpgroups(a) : HeadsOfBlock(a);
   const Problem p = {a,
                      q,
                      k,
@@ -307,7 +310,7 @@ void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const C
                      a.group <= kHeads ? kHeads : heads,
                      scratch.parts,
                      out};
-  if (s.warpgroups) {
+  if (warpgroups) {
     LaunchWarpgroups(s, p);
   } else {
     k.form == CacheForm::kFp8 ? LaunchFp8(s, p) : LaunchBf16(s, p);

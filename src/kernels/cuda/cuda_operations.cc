@@ -109,7 +109,8 @@ CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t p
   const int64_t tiles = rows * ActivationTiles(cols), values = tiles * block_planes::kTileK;
   const int64_t info = tiles * 16 * static_cast<int64_t>(sizeof(float));
   Converted made;
-  made.floats = TakesFloats(map, product_rows);
+  made.floats = std::ranges::all_of(
+      products, [&](const RowProduct& p) { return TakesFloats(p.w, map, product_rows); });
   for (const RowProduct& p : products) {
     const int parts = made.PartsFor(p.w.form);
     Activations& a = made.of[parts];
@@ -411,17 +412,17 @@ bool CudaBackend::MixWithNetwork(const FfnArgs& f, const MoeArgs& a, ExpertSum& 
   return true;
 }
 
-// Of a few rows of answers the experts' sum is left to what reads it.
+// Of one row of answers the experts' sum is left to what reads it.
 Delta CudaBackend::FeedForwardAndMix(const FfnArgs& network, const MoeArgs& a) {
   const int64_t rows = Rows(a.x);
   const bool on_host = Cast(a.gate_up).on_host() != nullptr;
-  if (on_host || rows > kMostMixed || rows > a.exact_rows) {
+  if (on_host || rows != 1 || rows > a.exact_rows) {
     return Backend::FeedForwardAndMix(network, a);
   }
   ExpertSum sum;
-  if (rows > 1 || !MixWithNetwork(network, a, sum)) {
+  if (!MixWithNetwork(network, a, sum)) {
     FeedForward(network);
-    sum = MixRows(a, 0, rows);
+    sum = MixRows(a, 0, 1);
   }
   Delta delta = a.out;
   delta.parts = sum.parts;

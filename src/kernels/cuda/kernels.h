@@ -132,9 +132,10 @@ void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t r
 // One product of weights in any form but blocks, by float32 FMAs; any number of rows.
 void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
                  const RowMap& map);
-// With weights in blocks. x is float32 where the product makes it integers itself, as it does where
-// no two rows meet one matrix; then forms may differ among the products that are not gated.
-bool TakesFloats(const RowMap& map, int64_t rows);
+// With weights in blocks. x may be float32, which the product makes integers itself, where no two
+// rows meet one matrix and that is sooner than a launch; then forms may differ among the products
+// that are not gated.
+bool TakesFloats(const Matrix& w, const RowMap& map, int64_t rows);
 void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                     const RowMap& map);
 

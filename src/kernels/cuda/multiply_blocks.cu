@@ -7,6 +7,8 @@
 // saves a launch; several come as integers. Gated, which only one row is, a block has the rows that
 // gate and those that they gate. Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md
 // counts the instructions.
+#include <algorithm>
+
 #include "kernels/cuda/activation_groups.h"
 #include "kernels/cuda/block_values.h"
 #include "kernels/cuda/row_products.h"
@@ -369,12 +371,18 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, 2)
 
 }  // namespace
 
-bool TakesFloats(const RowMap& map, int64_t rows) { return ColumnsFor(map, rows) == 1; }
+// Every block of threads makes x integers: with more columns or many blocks that costs more than a
+// launch (3 us for 18,944 columns, 13 for 152,064 rows, on an H100).
+bool TakesFloats(const Matrix& w, const RowMap& map, int64_t rows) {
+  constexpr int64_t kMostColumns = 8192, kMostRows = 65536;
+  return ColumnsFor(map, rows) == 1 && w.cols <= kMostColumns && w.rows <= kMostRows;
+}
 
 void MultiplyBlocks(Stream& s, const RowProducts& given, const Activations& x, int64_t rows,
                     const RowMap& map) {
   RowProducts products = given;
-  const int columns = ColumnsFor(map, rows);
+  const bool floats = x.x != nullptr;
+  const int columns = floats ? 1 : std::max(ColumnsFor(map, rows), 8);
   const Form form = products.of[0].w.form;
   int warps = 0;
   bool mixed = false;

@@ -306,7 +306,7 @@ bool IsAligned(const Matrix& w, const Activations& x) {
 
 }  // namespace
 
-bool CanRoute(const Matrix& w, int64_t rows) { return w.form == Form::kF32 && rows < kManyRows; }
+bool CanRoute(const Matrix& w, int64_t rows) { return w.form == Form::kF32 && rows == 1; }
 int64_t RouterCounts(int64_t rows) { return CeilDiv<int64_t>(rows, kMostRows); }
 void ScoreAndRoute(Stream& s, const RowProduct& router, const Activations& x,
                    const RouterShape& shape, const Routes& to, int* counts) {

@@ -405,7 +405,7 @@ void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t r
 }
 
 bool CanGate(const Matrix& w, int64_t x_ld, const RowMap& map, int64_t rows) {
-  if (IsBlocks(w.form)) return TakesFloats(map, rows) && w.rows % (2 * kProductRows) == 0;
+  if (IsBlocks(w.form)) return TakesFloats(w, map, rows) && w.rows % (2 * kProductRows) == 0;
   const bool whole = w.form != Form::kFp8 || w.rows % kProductRows == 0;  // eights have one scale
   return OnMatrixUnit(w) && whole && x_ld % 4 == 0;
 }
