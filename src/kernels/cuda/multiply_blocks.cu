@@ -355,7 +355,7 @@ template <int kType, int kColumns, int kTiles>
 __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts<kType>))
     BlocksKernel(const __grid_constant__ RowProducts products, Activations x, int64_t rows,
                  RowMap map) {
-  const ProductTile at = ProductOf(products, kTiles);
+  const ProductTile at = ProductOf<true>(products, kTiles);
   MultiplyPart<kType, kColumns, kTiles>(products, at, x, static_cast<int>(rows), map);
 }
 
@@ -363,7 +363,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts
 __global__ void __launch_bounds__(kMostWarps* kWarp, 2)
     MixedBlocksKernel(const __grid_constant__ RowProducts products, Activations x, int64_t rows,
                       RowMap map) {
-  const ProductTile at = ProductOf(products, 1);
+  const ProductTile at = ProductOf<true>(products, 1);
   ForBlockType(products.of[at.product].w.form, [&]<int kType>() {
     MultiplyPart<kType, 1, 1>(products, at, x, static_cast<int>(rows), map);
   });

@@ -235,7 +235,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, (kHalvesBlocks<kForm, kColu
   const bool late = map.matrix != nullptr && !map.early;  // the map is an input
   if (late) WaitForInputs();
   const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
-  const ProductTile at = ProductOf(products, kTiles);
+  const ProductTile at = ProductOf<false>(products, kTiles);
   const Matrix& w = products.of[at.product].w;
   const int cols = static_cast<int>(w.cols), stride = warps * kStepK<kForm>;
   const WeightRows<kForm> weights(w, set.matrix, at.tile * kTiles, products.gated);
@@ -312,7 +312,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, (kHalvesBlocks<kForm, kColu
     }
     CopyAsyncWait<0>();
     __syncthreads();  // the sums lie where the rings were
-    StoreSums<kColumns, kTiles>(sums, products, at, set, first, warps);
+    StoreSums<kColumns, kTiles>(sums, products, at, set, first,
+                                static_cast<int>(blockDim.x) / kWarp);
     if (first + kColumns < set.count) __syncthreads();
   }
 }

@@ -75,15 +75,20 @@ __device__ __host__ inline int PartsInY(const RowProduct& p, int in_block, int p
   const int tiles = ProductTiles(p, in_block);
   return p.own_row == nullptr ? tiles : CeilDiv(tiles, parts_in_x);
 }
+// kOwnRows: a product may have a row of its own; what does not ask takes fewer registers.
+template <bool kOwnRows>
 __device__ inline ProductTile ProductOf(const RowProducts& products, int in_block) {
   const auto columns = static_cast<int>(gridDim.x);
+  const auto parts_of = [&](const RowProduct& p) {
+    return kOwnRows ? PartsInY(p, in_block, columns) : ProductTiles(p, in_block);
+  };
   int i = 0, y = static_cast<int>(blockIdx.y);
   for (; i + 1 < products.count; ++i) {
-    const int parts = PartsInY(products.of[i], in_block, columns);
+    const int parts = parts_of(products.of[i]);
     if (y < parts) break;
     y -= parts;
   }
-  if (products.of[i].own_row == nullptr) return {i, y};
+  if (!kOwnRows || products.of[i].own_row == nullptr) return {i, y};
   return {i, y * columns + static_cast<int>(blockIdx.x)};
 }
 inline dim3 ProductGrid(const RowProducts& products, const RowMap& map, int64_t rows, int columns,
