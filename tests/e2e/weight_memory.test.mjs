@@ -37,7 +37,7 @@ test('weights that do not fit are read from the file: the same answer, and every
   const whole = JSON.parse((await run(['inspect', demo, '--json'])).stdout);
   assert.equal(whole.weight_bytes.read_at_every_use, 0);
   const bad = await run(['bench', '--set', 'cpu.weight_memory=lots']);
-  assert.equal(bad.code, 1);
+  assert.equal(bad.code, 2);
   assert.match(bad.stderr, /cpu\.weight_memory/);
 });
 
