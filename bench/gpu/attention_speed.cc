@@ -26,6 +26,7 @@
 #include "core/dtype.h"
 #include "core/kv_row.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/kernels.h"
 
@@ -64,14 +65,8 @@ struct Case {
 
 Cache CacheOf(const Case& c, void* data) {
   const KvRow row = c.row();
-  Cache cache{.data = data, .width = row.width, .row_bytes = row.Bytes(c.dtype)};
-  cache.form = c.dtype == DType::kBf16 ? CacheForm::kBf16 : CacheForm::kFp8;
-  if (cache.form != CacheForm::kFp8) return cache;
-  cache.codes = static_cast<int>(row.codes());
-  cache.group = static_cast<int>(row.group);
-  cache.scales_at = static_cast<int>(row.scales_at());
-  cache.kept_at = static_cast<int>(row.kept_at());
-  return cache;
+  return CUDA_NAMESPACE::CacheOf(
+      KvView{data, c.dtype, row.width, kBlockTokens, row.group, row.kept});
 }
 
 // Memory of the card until the end of a case.

@@ -152,6 +152,26 @@ TEST_P(BlocksOnEveryBackend, RowsDoNotDependOnBatchOrThreads) {
   }
 }
 
+// On a card such a row becomes integers before the product, a shorter one inside it.
+TEST_P(BlocksOnEveryBackend, ALongRowHasTheSameBitsAloneAndAmongOthers) {
+  Random random(13);
+  auto backend = Make(GetParam(), 2);
+  constexpr int64_t kCols = 8448, kOut = 17, kRows = 3;
+  for (QuantType type : AllQuantTypes()) {
+    const BlockMatrix m = RandomBlocks(type, kOut, kCols, random);
+    const auto w = PrepareOne(*backend, m);
+    const std::vector<float> x = random.Normals(kRows * kCols);
+    const std::vector<float> all = Multiply(*backend, x, *w);
+    EXPECT_LT(ProductError(all, x, m.Decoded(), nullptr, kCols), BlockTolerance(type, kTypical))
+        << NameOf(type);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const std::vector<float> row(x.begin() + r * kCols, x.begin() + (r + 1) * kCols);
+      const std::vector<float> expected(all.begin() + r * kOut, all.begin() + (r + 1) * kOut);
+      EXPECT_EQ(Multiply(*backend, row, *w), expected) << NameOf(type) << " " << r;
+    }
+  }
+}
+
 TEST_P(BlocksOnEveryBackend, NansShowInTheirOwnRowsAndColumnsOnly) {
   Random random(6);
   auto backend = Make(GetParam(), 1);

@@ -73,17 +73,21 @@ struct XRows {
 // ---- what becomes of the sums: of a lane, rows lane / 4 and + 8 of its warp's 16 rows of w, and
 // rows j * 8 + lane % 4 * 2 and the next of x.
 
+__device__ inline void LoadBias(const TilesArgs& a, int64_t column, float (&bias)[2]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int64_t at = column + half * 8;
+    bias[half] = a.out.bias != nullptr && at < a.n ? a.out.bias[at] : 0.0f;
+  }
+}
+
 template <int kFragments>
 __device__ void StoreFloats(const TilesArgs& a, const BlockRows& block, const BlockWeights& ws,
                             const float (&sums)[kFragments][4]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t column = ws.first + static_cast<int>(threadIdx.x) / kWarp * 16 + lane / 4;
-  float bias[2] = {0, 0};
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    if (a.out.bias != nullptr && column + half * 8 < a.n)
-      bias[half] = a.out.bias[column + half * 8];
-  }
+  float bias[2];
+  LoadBias(a, column, bias);
 #pragma unroll
   for (int j = 0; j < kFragments; ++j) {
 #pragma unroll
@@ -142,12 +146,8 @@ __device__ void StoreRounded(const TilesArgs& a, const BlockRows& block, const B
     return CopyOut<kThreads, kWeights / 2>(a, block, ws, memory, kHalfPitch);
   }
   const int64_t column = ws.first + warp * 16 + lane / 4;
-  float bias[2] = {0, 0};
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    if (a.out.bias != nullptr && column + half * 8 < a.n)
-      bias[half] = a.out.bias[column + half * 8];
-  }
+  float bias[2];
+  LoadBias(a, column, bias);
 #pragma unroll
   for (int j = 0; j < kFragments; j += 2) {
     uint32_t v[4];
