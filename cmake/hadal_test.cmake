@@ -1,6 +1,6 @@
 # hadal_test(<name> [LABELS label...] LINK dep... SOURCES file...)
-# One GoogleTest binary; LABELS: "threaded" runs under TSan too,
-# "emulated" only in ./check. The targets unit_tests and
+# One GoogleTest binary; LABELS: "threaded" runs under TSan too, "emulated" only in ./check, "heavy" runs long:
+# it begins early and is optimised under sanitizers, too. The targets unit_tests and
 # threaded_tests build all tests of a label. Tests find the repository's files under
 # HADAL_SOURCE_DIR, and under HADAL_REFERENCE_DIR what is too large for it.
 set(HADAL_REFERENCE_DIR "" CACHE PATH "folder with further reference material: goldens/, tokenizers/, \
@@ -15,13 +15,23 @@ function(hadal_test name)
   endif()
   cmake_parse_arguments(A "" "" "LABELS;LINK;SOURCES" ${ARGN})
   add_executable(${name} ${A_SOURCES})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)  # tests share many names
   target_link_libraries(${name} PRIVATE ${A_LINK} GTest::gmock_main)
+  if(HADAL_SANITIZE AND NOT "heavy" IN_LIST A_LABELS)  # compiled in half the time
+    target_compile_options(${name} PRIVATE -O0)
+  endif()
+  if(HADAL_FUZZ)
+    target_compile_options(${name} PRIVATE -fno-sanitize=fuzzer-no-link)
+  endif()
   target_compile_definitions(${name} PRIVATE HADAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     HADAL_REFERENCE_DIR="${HADAL_REFERENCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "unit;${A_LABELS}")
   if("emulated" IN_LIST A_LABELS)  # fibers switch stacks: far faster without copies of frames
     set_tests_properties(${name} PROPERTIES ENVIRONMENT ASAN_OPTIONS=detect_stack_use_after_return=0)
+  endif()
+  if("emulated" IN_LIST A_LABELS OR "heavy" IN_LIST A_LABELS)
+    set_tests_properties(${name} PROPERTIES COST 100)
   endif()
   if(NOT (HADAL_SANITIZE AND "emulated" IN_LIST A_LABELS))  # by hand: too long to build and run for each push
     add_dependencies(unit_tests ${name})
@@ -39,6 +49,7 @@ endif()
 function(hadal_fuzz name)
   cmake_parse_arguments(A "" "" "LINK;SOURCES" ${ARGN})
   add_executable(${name}_fuzz ${A_SOURCES})
+  set_target_properties(${name}_fuzz PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name}_fuzz PRIVATE ${A_LINK})
   target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
   add_dependencies(fuzzers ${name}_fuzz)
