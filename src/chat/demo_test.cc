@@ -32,7 +32,8 @@ std::vector<Example> ReadExamples(const std::string& file) {
   EXPECT_EQ(parser.parse_many(padded).get(stream), simdjson::SUCCESS);
   for (auto row : stream) {
     Example& c = out.emplace_back();
-    for (const element entry : row["messages"].get_array().value()) {
+    const simdjson::dom::array entries = row["messages"].get_array().value();
+    for (const element entry : entries) {
       api::Message& message = c.messages.emplace_back();
       const std::string_view role = entry["role"].get_string().value();
       message.role = role == "system"      ? api::Role::kSystem

@@ -30,7 +30,8 @@ std::unique_ptr<Tokenizer> MakeTokenizer(const std::vector<const char*>& more) {
 
 std::vector<api::Message> MessagesOf(element input) {
   std::vector<api::Message> messages;
-  for (const element entry : input["messages"].get_array().value()) {
+  const simdjson::dom::array entries = input["messages"].get_array().value();
+  for (const element entry : entries) {
     api::Message& message = messages.emplace_back();
     const std::string_view role = entry["role"].get_string().value();
     message.role = role == "system"      ? api::Role::kSystem

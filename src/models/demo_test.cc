@@ -22,7 +22,8 @@ struct Answer {
 
 std::vector<TokenId> IdsOf(simdjson::dom::element array) {
   std::vector<TokenId> ids;
-  for (const int64_t id : array.get_array().value()) ids.push_back(static_cast<TokenId>(id));
+  const simdjson::dom::array numbers = array.get_array().value();
+  for (const int64_t id : numbers) ids.push_back(static_cast<TokenId>(id));
   return ids;
 }
 

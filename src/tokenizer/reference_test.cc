@@ -38,7 +38,8 @@ void ExpectEveryLine(const Tokenizer& tokenizer, const std::filesystem::path& fi
   for (auto line : stream) {
     const std::string_view input = line["text"].get_string().value();
     std::vector<TokenId> ids;
-    for (const int64_t id : line["ids"].get_array().value()) {
+    const simdjson::dom::array numbers = line["ids"].get_array().value();
+    for (const int64_t id : numbers) {
       ids.push_back(static_cast<TokenId>(id));
     }
     EXPECT_EQ(tokenizer.Encode(input, Special::kRecognise), ids) << "text: " << input;
