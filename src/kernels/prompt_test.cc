@@ -26,6 +26,14 @@ std::vector<Isa> SixteenBitIsas() {
   return isas;
 }
 
+// Those that round blocks of a type: without tiles, the ones whose activations take two bytes.
+std::vector<Isa> RoundingIsas(QuantType type) {
+  const bool wide = type == QuantType::kQ5_0 || type == QuantType::kQ5_1 ||
+                    type == QuantType::kQ8_0 || type == QuantType::kQ5_K ||
+                    type == QuantType::kQ6_K;
+  return wide ? SixteenBitIsas() : RoundingIsas();
+}
+
 std::unique_ptr<Backend> Make(Isa isa, int threads, bool exact_prompts = false) {
   if constexpr (kProcessor != Processor::kCpu) {
     return MakeCuda({.prompts = exact_prompts ? PromptRounding::kExact : PromptRounding::kAuto,
@@ -93,8 +101,8 @@ void CheckMatrix(Isa isa, const WeightSource& source, const std::vector<float>& 
 
 TEST(PromptRows, BlocksOfEveryTypeAreRoundedOnceAndWhateverTheBatch) {
   Random random(1);
-  for (Isa isa : RoundingIsas()) {
-    for (QuantType type : AllQuantTypes()) {
+  for (QuantType type : AllQuantTypes()) {
+    for (Isa isa : RoundingIsas(type)) {
       const int64_t k = TraitsOf(type).elements * random.Int(1, 5), n = random.Int(1, 300);
       const BlockMatrix m = RandomBlocks(type, n, k, random);
       SCOPED_TRACE(NameOf(type));
@@ -123,19 +131,26 @@ TEST(PromptRows, OnlyMatricesThatAreRoundedMakePromptsDiffer) {
   if (kProcessor != Processor::kCpu) GTEST_SKIP() << "a card rounds these all";
   if (!HasAvx512Bf16()) GTEST_SKIP() << "this CPU has no AVX512_BF16";
   Random random(7);
-  auto backend = Make(Isa::kAvx512, 1);
-  const BlockMatrix blocks = RandomBlocks(QuantType::kQ4_K, 40, 512, random);
+  Product p{random.Normals(9 * 512), random.Normals(40), 40, 512};
   const std::vector<float> values = random.Normals(40 * 512);
   WeightSource bf16 = Source(values, 40, 512), f16 = bf16;
   f16.stored = DType::kF16;
-  const auto exact = backend->PrepareOne(blocks.Source()), half = backend->PrepareOne(f16);
+  const BlockMatrix q4 = RandomBlocks(QuantType::kQ4_K, 40, 512, random);
+  const BlockMatrix q6 = RandomBlocks(QuantType::kQ6_K, 40, 512, random);
+  auto backend = Make(Isa::kAvx512, 1);
+  const auto differs = [&](const Weight& w) {
+    return p.Run(*backend, w, 0, 9, 0) != p.Run(*backend, w, 0, 9, kAllRows);
+  };
+  // What takes activations of one byte is exact; the others are rounded once they are half of all.
+  const auto first = backend->PrepareOne(q4.Source()), second = backend->PrepareOne(q4.Source());
+  const auto sixth = backend->PrepareOne(q6.Source());
   EXPECT_FALSE(backend->rounds_prompts());
-  const auto rounded = backend->PrepareOne(bf16);
+  EXPECT_FALSE(differs(**sixth));
+  const auto half = backend->PrepareOne(f16);
   EXPECT_TRUE(backend->rounds_prompts());
-  Product p{random.Normals(9 * 512), random.Normals(40), 40, 512};
-  EXPECT_EQ(p.Run(*backend, **exact, 0, 9, 0), p.Run(*backend, **exact, 0, 9, kAllRows));
-  EXPECT_EQ(p.Run(*backend, **half, 0, 9, 0), p.Run(*backend, **half, 0, 9, kAllRows));
-  EXPECT_NE(p.Run(*backend, **rounded, 0, 9, 0), p.Run(*backend, **rounded, 0, 9, kAllRows));
+  const auto whole = backend->PrepareOne(bf16);
+  EXPECT_FALSE(differs(**first));
+  for (const auto* w : {&sixth, &half, &whole}) EXPECT_TRUE(differs(***w));
 }
 
 TEST(PromptRows, TheGatedNetworkOfSixteenBitWeightsIsCloseToItsExactRows) {
@@ -217,19 +232,21 @@ TEST(PromptRows, ProductsOfAStepSeeWhatWasWrittenLast) {
 
 TEST(PromptRows, AMatrixOfSeveralTypesIsMultipliedPartByPart) {
   Random random(3);
-  const BlockMatrix a = RandomBlocks(QuantType::kQ4_K, 40, 512, random);
-  const BlockMatrix b = RandomBlocks(QuantType::kQ6_K, 25, 512, random);
-  WeightSource source = a.Source();
-  source.rows = 65;
-  source.blocks.reset();
-  source.mixed_blocks = {{40, QuantType::kQ4_K}, {25, QuantType::kQ6_K}};
-  source.read_blocks = [&](int64_t row, int64_t n, std::byte* out) {
-    const BlockMatrix& m = row < 40 ? a : b;
-    m.Source().read_blocks(row < 40 ? row : row - 40, n, out);
-  };
-  std::vector<float> decoded = a.Decoded();
-  for (float v : b.Decoded()) decoded.push_back(v);
-  for (Isa isa : RoundingIsas()) CheckMatrix(isa, source, decoded, 37, random);
+  for (QuantType type : {QuantType::kQ4_K, QuantType::kQ5_K}) {
+    const BlockMatrix a = RandomBlocks(type, 40, 512, random);
+    const BlockMatrix b = RandomBlocks(QuantType::kQ6_K, 25, 512, random);
+    WeightSource source = a.Source();
+    source.rows = 65;
+    source.blocks.reset();
+    source.mixed_blocks = {{40, type}, {25, QuantType::kQ6_K}};
+    source.read_blocks = [&](int64_t row, int64_t n, std::byte* out) {
+      const BlockMatrix& m = row < 40 ? a : b;
+      m.Source().read_blocks(row < 40 ? row : row - 40, n, out);
+    };
+    std::vector<float> decoded = a.Decoded();
+    for (float v : b.Decoded()) decoded.push_back(v);
+    for (Isa isa : RoundingIsas(type)) CheckMatrix(isa, source, decoded, 37, random);
+  }
 }
 
 TEST(PromptRows, WeightsThatMustStayFloatAreNotRounded) {
@@ -322,7 +339,7 @@ TEST(PromptRows, ExpertsInBlocksTakeRowsOfEachKindAsTheyWouldAlone) {
     const BlockMatrix gate_up = RandomBlocks(type, kExperts * 2 * kFfn, kHidden, random);
     const BlockMatrix down = RandomBlocks(type, kExperts * kHidden, kFfn, random);
     Experts e(random, kHidden, kExperts, 2, type == QuantType::kQ4_K ? 300 : 40);
-    for (Isa isa : RoundingIsas()) {
+    for (Isa isa : RoundingIsas(type)) {
       OnEachCard([&] {
         auto backend = Make(isa, 2);
         const auto g = PrepareBlockStack(*backend, gate_up, kExperts);

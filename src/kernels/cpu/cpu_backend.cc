@@ -41,7 +41,7 @@ CpuBackend::CpuBackend(const CpuBackendOptions& options)
       mla_form_(options.mla_form),
       table_(TableOf(options.isa)),
       pool_(options.threads),
-      rounds_products_(table_.prompt_bf16 != nullptr && !options.exact_prompts),
+      exact_prompts_(options.exact_prompts),
       rounds_prompts_(table_.prompt_attention != nullptr && !options.exact_prompts) {}
 
 std::string CpuBackend::description() const {

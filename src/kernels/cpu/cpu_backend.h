@@ -81,7 +81,7 @@ class CpuBackend final : public Backend {
   std::string description() const override;
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override;
   DType kv_dtype() const override { return kv_dtype_; }
-  bool rounds_prompts() const override { return rounds_prompts_ || rounds_a_weight_; }
+  bool rounds_prompts() const override { return rounds_prompts_ || RoundsProducts(); }
   Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override {
     return PrepareFor(sources, use);
   }
@@ -179,6 +179,8 @@ class CpuBackend final : public Backend {
              const ProductRows& out);
   void RunQueued(Layout layout);
   // ---- the same for rows of prompts, in blocks of 32 rows
+  bool MayRound(const CpuWeight& w) const;
+  bool RoundsProducts() const;
   bool Rounds(const CpuWeight& w) const;
   uint16_t* ReservePromptRows(Scratch area, int64_t blocks, int64_t cols);
   void ConvertPrompt(const FloatRows& x, uint16_t* blocks);
@@ -231,9 +233,10 @@ class CpuBackend final : public Backend {
   KernelTable table_;
   ThreadPool pool_;
   std::array<Buffer, kScratchCount> scratch_;
-  const bool rounds_products_;    // of prompts, with weights that the table has kernels for
-  const bool rounds_prompts_;     // their attention too
-  bool rounds_a_weight_ = false;  // one that was prepared
+  const bool exact_prompts_;
+  const bool rounds_prompts_;  // in attention
+  // Weights that were prepared for products, and how many of them have kernels that round.
+  int64_t multiplied_ = 0, may_round_ = 0;
   std::vector<Target> targets_;
   std::vector<MatMulTile> queued_, split_;
   std::vector<PromptTile> prompts_;

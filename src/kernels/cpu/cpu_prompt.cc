@@ -12,12 +12,21 @@ int64_t BlocksOf(int64_t rows) { return (rows + kPromptRows - 1) / kPromptRows; 
 }  // namespace
 
 // Float weights, such as those of routers, stay exact; int8 ones have kernels of their own.
-bool CpuBackend::Rounds(const CpuWeight& w) const {
-  if (!rounds_products_ || w.deferred()) return false;
-  if (w.layout() == Layout::kPanelBlocks) return table_.prompt_blocks[0] != nullptr;
+bool CpuBackend::MayRound(const CpuWeight& w) const {
+  if (table_.prompt_bf16 == nullptr || exact_prompts_ || w.deferred()) return false;
+  if (w.layout() == Layout::kPanelBlocks) {
+    return std::ranges::all_of(w.blocks(), [&](const BlockRows& part) {
+      return table_.prompt_blocks[static_cast<int>(part.type)] != nullptr;
+    });
+  }
   if (w.layout() == Layout::kPanelF16) return table_.prompt_f16 != nullptr;
   return w.layout() == Layout::kPanelBf16;
 }
+
+// Rows of prompts and answers that differ cost reuse of what a cache holds of answers: not for a
+// few matrices of a model.
+bool CpuBackend::RoundsProducts() const { return may_round_ > 0 && 2 * may_round_ >= multiplied_; }
+bool CpuBackend::Rounds(const CpuWeight& w) const { return RoundsProducts() && MayRound(w); }
 
 uint16_t* CpuBackend::ReservePromptRows(Scratch area, int64_t blocks, int64_t cols) {
   return static_cast<uint16_t*>(

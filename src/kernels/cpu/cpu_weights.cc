@@ -60,7 +60,9 @@ Result<WeightPtr> CpuBackend::PrepareFor(std::span<const WeightSource> sources, 
     Fill(sources[m], weight->storage(), {0, sources[m].rows},
          weight->matrix(static_cast<int64_t>(m)));
   }
-  rounds_a_weight_ = rounds_a_weight_ || (use == WeightUse::kMultiply && Rounds(*weight));
+  const int64_t elements = weight->count() * weight->rows() * weight->cols();
+  if (use == WeightUse::kMultiply) multiplied_ += elements;
+  if (use == WeightUse::kMultiply && MayRound(*weight)) may_round_ += elements;
   return weight;
 }
 
