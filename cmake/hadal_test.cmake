@@ -10,8 +10,8 @@ if(HADAL_TESTS)
   add_custom_target(unit_tests)
   add_custom_target(threaded_tests)
 endif()
-function(hadal_run_test target name labels environment)
-  add_test(NAME ${name} COMMAND ${target})
+function(hadal_run_test target name labels environment)  # then arguments
+  add_test(NAME ${name} COMMAND ${target} ${ARGN})
   if("emulated" IN_LIST labels)  # fibers switch stacks: far faster without copies of frames
     list(APPEND environment ASAN_OPTIONS=detect_stack_use_after_return=0)
   endif()

@@ -649,9 +649,8 @@ TEST_P(MlaOnEveryBackend, RoundedAnswersAreThoseOfManyHeads) {
 #ifdef HADAL_CUDA_EMULATED_TESTS
 // Cards without the matrix instructions of warpgroups have kernels of their own.
 TEST_P(MlaOnEveryBackend, LatentsOfDeepSeekAgreeWithDoubleWithoutWarpgroups) {
-  cuda_emulated::SetCardWarpgroups(false);
+  const SmallCard card;
   auto backend = Make(GetParam(), 2);
-  cuda_emulated::SetCardWarpgroups(true);
   for (const int heads : {3, 16, 21}) {
     const Sequences s = MakeSequences({0, 31, 63, 127, 157, 158}, {1, 2, 1, 2, 1, 1});
     EXPECT_LT(ErrorOfLatents(*backend, GetParam(), heads, s), GetParam().tolerance() * 2) << heads;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -16,6 +17,9 @@
 #include "core/dtype.h"
 #include "kernels/backend.h"
 #include "kernels/timed_backend.h"
+#ifdef HADAL_CUDA_EMULATED_TESTS
+#include "kernels/cuda/emulated/emulator.h"
+#endif
 
 namespace hadal::kernels_test {
 
@@ -35,6 +39,20 @@ inline std::vector<float> ReadFloats(const void* from, size_t n) {
   const auto* floats = static_cast<const float*>(from);
   return {floats, floats + n};
 }
+#endif
+
+#ifdef HADAL_CUDA_EMULATED_TESTS
+// The emulated card is one without warpgroups, with less shared memory, in all tests when
+// HADAL_TEST_SMALL_CARD is set, and while one of these lives.
+inline const bool kSmallCard = [] {
+  const bool small = std::getenv("HADAL_TEST_SMALL_CARD") != nullptr;
+  cuda_emulated::SetCardWarpgroups(!small);
+  return small;
+}();
+struct SmallCard {
+  SmallCard() { cuda_emulated::SetCardWarpgroups(false); }
+  ~SmallCard() { cuda_emulated::SetCardWarpgroups(!kSmallCard); }
+};
 #endif
 
 struct Config {

@@ -1,6 +1,6 @@
 // Attention of single rows for every shape and cache that has no kernel of its own. A block takes
-// one row, up to 16 heads that share a key, and one part of the keys; a second kernel joins the
-// parts in their order.
+// one row, up to 16 heads that share a key (fewer where their shared memory would not fit), and one
+// part of the keys; a second kernel joins the parts in their order.
 #include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/attention_parts.h"
 #include "kernels/cuda/cache_values.h"
@@ -17,14 +17,14 @@ __device__ __host__ constexpr SplitRule Rule() { return {64, 64, 64}; }
 struct Space {  // in shared memory, floats
   int64_t q, keys, values, scores, out, state, all;
 };
-__device__ __host__ Space SpaceOf(const AttentionShape& a, bool shared_values) {
+__device__ __host__ Space SpaceOf(const AttentionShape& a, bool shared_values, int most_heads) {
   Space s = {};
-  s.keys = kHeads * a.k_dim;
+  s.keys = most_heads * a.k_dim;
   s.values = shared_values ? s.keys : s.keys + kKeys * (a.k_dim + 1);
   s.scores = shared_values ? s.keys + kKeys * (a.k_dim + 1) : s.values + kKeys * (a.v_dim + 1);
-  s.out = s.scores + kHeads * kKeys;
-  s.state = s.out + kHeads * a.v_dim;
-  s.all = s.state + 3 * kHeads;
+  s.out = s.scores + most_heads * kKeys;
+  s.state = s.out + most_heads * a.v_dim;
+  s.all = s.state + 3 * most_heads;
   return s;
 }
 
@@ -46,20 +46,20 @@ __device__ void Stage(const Cache& c, const RowIndex& index, const int32_t* tabl
 
 // out [v_dim], then the largest score and the sum, when the row has several parts.
 __global__ void AttendKernel(AttentionShape a, Queries q, Cache k, Cache v, RowIndex index,
-                             int64_t parts, float* space, float* out) {
+                             int64_t parts, int most_heads, float* space, float* out) {
   LetNextBegin();
   WaitForInputs();
   const int64_t row = blockIdx.z, split = blockIdx.x;
-  const int64_t head_blocks = CeilDiv<int64_t>(a.group, kHeads);
-  const int64_t kv = blockIdx.y / head_blocks, head0 = blockIdx.y % head_blocks * kHeads;
-  const int64_t heads = min(int64_t{kHeads}, a.group - head0);
+  const int64_t head_blocks = CeilDiv<int64_t>(a.group, most_heads);
+  const int64_t kv = blockIdx.y / head_blocks, head0 = blockIdx.y % head_blocks * most_heads;
+  const int64_t heads = min(int64_t{most_heads}, a.group - head0);
   const int64_t visible = index.rows[row].visible;
   const int64_t per_split = SplitKeys(Rule(), static_cast<int>(visible));
   const int64_t begin = split * per_split, end = min(begin + per_split, visible);
   if (begin >= end) return;
   const int32_t* table = index.tables + index.rows[row].table_at;
   const bool shared_values = k.data == v.data;
-  const Space s = SpaceOf(a, shared_values);
+  const Space s = SpaceOf(a, shared_values, most_heads);
   float* memory = reinterpret_cast<float*>(SharedMemory());
   float *qs = memory + s.q, *keys = memory + s.keys, *values = memory + s.values;
   float *scores = memory + s.scores, *sums = memory + s.out, *state = memory + s.state;
@@ -76,7 +76,7 @@ __global__ void AttendKernel(AttentionShape a, Queries q, Cache k, Cache v, RowI
   for (int64_t i = threadIdx.x; i < heads * a.v_dim; i += kThreads) sums[i] = 0;
   for (int64_t h = threadIdx.x; h < heads; h += kThreads) {
     state[h] = -INFINITY;
-    state[kHeads + h] = 0;
+    state[most_heads + h] = 0;
   }
   for (int64_t first = begin; first < end; first += kKeys) {
     const int64_t n = min(int64_t{kKeys}, end - first);
@@ -96,15 +96,15 @@ __global__ void AttendKernel(AttentionShape a, Queries q, Cache k, Cache v, RowI
       const float sum = WarpSum(p), shrink = expf(state[h] - m);
       __syncwarp();
       if (lane == 0) {
-        state[2 * kHeads + h] = shrink;
-        state[kHeads + h] = state[kHeads + h] * shrink + sum;
+        state[2 * most_heads + h] = shrink;
+        state[most_heads + h] = state[most_heads + h] * shrink + sum;
         state[h] = m;
       }
     }
     __syncthreads();
     for (int64_t i = threadIdx.x; i < heads * a.v_dim; i += kThreads) {
       const int64_t h = i / a.v_dim, d = i % a.v_dim;
-      float sum = sums[i] * state[2 * kHeads + h];
+      float sum = sums[i] * state[2 * most_heads + h];
       for (int64_t j = 0; j < n; ++j) {
         sum = fmaf(scores[h * kKeys + j], values[j * value_stride + d], sum);
       }
@@ -114,7 +114,7 @@ __global__ void AttendKernel(AttentionShape a, Queries q, Cache k, Cache v, RowI
   __syncthreads();
   if (per_split >= visible) {
     for (int64_t i = threadIdx.x; i < heads * a.v_dim; i += kThreads) {
-      out[first_head * a.v_dim + i] = sums[i] / state[kHeads + i / a.v_dim];
+      out[first_head * a.v_dim + i] = sums[i] / state[most_heads + i / a.v_dim];
     }
     return;
   }
@@ -123,7 +123,7 @@ __global__ void AttendKernel(AttentionShape a, Queries q, Cache k, Cache v, RowI
     for (int64_t d = threadIdx.x; d < a.v_dim; d += kThreads) part[d] = sums[h * a.v_dim + d];
     if (threadIdx.x == 0) {
       part[a.v_dim] = state[h];
-      part[a.v_dim + 1] = state[kHeads + h];
+      part[a.v_dim + 1] = state[most_heads + h];
     }
   }
 }
@@ -160,11 +160,16 @@ void AttendPlain(Stream& s, const AttentionShape& shape, const Queries& q, const
                  const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                  float* out) {
   const int64_t parts = MostSplits(Rule(), index.most), heads = shape.n_kv * shape.group;
+  const auto shared = [&](int most_heads) {
+    return static_cast<size_t>(SpaceOf(shape, k.data == v.data, most_heads).all) * sizeof(float);
+  };
+  int most_heads = kHeads;
+  while (most_heads > 1 && shared(most_heads) > s.most_shared) most_heads /= 2;
   const dim3 grid(static_cast<unsigned>(parts),
-                  static_cast<unsigned>(shape.n_kv * CeilDiv<int64_t>(shape.group, kHeads)),
+                  static_cast<unsigned>(shape.n_kv * CeilDiv<int64_t>(shape.group, most_heads)),
                   static_cast<unsigned>(shape.rows));
-  const auto shared = static_cast<size_t>(SpaceOf(shape, k.data == v.data).all) * sizeof(float);
-  Launch(s, grid, kThreads, shared, AttendKernel, shape, q, k, v, index, parts, scratch.parts, out);
+  Launch(s, grid, kThreads, shared(most_heads), AttendKernel, shape, q, k, v, index, parts,
+         most_heads, scratch.parts, out);
   if (parts == 1) return;
   Launch(s, dim3(static_cast<unsigned>(shape.rows * heads)), kThreads, 0, JoinKernel, shape, index,
          parts, scratch.parts, out);

@@ -41,7 +41,10 @@ bool g_warpgroups = true;
 
 class EmulatedDevice final : public Device {
  public:
-  EmulatedDevice() { stream_.warpgroups = g_warpgroups; }
+  EmulatedDevice() {
+    stream_.warpgroups = g_warpgroups;
+    if (!g_warpgroups) stream_.most_shared = 99 * 1024;
+  }
   DeviceInfo info() const override {
     return {"emulated card",
             9,

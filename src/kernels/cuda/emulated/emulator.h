@@ -25,7 +25,8 @@ void SetCardMemory(size_t bytes);
 // What goes wrong from now on, for tests.
 enum class Fault { kNone, kRecording, kMissingCode, kLost };
 void SetFault(Fault fault);
-// Whether cards that are opened from now on have the kernels of wgmma.h; true at first.
+// Whether cards that are opened from now on are of compute capability 9.0, true at first: they have
+// the kernels of wgmma.h, and 227 KiB of shared memory a block instead of 99 as 8.6, 8.9 and 12.0.
 void SetCardWarpgroups(bool has);
 
 char* SharedMemory();  // at a multiple of 1024 bytes, as large as asked for, filled with 0xff
