@@ -135,7 +135,7 @@ Status MakeBackend(const Config& config, LoadedModel& loaded) {
       HADAL_TRY(loaded.backend, std::move(backend));
       return {};
     }
-    loaded.why_no_gpu = backend.error().message;
+    loaded.why_no_gpu = backend.error();
   }
   HADAL_TRY(const CpuBackendOptions options, BackendOptionsOf(config));
   HADAL_TRY(loaded.backend, NewCpuBackend(options));

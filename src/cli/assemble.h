@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/memory_plan.h"
@@ -41,8 +42,8 @@ int64_t LogitRows(const Config& config, int64_t sequences);
 struct LoadedModel {
   std::unique_ptr<Backend> backend;  // outlives the model
   std::unique_ptr<Model> model;
-  TimedBackend* timed = nullptr;  // the backend, when a profile was asked for
-  std::string why_no_gpu;         // of engine.device = auto: why it is the CPU's backend; or ""
+  TimedBackend* timed = nullptr;    // the backend, when a profile was asked for
+  std::optional<Error> why_no_gpu;  // of engine.device = auto: why it is the CPU's backend
 };
 // show_progress: a bar with ETA on stderr when it is a terminal and the load takes long.
 Result<LoadedModel> LoadConfiguredModel(const Config& config, const LoadOptions& options,

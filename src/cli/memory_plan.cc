@@ -132,17 +132,23 @@ Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, const Ba
   return plan;
 }
 
-std::string Describe(const MemoryPlan& plan) {
+std::string Describe(const Shared& shared, const MemoryPlan& plan) {
   const auto gb = [](size_t b) { return static_cast<double>(b) / 1e9; };
-  std::string text = fmt::format(
+  const char* sizes = shared.T(
       "weights {:.3f} GB, KV cache {:.3f} GB = {} tokens (context {}), {:.1f} GB available{}",
-      gb(plan.weight_bytes), gb(plan.kv_bytes), plan.kv_tokens, plan.context,
-      gb(plan.available_bytes), plan.on_card ? " on the GPU beside weights and work space" : "");
+      "权重 {:.3f} GB，KV 缓存 {:.3f} GB = {} 个 token（上下文 {}），可用 {:.1f} GB{}");
+  std::string text = fmt::format(
+      fmt::runtime(sizes), gb(plan.weight_bytes), gb(plan.kv_bytes), plan.kv_tokens, plan.context,
+      gb(plan.available_bytes),
+      plan.on_card
+          ? shared.T(" on the GPU beside weights and work space", "（GPU，已除去权重与工作区）")
+          : "");
   if (plan.file_bytes == 0) return text;
-  return text + fmt::format(
-                    "\n{:.3f} GB of weights do not fit into cpu.weight_memory: they are read from "
-                    "the file at every use, which is slow; the file must not be changed",
-                    gb(plan.file_bytes));
+  const char* in_file = shared.T(
+      "\n{:.3f} GB of weights do not fit into cpu.weight_memory: they are read from the file at "
+      "every use, which is slow; the file must not be changed",
+      "\n{:.3f} GB 权重超出 cpu.weight_memory：每次使用都从文件读取，速度较慢；请勿改动该文件");
+  return text + fmt::format(fmt::runtime(in_file), gb(plan.file_bytes));
 }
 
 std::string DescribeExperts(const Shared& shared, const ExpertSplit& split) {

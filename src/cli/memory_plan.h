@@ -39,7 +39,7 @@ Result<MemoryPlan> PlanMemory(const Config& config, const Model& model, const Ba
 
 // "weights 13.1 MB, KV cache 0.3 GB = 262144 tokens (context 4096), 22.0 GB available", and a
 // second line when weights stay in the file.
-std::string Describe(const MemoryPlan& plan);
+std::string Describe(const Shared& shared, const MemoryPlan& plan);
 // Where the routed experts of a model on a GPU are; "" for others.
 std::string DescribeExperts(const Shared& shared, const ExpertSplit& split);
 

@@ -125,9 +125,10 @@ Status Run(const Shared& shared) {
             server::HttpFront::Start(std::move(options), *assembly->service, metrics, log.get()));
   g_serving = true;
   fmt::print("hadal {}: {} on {}\n{}\n", Version(), ModelName(config),
-             assembly->loaded.backend->description(), Describe(assembly->plan));
-  if (const std::string& why = assembly->loaded.why_no_gpu; !why.empty()) {
-    fmt::print("{}: {}\n", shared.T("no GPU is used", "未使用 GPU"), why);
+             assembly->loaded.backend->description(), Describe(shared, assembly->plan));
+  if (const auto& why = assembly->loaded.why_no_gpu) {
+    fmt::print("{}: {}{}\n", shared.T("no GPU is used", "未使用 GPU"), why->message,
+               shared.T("", fmt::format("（{}）", InfoOf(why->code).zh).c_str()));
   }
   const std::string experts = DescribeExperts(shared, assembly->loaded.model->info().split);
   if (!experts.empty()) fmt::print("{}\n", experts);
@@ -136,9 +137,10 @@ Status Run(const Shared& shared) {
              shared.T("after start", "产生"));
   const LinkUse& link = assembly->loaded.model->info().link;
   if (link.bytes > 0) fmt::print("{}\n", Describe(shared, link, loaded));
-  fmt::print("listening on {}://{}:{} ({:.2f} s after start)\n", tls ? "https" : "http",
-             host.find(':') == std::string::npos ? host : "[" + host + "]", front->port(),
-             Seconds(Now() - start));
+  fmt::print(fmt::runtime(shared.T("listening on {}://{}:{} ({:.2f} s after start)\n",
+                                   "正在监听 {}://{}:{}（启动后 {:.2f} 秒）\n")),
+             tls ? "https" : "http", host.find(':') == std::string::npos ? host : "[" + host + "]",
+             front->port(), Seconds(Now() - start));
   if (!assembly->service->models().front().chat) {
     fmt::print("{}\n", shared.T("no chat format is known for this model: only /v1/completions "
                                 "answers; --chat-template FILE gives it one",

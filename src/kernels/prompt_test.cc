@@ -1,8 +1,5 @@
 // Rows of prompts: rounded to bf16 where the backend says so, and otherwise like any other.
 #include "kernels/blocks_fixture.h"
-#ifdef HADAL_CUDA_EMULATED_TESTS
-#include "kernels/cuda/emulated/emulator.h"
-#endif
 
 namespace hadal::kernels_test {
 namespace {
@@ -34,6 +31,15 @@ std::vector<Isa> RoundingIsas(QuantType type) {
   return wide ? SixteenBitIsas() : RoundingIsas();
 }
 
+std::vector<std::pair<Isa, int>> WithThreads(const std::vector<Isa>& isas,
+                                             const std::vector<int>& threads) {
+  std::vector<std::pair<Isa, int>> all;
+  for (Isa isa : isas) {
+    for (int n : threads) all.emplace_back(isa, n);
+  }
+  return all;
+}
+
 std::unique_ptr<Backend> Make(Isa isa, int threads, bool exact_prompts = false) {
   if constexpr (kProcessor != Processor::kCpu) {
     return MakeCuda({.prompts = exact_prompts ? PromptRounding::kExact : PromptRounding::kAuto,
@@ -53,9 +59,8 @@ template <class F>
 void OnEachCard(const F& fn) {
   fn();
 #ifdef HADAL_CUDA_EMULATED_TESTS
-  cuda_emulated::SetCardWarpgroups(false);
+  const SmallCard other;
   fn();
-  cuda_emulated::SetCardWarpgroups(true);
 #endif
 }
 
@@ -74,15 +79,17 @@ void CheckMatrixHere(Isa isa, const WeightSource& source, const std::vector<floa
                      int64_t rows, Random& random) {
   SCOPED_TRACE(
       fmt::format("{} rows by {} x {} on {}", rows, source.rows, source.cols, NameOf(isa)));
-  auto backend = Make(isa, 2), exact = Make(isa, 1, true);
-  const auto w = backend->PrepareOne(source), w_exact = exact->PrepareOne(source);
-  ASSERT_TRUE(w && w_exact);
+  auto backend = Make(isa, 2), exact = Make(isa, 1, true), many = Make(isa, 7);
+  const auto w = backend->PrepareOne(source), w_exact = exact->PrepareOne(source),
+             w_many = many->PrepareOne(source);
+  ASSERT_TRUE(w && w_exact && w_many);
   Product p{random.Normals(rows * source.cols), random.Normals(source.rows), source.rows,
             source.cols};
   const std::vector<float> answers = p.Run(*backend, **w, 0, rows, kAllRows);
   const std::vector<float> prompts = p.Run(*backend, **w, 0, rows, 0);
   EXPECT_LT(ProductError(prompts, p.x, decoded, p.bias.data(), p.k), kRounded);
   EXPECT_EQ(p.Run(*exact, **w_exact, 0, rows, 0), answers);
+  EXPECT_EQ(p.Run(*many, **w_many, 0, rows, 0), prompts);  // in smaller parts
   // Some rows of each kind, and a row alone: the same bits as in their batch.
   const int64_t cut = random.Int(0, static_cast<int>(rows)),
                 one = random.Int(0, static_cast<int>(rows) - 1);
@@ -160,8 +167,10 @@ TEST(PromptRows, TheGatedNetworkOfSixteenBitWeightsIsCloseToItsExactRows) {
       product(static_cast<size_t>(kRows * kFfn)), x = random.Normals(kRows * kHidden);
   const std::vector<float> gate_up = random.Normals(2 * kFfn * kHidden),
                            down = random.Normals(kHidden * kFfn);
-  for (Isa isa : SixteenBitIsas()) {
-    auto backend = Make(isa, 2);
+  std::vector<float> alone;  // what one thread made of it
+  for (const auto& [isa, threads] : WithThreads(SixteenBitIsas(), {1, 2, 7})) {
+    SCOPED_TRACE(fmt::format("{}, {} threads", NameOf(isa), threads));
+    auto backend = Make(isa, threads);
     const auto g = backend->PrepareOne(Source(gate_up, 2 * kFfn, kHidden));
     const auto d = backend->PrepareOne(Source(down, kHidden, kFfn));
     ASSERT_TRUE(g && d);
@@ -177,11 +186,13 @@ TEST(PromptRows, TheGatedNetworkOfSixteenBitWeightsIsCloseToItsExactRows) {
       return out;
     };
     const std::vector<float> answers = run(kAllRows), prompts = run(0);
-    EXPECT_NE(answers, prompts) << NameOf(isa);
-    EXPECT_LT(RelativeError(prompts, {answers.begin(), answers.end()}), 1e-2) << NameOf(isa);
+    EXPECT_NE(answers, prompts);
+    if (threads == 1) alone = prompts;
+    EXPECT_EQ(prompts, alone);
+    EXPECT_LT(RelativeError(prompts, {answers.begin(), answers.end()}), 1e-2);
     std::vector<float> mixed(answers.begin(), answers.begin() + 5 * kHidden);
     mixed.insert(mixed.end(), prompts.begin() + 5 * kHidden, prompts.end());
-    EXPECT_EQ(run(5), mixed) << NameOf(isa);
+    EXPECT_EQ(run(5), mixed);
   }
 }
 

@@ -174,7 +174,8 @@ DecoderBuilder::DecoderBuilder(const ModelFiles& files, Backend& backend,
   if (tied) {
     load_.Ignore("lm_head.weight");  // some exports store the copy
   } else {
-    load_.Matrix(&d.head_, "lm_head.weight", c.vocab_size, c.hidden_size);
+    load_.Matrix(&d.head_, "lm_head.weight", c.vocab_size, c.hidden_size,
+                 WeightLoader::Precision::kExact);
   }
   // Multi-token prediction layers follow the others; the first may be loaded, by draft_load_.
   draft_load_.Ignore("*");

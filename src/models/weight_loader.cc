@@ -73,8 +73,9 @@ void WeightLoader::AddMatrix(WeightPtr* out, std::vector<Parts> stack, int64_t c
   Job job;
   for (const Parts& parts : stack) job.reads.insert(job.reads.end(), parts.begin(), parts.end());
   job.rank = share.used < share.of ? Rank::kExperts : Rank::kMatrix;
-  const WeightUse use =
-      precision == Precision::kF32 ? WeightUse::kMultiplyF32 : WeightUse::kMultiply;
+  const WeightUse use = precision == Precision::kF32     ? WeightUse::kMultiplyF32
+                        : precision == Precision::kExact ? WeightUse::kMultiplyExact
+                                                         : WeightUse::kMultiply;
   const auto sources = [this, stack = std::move(stack), cols] {
     std::vector<WeightSource> all;
     for (const Parts& parts : stack) all.push_back(Source(parts, cols));
@@ -163,7 +164,7 @@ void WeightLoader::Embedding(WeightPtr* table, WeightPtr* head, const std::strin
   };
   jobs_.push_back(std::move(job));
   if (!tied) return;
-  AddMatrix(head, {{part}}, cols, {});
+  AddMatrix(head, {{part}}, cols, {}, Precision::kExact);
   jobs_.back().joins = true;
 }
 

@@ -57,7 +57,8 @@ class WeightLoader {
   };
   WeightLoader(std::shared_ptr<const Checkpoint> checkpoint, Backend& backend, Options options);
 
-  enum class Precision { kBackend, kF32 };  // kF32: never below float32 (routers)
+  // kExact: multiplied by rows of answers only (heads); kF32: never below float32 (routers).
+  enum class Precision { kBackend, kExact, kF32 };
   // Tensor `name` is [rows, cols].
   void Matrix(WeightPtr* out, const std::string& name, int64_t rows, int64_t cols,
               Precision precision = Precision::kBackend);

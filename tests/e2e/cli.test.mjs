@@ -65,6 +65,13 @@ test('another address without a key is refused, with a key it serves', async () 
   assert.equal((await server.stop()).code, 0);
 });
 
+test('serve says what it does in Chinese, too', async () => {
+  const server = await Server.start('--lang', 'zh');
+  assert.match(server.stdout(), /权重 [\d.]+ GB，KV 缓存 [\d.]+ GB/);
+  assert.match(server.stdout(), /正在监听 http:/);
+  assert.equal((await server.stop()).code, 0);
+});
+
 test('tokenize turns text into ids and back', async () => {
   const text = 'How much memory? 需要多少显存？<｜User｜>';
   const ids = JSON.parse((await run(['tokenize'], { input: text })).stdout);

@@ -38,7 +38,7 @@ export class Server {
     server.port = await new Promise((resolve, reject) => {
       server.child.stdout.on('data', (d) => {
         stdout += d;
-        const m = /listening on https?:\/\/[^ ]*:(\d+)/.exec(stdout);
+        const m = /(?:listening on|正在监听) https?:\/\/[^ ]*:(\d+)/.exec(stdout);
         if (m) resolve(Number(m[1]));
       });
       server.exited.then((e) => reject(new Error(`serve ended with ${JSON.stringify(e)}: ${server.stderr}`)));

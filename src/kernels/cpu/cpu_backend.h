@@ -81,7 +81,7 @@ class CpuBackend final : public Backend {
   std::string description() const override;
   Result<std::unique_ptr<Memory>> Allocate(size_t bytes) override;
   DType kv_dtype() const override { return kv_dtype_; }
-  bool rounds_prompts() const override { return rounds_prompts_ || RoundsProducts(); }
+  bool rounds_prompts() const override { return RoundsProducts(); }
   Result<WeightPtr> Prepare(std::span<const WeightSource> sources, WeightUse use) override {
     return PrepareFor(sources, use);
   }
@@ -186,6 +186,7 @@ class CpuBackend final : public Backend {
   void ConvertPrompt(const FloatRows& x, uint16_t* blocks);
   void QueuePrompt(const uint16_t* blocks, int64_t m, const CpuWeight& w, int64_t matrix,
                    const ProductRows& out);
+  void SplitPrompts();
   void RunPrompts(Layout layout);
   // silu(gate) * up straight into the row blocks of the next product, where the shapes allow it.
   bool Gates(const CpuWeight& gate_up, const CpuWeight& down) const;

@@ -191,8 +191,9 @@ void CpuBackend::MatMuls(Tensor x, std::span<const Product> products, int64_t ex
     CHECK(rows * w.rows() == p.out.shape.elements());
     targets_.push_back({&w, {p.out.f32(), w.rows(), p.bias}});
   }
-  const auto alike = [this](const CpuWeight& a, const CpuWeight& b) {
-    return a.layout() == b.layout() && a.deferred() == b.deferred() && Rounds(a) == Rounds(b);
+  const auto alike = [&](const CpuWeight& a, const CpuWeight& b) {
+    return a.layout() == b.layout() && a.deferred() == b.deferred() &&
+           (exact_rows >= rows || Rounds(a) == Rounds(b));
   };
   for (std::span<const Target> left = targets_; !left.empty();) {
     size_t n = 1;

@@ -23,9 +23,11 @@ bool CpuBackend::MayRound(const CpuWeight& w) const {
   return w.layout() == Layout::kPanelBf16;
 }
 
-// Rows of prompts and answers that differ cost reuse of what a cache holds of answers: not for a
-// few matrices of a model.
-bool CpuBackend::RoundsProducts() const { return may_round_ > 0 && 2 * may_round_ >= multiplied_; }
+// Rows of prompts and answers that differ cost reuse of what a cache holds of answers: where
+// attention does not make them differ, a few matrices of a model shall not.
+bool CpuBackend::RoundsProducts() const {
+  return rounds_prompts_ || (may_round_ > 0 && 2 * may_round_ >= multiplied_);
+}
 bool CpuBackend::Rounds(const CpuWeight& w) const { return RoundsProducts() && MayRound(w); }
 
 uint16_t* CpuBackend::ReservePromptRows(Scratch area, int64_t blocks, int64_t cols) {
@@ -122,7 +124,33 @@ void CpuBackend::FeedForward(const FfnArgs& a) {
   RunPrompts(down.layout());
 }
 
+// Halves what is queued, by panels and then by rows, until every thread has two parts.
+void CpuBackend::SplitPrompts() {
+  constexpr int64_t kFewPanels = 4;  // of gate and up together, where gated
+  const auto enough = static_cast<size_t>(2 * pool_.size());
+  for (size_t n = 0; pool_.size() > 1 && prompts_.size() < enough && n < prompts_.size();) {
+    n = prompts_.size();
+    for (size_t i = 0; i < n; ++i) {
+      PromptTile t = prompts_[i];
+      const int64_t step = t.gated ? kFewPanels / 2 : kFewPanels, panels = t.panel1 - t.panel0;
+      if (panels > step) {
+        prompts_[i].panel1 = t.panel0 += RoundUp((panels + 1) / 2, step);
+      } else if (t.m > kPromptRows) {
+        const int64_t rows = prompts_[i].m = RoundUp((t.m + 1) / 2, kPromptRows);
+        t.m -= rows;
+        t.x += BlocksOf(rows) * PromptBlockElements(t.k);
+        if (t.gated) t.gated += BlocksOf(rows) * PromptBlockElements(t.n / 2);
+        t.out += t.gated ? 0 : rows * t.ldo;
+      } else {
+        continue;
+      }
+      prompts_.push_back(t);
+    }
+  }
+}
+
 void CpuBackend::RunPrompts(Layout layout) {
+  SplitPrompts();
   auto* spaces = static_cast<std::byte*>(
       Reserve(kPromptThread, static_cast<size_t>(kPromptSpace * pool_.size())));
   pool_.ForEach(static_cast<int>(prompts_.size()), [&](int i, int thread) {
