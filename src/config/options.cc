@@ -129,10 +129,9 @@ constexpr std::array kComputing = {
            "权重矩阵在内存中的格式；bf16 时 F16 与量化矩阵按原样保留"},
     Option{"cpu.kv_dtype", REF(cpu.kv_dtype), 0, 0, "f32|bf16", false,
            "element type of the KV cache", "KV 缓存的元素类型"},
-    Option{
-        "cpu.exact_prompts", REF(cpu.exact_prompts), 0, 0, "", false,
-        "with AMX or AVX512_BF16: compute prompts as exactly as answers, slower",
-        "有 AMX 或 AVX512_BF16 时：提示词按与回答相同的精度计算（较慢）"},
+    Option{"cpu.exact_prompts", REF(cpu.exact_prompts), 0, 0, "", false,
+           "with AMX or AVX512_BF16: compute prompts as exactly as answers, slower",
+           "有 AMX 或 AVX512_BF16 时：提示词按与回答相同的精度计算（较慢）"},
     Option{
         "cpu.weight_memory", REF(cpu.weight_memory), 0, 0, "", false,
         "memory for weights: 'auto' (what is available), or bytes such as 16GiB; matrices that "
