@@ -127,8 +127,8 @@ Status Run(const Shared& shared) {
   fmt::print("hadal {}: {} on {}\n{}\n", Version(), ModelName(config),
              assembly->loaded.backend->description(), Describe(shared, assembly->plan));
   if (const auto& why = assembly->loaded.why_no_gpu) {
-    fmt::print("{}: {}{}\n", shared.T("no GPU is used", "未使用 GPU"), why->message,
-               shared.T("", fmt::format("（{}）", InfoOf(why->code).zh).c_str()));
+    fmt::print("{}: {}\n", shared.T("no GPU is used", "未使用 GPU"), why->message);
+    if (shared.language == Language::kChinese) fmt::print("{}\n", InfoOf(why->code).zh);
   }
   const std::string experts = DescribeExperts(shared, assembly->loaded.model->info().split);
   if (!experts.empty()) fmt::print("{}\n", experts);

@@ -25,9 +25,7 @@ std::vector<Isa> SixteenBitIsas() {
 
 // Those that round blocks of a type: without tiles, the ones whose activations take two bytes.
 std::vector<Isa> RoundingIsas(QuantType type) {
-  const bool wide = type == QuantType::kQ5_0 || type == QuantType::kQ5_1 ||
-                    type == QuantType::kQ8_0 || type == QuantType::kQ5_K ||
-                    type == QuantType::kQ6_K;
+  const bool wide = cpu::kBlockFormats[static_cast<int>(type)].x_parts == 2;
   return wide ? SixteenBitIsas() : RoundingIsas();
 }
 
@@ -151,6 +149,7 @@ TEST(PromptRows, OnlyMatricesThatAreRoundedMakePromptsDiffer) {
   // What takes activations of one byte is exact; the others are rounded once they are half of all.
   const auto first = backend->PrepareOne(q4.Source()), second = backend->PrepareOne(q4.Source());
   const auto sixth = backend->PrepareOne(q6.Source());
+  const auto head = backend->PrepareOne(bf16, WeightUse::kMultiplyExact);  // does not count
   EXPECT_FALSE(backend->rounds_prompts());
   EXPECT_FALSE(differs(**sixth));
   const auto half = backend->PrepareOne(f16);

@@ -236,7 +236,8 @@ class CpuBackend final : public Backend {
   std::array<Buffer, kScratchCount> scratch_;
   const bool exact_prompts_;
   const bool rounds_prompts_;  // in attention
-  // Weights that were prepared for products, and how many of them have kernels that round.
+  // Of weights prepared for products: elements of all, and of those with kernels that round. They
+  // decide once all of a model's are there; a backend has one model.
   int64_t multiplied_ = 0, may_round_ = 0;
   std::vector<Target> targets_;
   std::vector<MatMulTile> queued_, split_;

@@ -371,7 +371,7 @@ void MultiplyHalves(Stream& s, const RowProducts& products, const Activations& x
                     const RowMap& map) {
   if (x.split != nullptr) {
     if (rows <= 16) return LaunchHalves<kForm, 16, 2, true>(s, products, x, rows, map);
-    // Before compute capability 9.0, and on later desktop cards, blocks have half that memory.
+    // Before compute capability 9.0, and on desktop cards, a block may not have that much.
     constexpr size_t kFourTiles = size_t{kMostWarps} * kStages * 4 * kTileBytes;
     if (kFourTiles > s.most_shared)
       return LaunchHalves<kForm, 32, 2, true>(s, products, x, rows, map);
