@@ -123,6 +123,68 @@ TEST_P(OnEveryBackend, ManyRowsOfFloatWeightsHaveTheBitsOfFew) {
   }
 }
 
+// Few rows of weights and many: what a card cuts in different ways.
+TEST_P(OnEveryBackend, BatchesHaveTheBitsOfFewRows) {
+  Random random(12);
+  auto backend = Make(GetParam(), 2);
+  constexpr int64_t kK = 1096, kRows = 100;
+  Problem a(random, kRows, 40, kK), b(random, kRows, 610, kK);
+  b.x = a.x;
+  auto wa = backend->PrepareOne(Source(a.w, a.n, kK)),
+       wb = backend->PrepareOne(Source(b.w, b.n, kK));
+  const auto run = [&](int64_t first, int64_t rows) {
+    std::vector<float> x(a.x.begin() + first * kK, a.x.begin() + (first + rows) * kK);
+    std::vector<float> oa(static_cast<size_t>(rows * a.n)), ob(static_cast<size_t>(rows * b.n));
+    const Product products[] = {{wa->get(), a.bias.data(), View(oa, {rows, a.n})},
+                                {wb->get(), nullptr, View(ob, {rows, b.n})}};
+    backend->MatMuls(View(x, {rows, kK}), products, kAllRows);
+    return std::pair(oa, ob);
+  };
+  const auto few = run(kRows - 7, 7);
+  EXPECT_LT(RelativeError(run(0, kRows).second, b.Expected(GetParam(), false)),
+            GetParam().tolerance());
+  for (const int64_t rows : {17, 32, 41, 100}) {
+    const auto many = run(kRows - rows, rows);
+    EXPECT_EQ(std::vector<float>(many.first.end() - 7 * a.n, many.first.end()), few.first) << rows;
+    EXPECT_EQ(std::vector<float>(many.second.end() - 7 * b.n, many.second.end()), few.second)
+        << rows;
+    Problem p = b;
+    p.rows = rows;
+    p.x.assign(b.x.end() - rows * kK, b.x.end());
+    EXPECT_EQ(Multiply(*backend, p, **wb, false), many.second) << rows;
+  }
+}
+
+TEST_P(OnEveryBackend, AGatedNetworkOfABatchHasTheBitsOfFewRows) {
+  Random random(13);
+  auto backend = Make(GetParam(), 2);
+  constexpr int64_t kHidden = 328, kRows = 70;
+  for (const int64_t ffn : {24, 300}) {
+    const std::vector<float> both = random.Normals(2 * ffn * kHidden, 0.1f),
+                             down = random.Normals(ffn * kHidden, 0.1f),
+                             x = random.Normals(kRows * kHidden);
+    const auto gate_up = backend->PrepareOne(Source(both, 2 * ffn, kHidden)),
+               of_down = backend->PrepareOne(Source(down, kHidden, ffn));
+    const auto run = [&](int64_t rows) {
+      std::vector<float> last(x.end() - rows * kHidden, x.end()), out = Poison(rows * kHidden);
+      std::vector<float> scratch = Poison(rows * 2 * ffn), product = Poison(rows * ffn);
+      backend->FeedForward({.x = View(last, {rows, kHidden}),
+                            .gate_up = gate_up->get(),
+                            .down = of_down->get(),
+                            .both = View(scratch, {rows, 2 * ffn}),
+                            .product = View(product, {rows, ffn}),
+                            .out = View(out, {rows, kHidden})});
+      return out;
+    };
+    const std::vector<float> few = run(7);
+    for (const int64_t rows : {20, 33, 70}) {
+      const std::vector<float> many = run(rows);
+      EXPECT_EQ(std::vector<float>(many.end() - 7 * kHidden, many.end()), few)
+          << rows << " " << ffn;
+    }
+  }
+}
+
 // One of them kept as float32, so that the operation takes several layouts.
 TEST_P(OnEveryBackend, SeveralProductsOfOneInputAreThoseOfEach) {
   Random random(8);

@@ -160,8 +160,17 @@ bool CudaBackend::MultiplyGated(const float* x, int64_t rows, const CudaWeight& 
 void CudaBackend::Launch(const RowProducts& products, const Converted& x, int64_t rows,
                          const RowMap& map) {
   const Form form = products.of[0].w.form;
+  const Activations& converted = x.of[x.PartsFor(form)];
+  Stream& stream = device_->stream();
+  if (TakesBatches(stream, products, converted, rows)) {
+    const BatchMemory memory = BatchSpace(stream, products, rows);
+    float* sums = ReserveFloats(kProductSums, memory.floats);
+    auto* counts = static_cast<int*>(
+        Reserve(kProductCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
+    return MultiplyBatches(stream, products, converted, rows, sums, counts);
+  }
   const auto multiply = IsBlocks(form) ? MultiplyBlocks : MultiplyRows;
-  multiply(device_->stream(), products, x.of[x.PartsFor(form)], rows, map);
+  multiply(stream, products, converted, rows, map);
 }
 
 // Rows of answers: matrices that one launch takes together.

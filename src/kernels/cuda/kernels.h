@@ -129,6 +129,15 @@ bool CanGate(const Matrix& w, int64_t x_ld, const RowMap& map, int64_t rows);
 bool TakesSplitRows(const Matrix& w, int64_t rows);
 int64_t SplitRowBytes(const Matrix& w, int64_t rows);
 void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t rows, void* out);
+// The same with the same bits, for many rows that come in parts: x crosses the card less often.
+bool TakesBatches(const Stream& s, const RowProducts& products, const Activations& x, int64_t rows);
+struct BatchMemory {
+  int64_t floats = 0;  // of `sums`
+  int64_t counts = 0;  // zeros before and after
+};
+BatchMemory BatchSpace(const Stream& s, const RowProducts& products, int64_t rows);
+void MultiplyBatches(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                     float* sums, int* counts);
 // One product of weights in any form but blocks, by float32 FMAs; any number of rows.
 void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
                  const RowMap& map);
