@@ -123,8 +123,10 @@ CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t p
         a = {.x = gated, .ld = cols};
       }
       if (!plain || !TakesSplitRows(p.w, rows)) continue;
-      void* split = Reserve(kSplitRows, static_cast<size_t>(SplitRowBytes(p.w, rows)));
-      SplitRows(device_->stream(), a.x, a.ld, p.w, rows, split);
+      const bool batch = TakesBatches(device_->stream(), p.w, rows);
+      const int64_t bytes = batch ? SplitBatchBytes(p.w, rows) : SplitRowBytes(p.w, rows);
+      void* split = Reserve(kSplitRows, static_cast<size_t>(bytes));
+      (batch ? SplitBatch : SplitRows)(device_->stream(), a.x, a.ld, p.w, rows, split);
       a.split = split;
       continue;
     }
@@ -162,7 +164,7 @@ void CudaBackend::Launch(const RowProducts& products, const Converted& x, int64_
   const Form form = products.of[0].w.form;
   const Activations& converted = x.of[x.PartsFor(form)];
   Stream& stream = device_->stream();
-  if (TakesBatches(stream, products, converted, rows)) {
+  if (converted.split != nullptr && TakesBatches(stream, products.of[0].w, rows)) {
     const BatchMemory memory = BatchSpace(stream, products, rows);
     float* sums = ReserveFloats(kProductSums, memory.floats);
     auto* counts = static_cast<int*>(

@@ -129,8 +129,11 @@ bool CanGate(const Matrix& w, int64_t x_ld, const RowMap& map, int64_t rows);
 bool TakesSplitRows(const Matrix& w, int64_t rows);
 int64_t SplitRowBytes(const Matrix& w, int64_t rows);
 void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t rows, void* out);
-// The same with the same bits, for many rows that come in parts: x crosses the card less often.
-bool TakesBatches(const Stream& s, const RowProducts& products, const Activations& x, int64_t rows);
+// The same with the same bits on cards with warpgroups, where x crosses the card less often:
+// SplitBatch instead of SplitRows, MultiplyBatches instead of MultiplyRows.
+bool TakesBatches(const Stream& s, const Matrix& w, int64_t rows);
+int64_t SplitBatchBytes(const Matrix& w, int64_t rows);
+void SplitBatch(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t rows, void* out);
 struct BatchMemory {
   int64_t floats = 0;  // of `sums`
   int64_t counts = 0;  // zeros before and after
