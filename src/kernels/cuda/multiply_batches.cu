@@ -13,6 +13,9 @@
 // changes no bit.
 //
 // Limit: weight bytes over memory bandwidth.
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/cuda/half_products.h"
 #include "kernels/cuda/wgmma.h"
 
@@ -20,35 +23,38 @@ namespace hadal::CUDA_NAMESPACE {
 namespace {
 
 constexpr Form kForm = Form::kBf16;
-constexpr int kGroupWarps = kWarpgroup / kWarp;
 constexpr int kStages = 4;
 constexpr int kLine = kStepK<kForm>, kParts = kXParts<kForm>;
 constexpr int kHalves = kLine / kHalfStep;
 // Of x, eight rows of a line in one part: rows of 128 bytes as the matrix unit reads them.
 constexpr int kEightBytes = 8 * kLineBytes, kChunks = kLineBytes / 16;
 
-// Warpgroups of a block that have room for their registers.
-constexpr int MostGroups(int columns) { return columns > 64 ? 3 : 4; }
-__device__ __host__ constexpr int StageBytes(int columns, int warps) {
-  return warps * kTileBytes + columns / 8 * kParts * kEightBytes;
+// Tiles of 16 rows of weights of a block, a warp each, that have room for their registers. Warps
+// beyond them, up to whole warpgroups, help to bring x.
+constexpr int MostTiles(int columns) { return columns > 64 ? 12 : columns > 32 ? 16 : 20; }
+constexpr int ThreadsOf(int tiles) { return CeilDiv(tiles, kWarpgroup / kWarp) * kWarpgroup; }
+__device__ __host__ constexpr int StageBytes(int columns, int tiles) {
+  return tiles * kTileBytes + columns / 8 * kParts * kEightBytes;
 }
 
 // How the products are cut into blocks of threads.
 struct Cut {
-  int warps = 0;   // of a block, each with 16 rows of weights
+  int tiles = 0;   // of rows of weights, of a block: a group
   int chains = 0;  // of k
-  bool at_chains = false;
-  // Where it is: [part of rows of x][group of rows of weights][chain][warp][tile][8 rows of
-  // x][lane] of four floats; blocks that are done of every part and group.
+  int each = 0;    // chains of a block; unless it has all, their sums go to memory
+  // Where they are: [part of rows of x][group][chain][tile][8 rows of x][lane] of four floats; and
+  // how many blocks are done of every part and group.
   float4* sums = nullptr;
   int* counts = nullptr;
+
+  __device__ __host__ int Blocks() const { return CeilDiv(chains, each); }  // of a group
 };
-__host__ __device__ inline int GroupsOf(const Matrix& w, int warps) {
-  return static_cast<int>(CeilDiv<int64_t>(w.rows, warps * kProductRows));
+__host__ __device__ inline int GroupsOf(const Matrix& w, int tiles) {
+  return static_cast<int>(CeilDiv<int64_t>(w.rows, tiles * kProductRows));
 }
-int GroupsOf(const RowProducts& products, int warps) {
+int GroupsOf(const RowProducts& products, int tiles) {
   int groups = 0;
-  for (int i = 0; i < products.count; ++i) groups += GroupsOf(products.of[i].w, warps);
+  for (int i = 0; i < products.count; ++i) groups += GroupsOf(products.of[i].w, tiles);
   return groups;
 }
 
@@ -58,12 +64,12 @@ struct BatchPart {
   int all_groups = 0;          // before it, with those of the other products
   int chain = 0, end = 0;
 
-  __device__ BatchPart(const RowProducts& products, const Cut& cut, int warps, int y) {
-    all_groups = group = cut.at_chains ? y / cut.chains : y;
-    chain = cut.at_chains ? y % cut.chains : 0;
-    end = cut.at_chains ? chain + 1 : cut.chains;
+  __device__ BatchPart(const RowProducts& products, const Cut& cut, int y) {
+    all_groups = group = y / cut.Blocks();
+    chain = y % cut.Blocks() * cut.each;
+    end = min(chain + cut.each, cut.chains);
     for (; product + 1 < products.count; ++product) {
-      const int groups = GroupsOf(products.of[product].w, warps);
+      const int groups = GroupsOf(products.of[product].w, cut.tiles);
       if (group < groups) break;
       group -= groups;
     }
@@ -171,11 +177,11 @@ struct ChainSums {
   float4* of_warp;  // of the first chain
   int64_t next;     // from chain to chain
 
-  __device__ ChainSums(const Cut& cut, const BatchPart& part, int groups, int warps, int warp) {
+  __device__ ChainSums(const Cut& cut, const BatchPart& part, int groups, int tile) {
     constexpr int kOfWarp = kN * kWarp;
     const int64_t group = int64_t{blockIdx.x} * groups + part.all_groups;
-    next = int64_t{warps} * kOfWarp;
-    of_warp = cut.sums + group * cut.chains * next + warp * kOfWarp +
+    next = int64_t{cut.tiles} * kOfWarp;
+    of_warp = cut.sums + group * cut.chains * next + tile * kOfWarp +
               static_cast<int>(threadIdx.x) % kWarp;
   }
   __device__ void Store(int chain, const float (&sums)[kN][4]) const {
@@ -213,27 +219,35 @@ __device__ bool IsLast(int* count, int n) {
 }
 
 template <int kColumns>
-__global__ void __launch_bounds__(MostGroups(kColumns) * kWarpgroup, 1)
+__global__ void __launch_bounds__(ThreadsOf(MostTiles(kColumns)), 1)
     BatchKernel(const __grid_constant__ RowProducts products, Activations x, int rows, Cut cut,
                 int groups) {
 #ifdef HADAL_WGMMA
   constexpr int kN = kColumns / 8;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int warps = static_cast<int>(blockDim.x) / kWarp;
-  const BatchPart part(products, cut, warps, static_cast<int>(blockIdx.y));
+  const bool has_tile = warp < cut.tiles;
+  const BatchPart part(products, cut, static_cast<int>(blockIdx.y));
   const Matrix& w = products.of[part.product].w;
   const auto cols = static_cast<int>(w.cols);
   const int first = static_cast<int>(blockIdx.x) * kColumns;
-  const int tile = part.group * warps + warp;
+  const int in_group = has_tile ? warp : cut.tiles - 1;  // what is computed twice is stored once
+  const int tile = part.group * cut.tiles + in_group;
   const WeightRows<kForm> weights(w, 0, tile, products.gated);
   const LinesOfX<kColumns> of_x(x, cols, rows, first);
-  const int stage_bytes = StageBytes(kColumns, warps), x_bytes = stage_bytes - warps * kTileBytes;
+  const ChainSums<kN> of_chains(cut, part, groups, in_group);
+  const bool all_chains = cut.each == cut.chains;
+  const int stage_bytes = StageBytes(kColumns, cut.tiles);
   const auto x_of = [&](int stage) { return SharedMemory() + stage * stage_bytes; };
-  const auto weights_of = [&](int stage) { return x_of(stage) + x_bytes + warp * kTileBytes; };
+  const auto weights_of = [&](int stage) {
+    return x_of(stage) + kN * kParts * kEightBytes + in_group * kTileBytes;
+  };
+  const auto copy_weights = [&](int line, int stage) {
+    if (has_tile) weights.Copy(0, line * kLine, weights_of(stage));
+  };
   Lines walk(part, cut.chains, CeilDiv(cols, kLine));
   Lines ahead = walk, ahead_of_x = walk;
   for (int i = 0; i < kStages - 1; ++i) {
-    if (!ahead.Done()) weights.Copy(0, ahead.line * kLine, weights_of(i));
+    if (!ahead.Done()) copy_weights(ahead.line, i);
     ahead.Next();
   }
   LetNextBegin();
@@ -252,32 +266,32 @@ __global__ void __launch_bounds__(MostGroups(kColumns) * kWarpgroup, 1)
     __syncthreads();
     const int next = stage == 0 ? kStages - 1 : stage - 1;
     if (!ahead.Done()) {
-      weights.Copy(0, ahead.line * kLine, weights_of(next));
+      copy_weights(ahead.line, next);
       of_x.Copy(ahead.line, x_of(next));
       ahead.Next();
     }
     CopyAsyncCommit();
     MultiplyLine<kN>(weights_of(stage), x_of(stage), sums);
     stage = stage + 1 == kStages ? 0 : stage + 1;
-    const bool is_first = walk.chain == 0;
-    if (!walk.Next() || cut.at_chains) continue;
+    const int chain = walk.chain;
+    if (!walk.Next()) continue;
+    if (!all_chains && has_tile) of_chains.Store(chain, sums);
 #pragma unroll
     for (int n = 0; n < kN; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        total[n][i] = is_first ? sums[n][i] : total[n][i] + sums[n][i];
+        total[n][i] = chain == 0 ? sums[n][i] : total[n][i] + sums[n][i];
         sums[n][i] = 0;
       }
     }
   }
   CopyAsyncWait<0>();
-  if (cut.at_chains) {
-    const ChainSums<kN> chains(cut, part, groups, warps, warp);
-    chains.Store(part.chain, sums);
-    if (!IsLast(cut.counts + int64_t{blockIdx.x} * groups + part.all_groups, cut.chains)) return;
-    chains.Total(cut.chains, total);
+  if (!all_chains) {
+    int* count = cut.counts + int64_t{blockIdx.x} * groups + part.all_groups;
+    if (!IsLast(count, cut.Blocks())) return;
+    of_chains.Total(cut.chains, total);
   }
-  StoreTotals<kN>(total, products, part.product, tile, first, rows);
+  if (has_tile) StoreTotals<kN>(total, products, part.product, tile, first, rows);
 #else
   __trap();
 #endif
@@ -315,26 +329,37 @@ __global__ void SplitBatchKernel(const float* from, int64_t ld, int64_t rows, in
 int ColumnsOf(int64_t rows) { return rows <= 16 ? 16 : rows <= 32 ? 32 : rows <= 64 ? 64 : 128; }
 
 // The cut that should take the shortest, by the bytes that a multiprocessor moves one after
-// another; beginning a block and joining sums cost as much as some bytes.
+// another; beginning a block and joining sums cost as much as some bytes, and where few blocks are
+// left each gets more than its share of the bandwidth.
 Cut CutOf(const RowProducts& products, int64_t rows, int processors) {
-  constexpr int64_t kBegin = 80'000, kJoin = 65'000;
+  constexpr double kBegin = 80'000, kJoin = 65'000, kMostShare = 1.5;
   const int columns = ColumnsOf(rows);
   const int64_t lines = CeilDiv<int64_t>(products.of[0].w.cols, kLine);
   const int64_t parts = CeilDiv<int64_t>(rows, columns);
   Cut best;
-  best.chains = WarpsOf(lines);
-  int64_t least = 0;
-  for (int warps = MostGroups(columns) * kGroupWarps; warps > 0; warps -= kGroupWarps) {
-    for (const bool at_chains : {false, true}) {
-      const int64_t cuts = at_chains ? best.chains : 1;
-      const int64_t blocks = parts * cuts * GroupsOf(products, warps);
-      const int64_t bytes = CeilDiv(lines, cuts) * StageBytes(columns, warps) + kBegin;
-      const int64_t cost = CeilDiv<int64_t>(blocks, processors) * bytes + (at_chains ? kJoin : 0);
-      if (best.warps > 0 && cost >= least) continue;
-      least = cost;
-      best.warps = warps;
-      best.at_chains = at_chains;
+  double least = 0;
+  const auto consider = [&](const Cut& cut) {
+    const auto groups = static_cast<double>(GroupsOf(products, cut.tiles));
+    const double blocks = static_cast<double>(parts) * groups * cut.Blocks();
+    const double full = std::floor(blocks / processors), left = blocks - full * processors;
+    const double share = left > 0 ? std::max(left / processors, 1 / kMostShare) : 0;
+    const double of_block = static_cast<double>(lines) * cut.each / cut.chains;
+    // x comes from the L2.
+    const double stage = (StageBytes(columns, cut.tiles) + cut.tiles * kTileBytes) / 2.0;
+    double cost = (full + share) * of_block * stage;
+    cost += (full + (left > 0 ? 1 : 0)) * kBegin;
+    if (cut.each < cut.chains) {
+      const double sums = 2.0 * cut.each * cut.tiles * kProductRows * columns * sizeof(float);
+      cost += (full + share) * sums + kJoin;
     }
+    if (best.tiles > 0 && cost >= least) return;
+    least = cost;
+    best = cut;
+  };
+  const int chains = WarpsOf(lines);
+  for (int tiles = MostTiles(columns); tiles > 0; --tiles) {
+    consider({tiles, chains, chains});
+    for (int each = 1; each < chains; each *= 2) consider({tiles, chains, each});
   }
   return best;
 }
@@ -357,10 +382,10 @@ void SplitBatch(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t 
 
 BatchMemory BatchSpace(const Stream& s, const RowProducts& products, int64_t rows) {
   const Cut cut = CutOf(products, rows, s.processors);
-  if (!cut.at_chains) return {};
+  if (cut.each == cut.chains) return {};
   const int columns = ColumnsOf(rows);
-  const int64_t parts = CeilDiv<int64_t>(rows, columns) * GroupsOf(products, cut.warps);
-  return {parts * cut.chains * cut.warps * kProductRows * columns, parts};
+  const int64_t parts = CeilDiv<int64_t>(rows, columns) * GroupsOf(products, cut.tiles);
+  return {parts * cut.chains * cut.tiles * kProductRows * columns, parts};
 }
 
 void MultiplyBatches(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
@@ -368,12 +393,12 @@ void MultiplyBatches(Stream& s, const RowProducts& products, const Activations& 
   Cut cut = CutOf(products, rows, s.processors);
   cut.sums = reinterpret_cast<float4*>(sums);
   cut.counts = counts;
-  const int columns = ColumnsOf(rows), groups = GroupsOf(products, cut.warps);
+  const int columns = ColumnsOf(rows), groups = GroupsOf(products, cut.tiles);
   const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(rows, columns)),
-                  static_cast<unsigned>(groups * (cut.at_chains ? cut.chains : 1)));
+                  static_cast<unsigned>(groups * cut.Blocks()));
   const auto launch = [&](auto kernel) {
-    Launch(s, grid, cut.warps * kWarp,
-           static_cast<size_t>(kStages * StageBytes(columns, cut.warps)), kernel, products, x,
+    Launch(s, grid, ThreadsOf(cut.tiles),
+           static_cast<size_t>(kStages * StageBytes(columns, cut.tiles)), kernel, products, x,
            static_cast<int>(rows), cut, groups);
   };
   if (columns == 16) return launch(BatchKernel<16>);
