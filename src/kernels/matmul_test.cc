@@ -128,7 +128,7 @@ TEST_P(OnEveryBackend, BatchesHaveTheBitsOfFewRows) {
   Random random(12);
   auto backend = Make(GetParam(), 2);
   constexpr int64_t kK = 1096, kRows = 100;
-  Problem a(random, kRows, 40, kK), b(random, kRows, 610, kK);
+  Problem a(random, kRows, 40, kK), b(random, kRows, 330, kK);
   b.x = a.x;
   auto wa = backend->PrepareOne(Source(a.w, a.n, kK)),
        wb = backend->PrepareOne(Source(b.w, b.n, kK));
