@@ -123,11 +123,13 @@ class CudaBackend final : public Backend {
     kActivations,      // of one byte
     kWideActivations,  // of two
     kSplitRows,
+    kBlockParts,
+    kBlockCounts,  // zeros between operations
     kGated,
     kRounded,
     kRoundedWeight,
     kAttentionParts,
-    kAttentionCounts,  // zeros between operations
+    kAttentionCounts,  // the same
     kRouterCounts,     // the same
     kMlaQuery,
     kMlaLatent,

@@ -160,8 +160,14 @@ bool CudaBackend::MultiplyGated(const float* x, int64_t rows, const CudaWeight& 
 void CudaBackend::Launch(const RowProducts& products, const Converted& x, int64_t rows,
                          const RowMap& map) {
   const Form form = products.of[0].w.form;
-  const auto multiply = IsBlocks(form) ? MultiplyBlocks : MultiplyRows;
-  multiply(device_->stream(), products, x.of[x.PartsFor(form)], rows, map);
+  const Activations& converted = x.of[x.PartsFor(form)];
+  if (!IsBlocks(form)) return MultiplyRows(device_->stream(), products, converted, rows, map);
+  const BlockMemory memory = BlockSpace(device_->stream(), products, rows, map);
+  BlockScratch scratch;
+  scratch.parts = ReserveFloats(kBlockParts, memory.floats);
+  scratch.counts =
+      static_cast<int*>(Reserve(kBlockCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
+  MultiplyBlocks(device_->stream(), products, converted, rows, map, scratch);
 }
 
 // Rows of answers: matrices that one launch takes together.

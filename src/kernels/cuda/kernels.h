@@ -136,8 +136,22 @@ void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int
 // rows meet one matrix and that is sooner than a launch; then forms may differ among the products
 // that are not gated.
 bool TakesFloats(const Matrix& w, const RowMap& map, int64_t rows);
+// More rows than that with a plain map need memory of BlockSpace; it is empty for all others.
+constexpr int64_t kFewRows = 16;
+struct BlockMemory {
+  int64_t floats = 0, counts = 0;
+};
+struct BlockScratch {
+  float* parts = nullptr;
+  int* counts = nullptr;  // zero, and left so
+};
+BlockMemory BlockSpace(const Stream& s, const RowProducts& products, int64_t rows,
+                       const RowMap& map);
 void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
-                    const RowMap& map);
+                    const RowMap& map, const BlockScratch& scratch = {});
+// The part of it that has a kernel of its own: false where it does not take that.
+bool MultiplyManyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                        const RowMap& map, const BlockScratch& scratch);
 
 // Many rows on the matrix unit: x rounded to bf16, sums in float32. x is [rows][cols] of bf16 with
 // cols a multiple of 8; w bf16.
