@@ -1,5 +1,7 @@
 // Matrices in blocks through the backend, for every type and instruction set, against the reference
 // decoders and double.
+#include <algorithm>
+
 #include "kernels/blocks_fixture.h"
 
 namespace hadal::kernels_test {
@@ -193,37 +195,38 @@ TEST_P(BlocksOnEveryBackend, ManyRowsHaveTheBitsOfFew) {
 }
 
 // On a card blocks of threads have whole groups of rows of weights or share them by parts of k, and
-// leave their counters as they found them.
+// leave their counters as they found them. The matrices lie in groups of 128 rows or of 256.
 TEST_P(BlocksOnEveryBackend, SeveralProductsOfManyRowsAreThoseOfFew) {
   if (GetParam().format == WeightFormat::kF32) GTEST_SKIP() << "nothing stays in blocks";
   Random random(15);
   auto backend = Make(GetParam(), 2);
-  constexpr int64_t kCols = 768, kRows = 40;
-  for (QuantType type : {QuantType::kQ4_K, QuantType::kQ6_K}) {
-    const int64_t sizes[] = {300, 37, 700};
-    std::vector<float> x = random.Normals(kRows * kCols);
-    const std::vector<float> bias = random.Normals(700);
+  constexpr int64_t kCols = 768;
+  const auto check = [&](QuantType type, int64_t rows, const std::vector<int64_t>& sizes) {
+    std::vector<float> x = random.Normals(rows * kCols);
+    const std::vector<float> bias = random.Normals(*std::ranges::max_element(sizes));
     std::vector<WeightPtr> weights;
     std::vector<std::vector<float>> expected, out;
     std::vector<Product> products;
+    out.reserve(sizes.size());
     for (int64_t n : sizes) {
       const BlockMatrix m = RandomBlocks(type, n, kCols, random);
       weights.push_back(PrepareOne(*backend, m));
       const float* b = n == 37 ? nullptr : bias.data();
       expected.push_back(MultiplyInParts(*backend, x, *weights.back(), 16, b));
-      out.push_back(Poison(kRows * n));
-    }
-    for (size_t i = 0; i < 3; ++i) {
-      products.push_back({weights[i].get(), sizes[i] == 37 ? nullptr : bias.data(),
-                          View(out[i], {kRows, sizes[i]})});
+      products.push_back(
+          {weights.back().get(), b, View(out.emplace_back(Poison(rows * n)), {rows, n})});
     }
     for (int again = 0; again < 2; ++again) {
-      backend->MatMuls(View(x, {kRows, kCols}), products, kAllRows);
-      for (size_t i = 0; i < 3; ++i) {
-        EXPECT_EQ(out[i], expected[i]) << NameOf(type) << " " << sizes[i];
+      backend->MatMuls(View(x, {rows, kCols}), products, kAllRows);
+      for (size_t i = 0; i < sizes.size(); ++i) {
+        EXPECT_EQ(out[i], expected[i]) << NameOf(type) << " " << sizes[i] << " again " << again;
         std::ranges::fill(out[i], std::numeric_limits<float>::quiet_NaN());
       }
     }
+  };
+  for (QuantType type : {QuantType::kQ4_K, QuantType::kQ6_K}) {
+    check(type, 40, {300, 37, 700});
+    check(type, 20, {1270});
   }
 }
 

@@ -4,11 +4,11 @@
 // tiles of k, are here chains that a block takes one after another, and their sums are added in the
 // same order.
 //
-// A block, one to a multiprocessor, has groups of 32 rows of weights a warp. Groups that would
-// leave multiprocessors idle in a last round are split by chains among all blocks; the last warp to
-// finish its rows of such a group adds the chains. How the work is shared changes no bit.
-// Limit: issued instructions, the float operations of scales and mins, and at 32 rows of four-bit
-// weights nearly as much the memory's bandwidth; bench/gpu/NOTES.md counts both.
+// A block has groups of 32 rows of weights a warp. Groups that would leave multiprocessors idle in a
+// last round are split by chains among all blocks; the last warp to finish its rows of such a group
+// adds the chains. How the work is shared changes no bit.
+// Limit: issued instructions, most of them the float operations of scales and mins; at 32 rows of
+// four-bit weights the memory takes nearly as long. bench/gpu/NOTES.md counts both.
 #include <algorithm>
 
 #include "kernels/cuda/block_products.h"
@@ -455,7 +455,7 @@ __device__ void EndChain(const RowProducts& products, const ManyPlan& plan, cons
 }
 
 __device__ inline void WaitForStage(int stages) {
-  stages == 4 ? CopyAsyncWait<2>() : stages == 3 ? CopyAsyncWait<1>() : CopyAsyncWait<0>();
+  stages == 4 ? CopyAsyncWait<2>() : CopyAsyncWait<1>();
 }
 
 template <int kType, int kColumns>
@@ -502,46 +502,23 @@ struct ManyLaunch {
   size_t shared = 0;
   ManyPlan plan = {};
   BlockMemory memory;
+  int64_t chains_at_once = 0;  // of 32 rows: that a multiprocessor has one after another
 };
 
-// The most columns and warps that leave three stages, four if they fit; 64 columns unless so many
-// would be idle that two passes of 32 are sooner.
-template <int kType>
-void FitShared(const Stream& s, int64_t rows, ManyLaunch& launch) {
-  const int64_t passes = CeilDiv<int64_t>(rows, 32);
-  const auto fits = [&](int columns, int warps, int stages, size_t bytes) {
-    if (launch.columns > 0 || bytes > s.most_shared) return;
-    launch.columns = columns;
-    launch.warps = warps;
-    launch.plan.stages = stages;
-    launch.shared = bytes;
-  };
-  const bool wide = passes % 2 == 0 || passes > 4;
-  for (const int warps : {kMostWarps, kMostWarps / 2}) {
-    for (const int stages : {4, 3}) {
-      if (wide) fits(64, warps, stages, ManyShared<kType, 64>::Bytes(warps, stages));
-    }
-  }
-  for (const int warps : {kMostWarps, kMostWarps / 2}) {
-    for (const int stages : {4, 3}) {
-      fits(32, warps, stages, ManyShared<kType, 32>::Bytes(warps, stages));
-    }
-  }
-}
-
-// Every block has as many whole groups; what is left is split, unless that is no sooner or takes
-// too much memory.
-void ShareWork(const Stream& s, const RowProducts& products, int64_t rows, ManyLaunch& launch) {
+// As many blocks to a multiprocessor as have kMostWarps. Every block has as many whole groups; what
+// is left is split, unless that is no sooner or takes too much memory.
+void ShareWork(const Stream& s, const RowProducts& products, ManyLaunch& launch) {
   constexpr int64_t kMostFloats = int64_t{8} << 20;
+  constexpr size_t kOfBlock = 1024;  // bytes that the card keeps of each
   ManyPlan& plan = launch.plan;
-  plan.rows = static_cast<int>(rows);
-  plan.passes = static_cast<int>(CeilDiv<int64_t>(rows, launch.columns));
   plan.chains = WarpsOf(planes::ColumnTiles(products.of[0].w.cols));
   int groups = 0;
   for (int i = 0; i < products.count; ++i) {
     groups += ProductTiles(products.of[i], launch.warps * kTiles) * plan.passes;
   }
-  const int blocks = s.processors, left = groups % blocks;
+  const size_t room = (s.most_shared + kOfBlock) / (launch.shared + kOfBlock);
+  const int blocks = s.processors * std::min(kMostWarps / launch.warps, static_cast<int>(room));
+  const int left = groups % blocks;
   const int64_t warps = int64_t{left} * launch.warps;
   const int64_t floats = warps * plan.chains * kWarpRows * launch.columns;
   plan.whole = groups;
@@ -552,12 +529,36 @@ void ShareWork(const Stream& s, const RowProducts& products, int64_t rows, ManyL
     launch.memory = {floats, warps};
   }
   launch.blocks = std::min(blocks, std::max(plan.whole, plan.sharers));
+  launch.chains_at_once = CeilDiv(groups * plan.chains, s.processors) * launch.warps;
 }
 
+// Fewer warps where they leave a multiprocessor less to do. At least three stages.
+template <int kType, int kColumns>
+ManyLaunch LaunchOfColumns(const Stream& s, const RowProducts& products, int64_t rows) {
+  ManyLaunch best;
+  for (const int warps : {kMostWarps, kMostWarps / 2}) {
+    ManyLaunch launch;
+    launch.columns = kColumns;
+    launch.warps = warps;
+    launch.plan.rows = static_cast<int>(rows);
+    launch.plan.passes = static_cast<int>(CeilDiv<int64_t>(rows, kColumns));
+    launch.plan.stages = ManyShared<kType, kColumns>::Bytes(warps, 4) <= s.most_shared ? 4 : 3;
+    launch.shared = ManyShared<kType, kColumns>::Bytes(warps, launch.plan.stages);
+    if (launch.shared > s.most_shared) continue;
+    ShareWork(s, products, launch);
+    if (best.columns == 0 || launch.chains_at_once < best.chains_at_once) best = launch;
+  }
+  return best;
+}
+
+// 64 columns, unless so many would be idle that passes of 32 are sooner.
 ManyLaunch LaunchOf(const Stream& s, const RowProducts& products, int64_t rows) {
+  const int64_t passes = CeilDiv<int64_t>(rows, 32);
   ManyLaunch launch;
-  ForBlockType(products.of[0].w.form, [&]<int kType>() { FitShared<kType>(s, rows, launch); });
-  if (launch.columns > 0) ShareWork(s, products, rows, launch);
+  ForBlockType(products.of[0].w.form, [&]<int kType>() {
+    if (passes % 2 == 0 || passes > 4) launch = LaunchOfColumns<kType, 64>(s, products, rows);
+    if (launch.columns == 0) launch = LaunchOfColumns<kType, 32>(s, products, rows);
+  });
   return launch;
 }
 
