@@ -4,11 +4,11 @@
 // tiles of k, are here chains that a block takes one after another, and their sums are added in the
 // same order.
 //
-// A block has groups of 32 rows of weights a warp. Groups that would leave multiprocessors idle in a
-// last round are split by chains among all blocks; the last warp to finish its rows of such a group
-// adds the chains. How the work is shared changes no bit.
-// Limit: issued instructions, most of them the float operations of scales and mins; at 32 rows of
-// four-bit weights the memory takes nearly as long. bench/gpu/NOTES.md counts both.
+// A block has groups of 32 rows of weights a warp. Groups that would leave multiprocessors idle in
+// a last round are split by chains among all blocks; the last warp to finish its rows of such a
+// group adds the chains. How the work is shared changes no bit. Limit: issued instructions, most of
+// them the float operations of scales and mins; at 32 rows of four-bit weights the memory takes
+// nearly as long. bench/gpu/NOTES.md counts both.
 #include <algorithm>
 
 #include "kernels/cuda/block_products.h"
@@ -34,6 +34,8 @@ struct ManyPlan {
   // would move them to the registers of the matrix instruction again for every eight rows of x.
   uint32_t same_bytes = 0x3210;
 
+  // Of x, from the first one of a group on.
+  __device__ int RowsFrom(int group, int columns) const { return rows - group % passes * columns; }
   __device__ int FirstUnit(int block) const { return block * units / sharers; }
   __device__ int BlockOf(int unit) const { return ((unit + 1) * sharers - 1) / units; }
 };
@@ -277,9 +279,9 @@ class StepLoader {
 template <int kColumns>
 using ManySums = float[kTiles][TilesOfColumns(kColumns)][4];
 
-// sums += a step. same_bytes: see ManyPlan.
+// sums += a step with `left` rows of x. same_bytes: see ManyPlan.
 template <int kType, int kColumns>
-__device__ void MultiplyStep(char* stage, uint32_t same_bytes, ManySums<kColumns>& sums) {
+__device__ void MultiplyStep(char* stage, int left, uint32_t same_bytes, ManySums<kColumns>& sums) {
   using Reader = BlockReader<kType>;
   using Shared = ManyShared<kType, kColumns>;
   using X = SharedX<kType, kColumns>;
@@ -300,6 +302,7 @@ __device__ void MultiplyStep(char* stage, uint32_t same_bytes, ManySums<kColumns
   }
 #pragma unroll
   for (int n = 0; n < Shared::kN; ++n) {
+    if (n > 0 && n % 2 == 0 && n * 8 >= left) break;
     const X x(stage, n);
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
@@ -477,8 +480,10 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, 1)
   }
   int stage = 0;
   ManySums<kColumns> sums = {};
+  Steps now(plan, tiles);
+  int left = plan.RowsFrom(now.group(), kColumns);
 #pragma unroll 1
-  for (Steps now(plan, tiles); !now.done(); now.Next()) {
+  while (!now.done()) {
     WaitForStage(plan.stages);
     __syncthreads();  // all of it is here, and nobody reads the stage before it any more
     char* next = Shared::Stage(stage == 0 ? plan.stages - 1 : stage - 1);
@@ -486,12 +491,14 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, 1)
     loader.CopyX(next);
     CopyAsyncCommit();
     loader.Next();
-    MultiplyStep<kType, kColumns>(Shared::Stage(stage), plan.same_bytes, sums);
+    MultiplyStep<kType, kColumns>(Shared::Stage(stage), left, plan.same_bytes, sums);
     stage = stage + 1 == plan.stages ? 0 : stage + 1;
-    if (!now.EndsChain()) continue;
-    EndChain<kType, kColumns>(products, plan, now, sums);
-    ForFragments<kColumns>(sums,
-                           [](int, float(&sum)[4]) { sum[0] = sum[1] = sum[2] = sum[3] = 0; });
+    if (now.EndsChain()) {
+      EndChain<kType, kColumns>(products, plan, now, sums);
+      ForFragments<kColumns>(sums,
+                             [](int, float(&sum)[4]) { sum[0] = sum[1] = sum[2] = sum[3] = 0; });
+    }
+    if (now.Next()) left = plan.RowsFrom(now.group(), kColumns);
   }
 }
 
@@ -551,12 +558,10 @@ ManyLaunch LaunchOfColumns(const Stream& s, const RowProducts& products, int64_t
   return best;
 }
 
-// 64 columns, unless so many would be idle that passes of 32 are sooner.
 ManyLaunch LaunchOf(const Stream& s, const RowProducts& products, int64_t rows) {
-  const int64_t passes = CeilDiv<int64_t>(rows, 32);
   ManyLaunch launch;
   ForBlockType(products.of[0].w.form, [&]<int kType>() {
-    if (passes % 2 == 0 || passes > 4) launch = LaunchOfColumns<kType, 64>(s, products, rows);
+    if (rows > 32) launch = LaunchOfColumns<kType, 64>(s, products, rows);
     if (launch.columns == 0) launch = LaunchOfColumns<kType, 32>(s, products, rows);
   });
   return launch;
