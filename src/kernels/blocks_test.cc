@@ -1,5 +1,7 @@
 // Matrices in blocks through the backend, for every type and instruction set, against the reference
 // decoders and double.
+#include <algorithm>
+
 #include "kernels/blocks_fixture.h"
 
 namespace hadal::kernels_test {
@@ -149,6 +151,82 @@ TEST_P(BlocksOnEveryBackend, RowsDoNotDependOnBatchOrThreads) {
         EXPECT_EQ(Multiply(*three, part, *w3), expected) << NameOf(type) << " " << count;
       }
     }
+  }
+}
+
+// The product of x, of whose rows at most `together` are multiplied at a time.
+std::vector<float> MultiplyInParts(Backend& backend, const std::vector<float>& x, const Weight& w,
+                                   int64_t together, const float* bias = nullptr) {
+  std::vector<float> out;
+  const int64_t step = together * w.cols();
+  for (int64_t at = 0; at < static_cast<int64_t>(x.size()); at += step) {
+    const auto end = std::min(at + step, static_cast<int64_t>(x.size()));
+    const std::vector<float> part = Multiply(backend, {x.begin() + at, x.begin() + end}, w, bias);
+    out.insert(out.end(), part.begin(), part.end());
+  }
+  return out;
+}
+
+// On a card more than 16 rows have a kernel of their own. Tiles of 128 values of k: 11, the last
+// one not full, or 20, of which the chains that a row's sum consists of have two and one or three
+// and two.
+TEST_P(BlocksOnEveryBackend, ManyRowsHaveTheBitsOfFew) {
+  if (GetParam().format == WeightFormat::kF32) GTEST_SKIP() << "nothing stays in blocks";
+  Random random(14);
+  auto backend = Make(GetParam(), 2);
+  for (QuantType type : AllQuantTypes()) {
+    const bool all = type == QuantType::kQ4_K || type == QuantType::kQ8_0;
+    const int64_t k = TraitsOf(type).elements == 32 ? 1376 : 2560, n = 37, most = all ? 100 : 65;
+    const BlockMatrix m = RandomBlocks(type, n, k, random);
+    const auto w = PrepareOne(*backend, m);
+    const std::vector<float> x = random.Normals(most * k);
+    const std::vector<float> few = MultiplyInParts(*backend, x, *w, 16);
+    const std::vector<float> one(x.end() - k, x.end());
+    EXPECT_EQ(Multiply(*backend, one, *w), std::vector<float>(few.end() - n, few.end()));
+    const std::vector<int64_t> counts =
+        all ? std::vector<int64_t>{17, 31, 32, 33, 64, 65, 100} : std::vector<int64_t>{17, 65};
+    for (int64_t rows : counts) {
+      const std::vector<float> part(x.begin(), x.begin() + rows * k);
+      EXPECT_EQ(Multiply(*backend, part, *w),
+                std::vector<float>(few.begin(), few.begin() + rows * n))
+          << NameOf(type) << " " << rows;
+    }
+  }
+}
+
+// On a card blocks of threads have whole groups of rows of weights or share them by parts of k, and
+// leave their counters as they found them. The matrices lie in groups of 128 rows or of 256.
+TEST_P(BlocksOnEveryBackend, SeveralProductsOfManyRowsAreThoseOfFew) {
+  if (GetParam().format == WeightFormat::kF32) GTEST_SKIP() << "nothing stays in blocks";
+  Random random(15);
+  auto backend = Make(GetParam(), 2);
+  constexpr int64_t kCols = 768;
+  const auto check = [&](QuantType type, int64_t rows, const std::vector<int64_t>& sizes) {
+    std::vector<float> x = random.Normals(rows * kCols);
+    const std::vector<float> bias = random.Normals(*std::ranges::max_element(sizes));
+    std::vector<WeightPtr> weights;
+    std::vector<std::vector<float>> expected, out;
+    std::vector<Product> products;
+    out.reserve(sizes.size());
+    for (int64_t n : sizes) {
+      const BlockMatrix m = RandomBlocks(type, n, kCols, random);
+      weights.push_back(PrepareOne(*backend, m));
+      const float* b = n == 37 ? nullptr : bias.data();
+      expected.push_back(MultiplyInParts(*backend, x, *weights.back(), 16, b));
+      products.push_back(
+          {weights.back().get(), b, View(out.emplace_back(Poison(rows * n)), {rows, n})});
+    }
+    for (int again = 0; again < 2; ++again) {
+      backend->MatMuls(View(x, {rows, kCols}), products, kAllRows);
+      for (size_t i = 0; i < sizes.size(); ++i) {
+        EXPECT_EQ(out[i], expected[i]) << NameOf(type) << " " << sizes[i] << " again " << again;
+        std::ranges::fill(out[i], std::numeric_limits<float>::quiet_NaN());
+      }
+    }
+  };
+  for (QuantType type : {QuantType::kQ4_K, QuantType::kQ6_K}) {
+    check(type, 40, {300, 37, 700});
+    check(type, 20, {1270});
   }
 }
 

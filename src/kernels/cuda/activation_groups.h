@@ -56,7 +56,9 @@ __device__ void WriteTile(const float4& v, const ActivationTile& to) {
     reinterpret_cast<uint32_t*>(to.high)[at] = bytes(0x51);
     reinterpret_cast<uint32_t*>(to.low)[at] = lowest;
   }
-  const float scale = all ? most * (1.0f / kSteps) : __uint_as_float(0x7fc00000);
+  uint32_t scale_bits = __float_as_uint(most * (1.0f / kSteps));
+  if constexpr (kParts == 1) scale_bits = (scale_bits + 2) & ~3u;  // see cpu::ActivationGroup8
+  const float scale = __uint_as_float(all ? scale_bits : 0x7fc00000u);
   float* info = to.groups + group;
   if (quad == 0) info[0] = scale;
   if constexpr (kSums != GroupSums::kNone) {

@@ -164,15 +164,17 @@ void CudaBackend::Launch(const RowProducts& products, const Converted& x, int64_
   const Form form = products.of[0].w.form;
   const Activations& converted = x.of[x.PartsFor(form)];
   Stream& stream = device_->stream();
-  if (converted.split != nullptr && TakesBatches(stream, products.of[0].w, rows)) {
-    const BatchMemory memory = BatchSpace(stream, products, rows);
-    float* sums = ReserveFloats(kProductSums, memory.floats);
-    auto* counts = static_cast<int*>(
-        Reserve(kProductCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
-    return MultiplyBatches(stream, products, converted, rows, sums, counts);
-  }
-  const auto multiply = IsBlocks(form) ? MultiplyBlocks : MultiplyRows;
-  multiply(stream, products, converted, rows, map);
+  const bool batch = converted.split != nullptr && TakesBatches(stream, products.of[0].w, rows);
+  const ProductMemory memory = batch            ? BatchSpace(stream, products, rows)
+                               : IsBlocks(form) ? BlockSpace(stream, products, rows, map)
+                                                : ProductMemory{};
+  ProductScratch scratch;
+  scratch.sums = ReserveFloats(kProductSums, memory.floats);
+  scratch.counts =
+      static_cast<int*>(Reserve(kProductCounts, static_cast<size_t>(memory.counts) * sizeof(int)));
+  if (batch) return MultiplyBatches(stream, products, converted, rows, scratch);
+  if (IsBlocks(form)) return MultiplyBlocks(stream, products, converted, rows, map, scratch);
+  MultiplyRows(stream, products, converted, rows, map);
 }
 
 // Rows of answers: matrices that one launch takes together.

@@ -121,6 +121,14 @@ struct RowProducts {
   bool gated = false;  // one product: out[r][i] = silu of i times i + w.rows / 2; see CanGate
   RowProduct of[kMostProducts];
 };
+// What products of many rows need for sums of parts of k.
+struct ProductMemory {
+  int64_t floats = 0, counts = 0;
+};
+struct ProductScratch {
+  float* sums = nullptr;
+  int* counts = nullptr;  // zero, and left so
+};
 void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                   const RowMap& map);
 bool CanGate(const Matrix& w, int64_t x_ld, const RowMap& map, int64_t rows);
@@ -134,13 +142,9 @@ void SplitRows(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t r
 bool TakesBatches(const Stream& s, const Matrix& w, int64_t rows);
 int64_t SplitBatchBytes(const Matrix& w, int64_t rows);
 void SplitBatch(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t rows, void* out);
-struct BatchMemory {
-  int64_t floats = 0;  // of `sums`
-  int64_t counts = 0;  // zeros before and after
-};
-BatchMemory BatchSpace(const Stream& s, const RowProducts& products, int64_t rows);
+ProductMemory BatchSpace(const Stream& s, const RowProducts& products, int64_t rows);
 void MultiplyBatches(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
-                     float* sums, int* counts);
+                     const ProductScratch& scratch);
 // One product of weights in any form but blocks, by float32 FMAs; any number of rows.
 void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int64_t rows,
                  const RowMap& map);
@@ -148,8 +152,15 @@ void MultiplyFma(Stream& s, const RowProduct& product, const Activations& x, int
 // rows meet one matrix and that is sooner than a launch; then forms may differ among the products
 // that are not gated.
 bool TakesFloats(const Matrix& w, const RowMap& map, int64_t rows);
+// More rows than that with a plain map need memory of BlockSpace; it is empty for all others.
+constexpr int64_t kFewRows = 16;
+ProductMemory BlockSpace(const Stream& s, const RowProducts& products, int64_t rows,
+                         const RowMap& map);
 void MultiplyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
-                    const RowMap& map);
+                    const RowMap& map, const ProductScratch& scratch = {});
+// The part of it that has a kernel of its own: false where it does not take that.
+bool MultiplyManyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                        const RowMap& map, const ProductScratch& scratch);
 
 // Many rows on the matrix unit: x rounded to bf16, sums in float32. x is [rows][cols] of bf16 with
 // cols a multiple of 8; w bf16.

@@ -380,7 +380,7 @@ void SplitBatch(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t 
          static_cast<uint32_t*>(out));
 }
 
-BatchMemory BatchSpace(const Stream& s, const RowProducts& products, int64_t rows) {
+ProductMemory BatchSpace(const Stream& s, const RowProducts& products, int64_t rows) {
   const Cut cut = CutOf(products, rows, s.processors);
   if (cut.each == cut.chains) return {};
   const int columns = ColumnsOf(rows);
@@ -389,10 +389,10 @@ BatchMemory BatchSpace(const Stream& s, const RowProducts& products, int64_t row
 }
 
 void MultiplyBatches(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
-                     float* sums, int* counts) {
+                     const ProductScratch& scratch) {
   Cut cut = CutOf(products, rows, s.processors);
-  cut.sums = reinterpret_cast<float4*>(sums);
-  cut.counts = counts;
+  cut.sums = reinterpret_cast<float4*>(scratch.sums);
+  cut.counts = scratch.counts;
   const int columns = ColumnsOf(rows), groups = GroupsOf(products, cut.tiles);
   const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(rows, columns)),
                   static_cast<unsigned>(groups * cut.Blocks()));

@@ -9,31 +9,10 @@
 // counts the instructions.
 #include <algorithm>
 
-#include "kernels/cuda/activation_groups.h"
-#include "kernels/cuda/block_values.h"
-#include "kernels/cuda/row_products.h"
+#include "kernels/cuda/block_products.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
-
-static_assert(kProductRows == planes::kTileRows);
-
-// What a lane has of a tile: rows lane / 4 and lane / 4 + 8.
-template <int kType>
-struct WeightTile {
-  using Reader = BlockReader<kType>;
-  typename Reader::Codes codes[2];
-  typename Reader::RowScales scales[2];
-  typename Reader::RowFactors factors[2];
-
-  __device__ WeightTile(const Reader& tile, int lane) {
-    for (int half = 0; half < 2; ++half) {
-      codes[half] = tile.Load(half * kWarp + lane);
-      scales[half] = tile.LoadScales(half * planes::kHalfRows + lane / 4);
-      factors[half] = Reader::Factors(scales[half]);
-    }
-  }
-};
 
 constexpr int kPair = 2;  // groups whose x is in registers at once
 
@@ -47,6 +26,7 @@ struct XRows {
 // Of 8 rows of x and two groups of a tile.
 template <int kParts, bool kHalves, bool kSums, bool kOne>
 struct XPair {
+  static constexpr bool kOffsetSums = false;
   uint32_t codes[kParts][2 * kPair];  // [group * 2 + half]
   float scale[2][kPair];
   float sums[kSums ? 2 : 1][kHalves ? 2 : 1][kPair];
@@ -79,61 +59,6 @@ struct XPair {
     to[1] = v.y;
   }
 };
-
-// Sums of scaled products and of mins, before the rows' factors. [half of the tile][row of x] as
-// the fragments have them.
-struct TileSums {
-  float scaled[4] = {}, mins[4] = {};
-};
-
-// sums += w x over a group, which is group `in_pair` of x.
-template <int kType, class X, bool kOne>
-__device__ void MultiplyGroup(const WeightTile<kType>& w, int group, const X& x, int in_pair,
-                              TileSums& sums) {
-  using Reader = BlockReader<kType>;
-  constexpr int kParts = Reader::kFormat.x_parts, kHalves = Reader::kHalves ? 2 : 1;
-  uint32_t a[4];
-  for (int i = 0; i < 4; ++i) {
-    a[i] = static_cast<uint32_t>(Reader::Quad(w.codes[i % 2], group * 2 + i / 2));
-  }
-  const GroupScales scales[2] = {Reader::Scales(w.scales[0], group),
-                                 Reader::Scales(w.scales[1], group)};
-#pragma unroll
-  for (int h = 0; h < kHalves; ++h) {
-    int32_t dots[kParts][4] = {};
-    for (int part = 0; part < kParts; ++part) {
-      const uint32_t* codes = x.codes[part] + in_pair * 2;
-      if constexpr (kHalves == 2) {
-        MmaInt8Half(dots[part], a[2 * h], a[2 * h + 1], codes[h]);
-      } else {
-        MmaInt8(dots[part], a, {codes[0], codes[1]});
-      }
-    }
-    for (int i = 0; i < 4; i += kOne ? 2 : 1) {
-      const int row = i / 2, c = i % 2;
-      const int32_t dot = kParts == 2 ? dots[0][i] * 256 + dots[kParts - 1][i] : dots[0][i];
-      float v = static_cast<float>(dot);
-      if constexpr (Reader::kHasZero) {
-        const float zero = static_cast<float>(scales[row].zero);
-        v = fmaf(v, x.scale[c][in_pair], -zero * x.sums[c][h][in_pair]);
-      } else {
-        v *= x.scale[c][in_pair];
-      }
-      sums.scaled[i] = fmaf(scales[row].scale[h], v, sums.scaled[i]);
-      if constexpr (Reader::kHasMin) {
-        sums.mins[i] = fmaf(scales[row].min[h], x.sums[c][h][in_pair], sums.mins[i]);
-      }
-    }
-  }
-}
-
-template <int kType>
-constexpr int kXParts = planes::FormatOf(kType).x_parts;
-template <int kType>
-constexpr GroupSums kXSums =
-    !(BlockReader<kType>::kHasZero || BlockReader<kType>::kHasMin) ? GroupSums::kNone
-    : BlockReader<kType>::kHalves                                  ? GroupSums::kHalves
-                                                                   : GroupSums::kWhole;
 
 // Rows that are integers in memory. Those that are not there are the first one; their sums are not
 // stored.
@@ -242,19 +167,12 @@ __device__ void MultiplyTile(const char* copy, const X& x,
       const Pair of_x(x(n), pair);
 #pragma unroll
       for (int g = 0; g < kPair; ++g) {
-        MultiplyGroup<kType, Pair, kOne>(w, pair * kPair + g, of_x, g, of_tile[n]);
+        MultiplyGroup<kType, Pair, kOne>(w.Group(pair * kPair + g), of_x, g, of_tile[n]);
       }
     }
   }
 #pragma unroll
-  for (int n = 0; n < kN; ++n) {
-    for (int i = 0; i < 4; i += kOne ? 2 : 1) {
-      sums[n][i] = fmaf(w.factors[i / 2].scale, of_tile[n].scaled[i], sums[n][i]);
-      if constexpr (Reader::kHasMin) {
-        sums[n][i] = fmaf(-w.factors[i / 2].min, of_tile[n].mins[i], sums[n][i]);
-      }
-    }
-  }
+  for (int n = 0; n < kN; ++n) AddTile<kType, kOne>(w.factors, of_tile[n], sums[n]);
 }
 
 // Of a tile that gates and one that is gated to tiles whose first eight rows gate the others.
@@ -379,7 +297,8 @@ bool TakesFloats(const Matrix& w, const RowMap& map, int64_t rows) {
 }
 
 void MultiplyBlocks(Stream& s, const RowProducts& given, const Activations& x, int64_t rows,
-                    const RowMap& map) {
+                    const RowMap& map, const ProductScratch& scratch) {
+  if (MultiplyManyBlocks(s, given, x, rows, map, scratch)) return;
   RowProducts products = given;
   const bool floats = x.x != nullptr;
   const int columns = floats ? 1 : std::max(ColumnsFor(map, rows), 8);

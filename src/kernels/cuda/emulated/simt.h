@@ -220,12 +220,13 @@ inline int32_t UnpackInt8(uint32_t word, int i) { return static_cast<int8_t>(wor
 inline void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   MmaEmulated(c, a, b, CombineMma<float, float, 2, UnpackBf16>);
 }
-inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+inline void MmaInt8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int32_t from) {
+  for (int32_t& v : c) v = from;
   MmaEmulated(c, a, b, CombineMma<int32_t, int32_t, 4, UnpackInt8>);
 }
 // The first half of k alone (mma.m16n8k16).
-inline void MmaInt8Half(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
-  MmaInt8(c, {a0, a1, 0, 0}, {b, 0});
+inline void MmaInt8Half(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b, int32_t from) {
+  MmaInt8(c, {a0, a1, 0, 0}, {b, 0}, from);
 }
 inline void LoadMatrices(uint32_t (&r)[4], const void* row, bool transposed) {
   CHECK(reinterpret_cast<uintptr_t>(row) % 16 == 0);
