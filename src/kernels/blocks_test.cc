@@ -194,6 +194,26 @@ TEST_P(BlocksOnEveryBackend, ManyRowsHaveTheBitsOfFew) {
   }
 }
 
+#ifdef HADAL_TEST_READS_CARD
+// A real card takes that kernel for large matrices only.
+TEST_P(BlocksOnEveryBackend, ManyRowsOfALargeMatrixHaveTheBitsOfFew) {
+  if (GetParam().format == WeightFormat::kF32) GTEST_SKIP() << "nothing stays in blocks";
+  Random random(16);
+  auto backend = Make(GetParam(), 2);
+  constexpr int64_t kN = 5003, kK = 2560, kMost = 65;
+  for (QuantType type : AllQuantTypes()) {
+    const auto w = PrepareOne(*backend, RandomBlocks(type, kN, kK, random));
+    const std::vector<float> x = random.Normals(kMost * kK);
+    const std::vector<float> few = MultiplyInParts(*backend, x, *w, 16);
+    for (int64_t rows : {17, 40, 65}) {
+      EXPECT_EQ(Multiply(*backend, {x.begin(), x.begin() + rows * kK}, *w),
+                std::vector<float>(few.begin(), few.begin() + rows * kN))
+          << NameOf(type) << " " << rows;
+    }
+  }
+}
+#endif
+
 // On a card blocks of threads have whole groups of rows of weights or share them by parts of k, and
 // leave their counters as they found them. The matrices lie in groups of 128 rows or of 256.
 TEST_P(BlocksOnEveryBackend, SeveralProductsOfManyRowsAreThoseOfFew) {

@@ -567,21 +567,25 @@ ManyLaunch LaunchOf(const Stream& s, const RowProducts& products, int64_t rows) 
   return launch;
 }
 
-bool IsPlain(const RowMap& map) {
-  return map.matrix == nullptr && map.order.rows == nullptr && map.modulo == 0 && map.share == 1;
+bool Takes(const Stream& s, const RowProducts& products, int64_t rows, const RowMap& map) {
+  int64_t weights = 0;
+  for (int i = 0; i < products.count; ++i) weights += products.of[i].w.rows * products.of[i].w.cols;
+  const bool plain =
+      map.matrix == nullptr && map.order.rows == nullptr && map.modulo == 0 && map.share == 1;
+  return plain && rows > kFewRows && weights >= s.many_blocks_from;
 }
 
 }  // namespace
 
 ProductMemory BlockSpace(const Stream& s, const RowProducts& products, int64_t rows,
                          const RowMap& map) {
-  if (rows <= kFewRows || !IsPlain(map)) return {};
+  if (!Takes(s, products, rows, map)) return {};
   return LaunchOf(s, products, rows).memory;
 }
 
 bool MultiplyManyBlocks(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                         const RowMap& map, const ProductScratch& scratch) {
-  if (rows <= kFewRows || !IsPlain(map)) return false;
+  if (!Takes(s, products, rows, map)) return false;
   ManyLaunch launch = LaunchOf(s, products, rows);
   if (launch.columns == 0) return false;
   launch.plan.parts = scratch.sums;

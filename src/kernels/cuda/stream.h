@@ -20,6 +20,9 @@ struct Stream {
   bool early_checked = false;
   int processors = 1;
   bool warpgroups = false;  // kernels of wgmma.h run: compute capability 9.0, code for 9.0a
+  // Weights of a product from which MultiplyManyBlocks is sooner (an H100, 32 rows: equal at 12.8
+  // million, 1.2 to 2 times as long at 4 to 11.5, 0.8 at 16.5).
+  int64_t many_blocks_from = 12'000'000;
   int64_t launches = 0;
   bool dropping = false;  // what is enqueued is dropped: the step failed on the host
   bool tiles_sought = false;

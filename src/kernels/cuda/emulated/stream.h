@@ -13,6 +13,7 @@ struct Stream {
   int64_t launches = 0;
   bool dropping = false;
   int processors = 4;
+  int64_t many_blocks_from = 0;
   bool warpgroups = false;          // kernels of wgmma.h run
   size_t most_shared = 227 * 1024;  // bytes of shared memory that a block may have
 
