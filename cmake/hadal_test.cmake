@@ -1,6 +1,6 @@
 # hadal_test(<name> [LABELS label...] [SHARDS n] LINK dep... SOURCES file...)
 # One GoogleTest binary; LABELS: "threaded" runs under TSan too, "emulated" only in ./check, "heavy" runs long:
-# it begins early and is optimised under sanitizers, too. SHARDS: so many processes share its tests, each with its own
+# it begins early and is optimised. SHARDS: so many processes share its tests, each with its own
 # time limit. The targets unit_tests and
 # threaded_tests build all tests of a label. Tests find the repository's files under
 # HADAL_SOURCE_DIR, and under HADAL_REFERENCE_DIR what is too large for it.
@@ -28,7 +28,7 @@ function(hadal_test name)
   add_executable(${name} ${A_SOURCES})
   set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)  # tests share many names
   target_link_libraries(${name} PRIVATE ${A_LINK} GTest::gmock_main)
-  if(HADAL_SANITIZE AND NOT "heavy" IN_LIST A_LABELS)  # compiled in half the time
+  if(NOT "heavy" IN_LIST A_LABELS AND NOT "emulated" IN_LIST A_LABELS)  # compiled in half the time
     target_compile_options(${name} PRIVATE -O0)
   endif()
   if(HADAL_FUZZ)

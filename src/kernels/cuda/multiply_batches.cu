@@ -330,6 +330,13 @@ __global__ void SplitBatchKernel(const float* from, int64_t ld, int64_t rows, in
 
 int ColumnsOf(int64_t rows) { return rows <= 16 ? 16 : rows <= 32 ? 32 : rows <= 64 ? 64 : 128; }
 
+// Floats of the sums of all chains.
+constexpr int64_t kMostSums = int64_t{16} << 20;
+int64_t SumsOf(const Cut& cut, const RowProducts& products, int64_t rows) {
+  const int64_t columns = ColumnsOf(rows), parts = CeilDiv(rows, columns);
+  return parts * GroupsOf(products, cut.tiles) * cut.chains * cut.tiles * kProductRows * columns;
+}
+
 // A line takes a block at least as long as so many bytes take a multiprocessor: copies, barrier and
 // products follow one another.
 double LeastOfLine(int columns) {
@@ -357,6 +364,7 @@ Cut CutOf(const RowProducts& products, int64_t rows, int processors) {
       cost += of_block * std::max(share * line, LeastOfLine(columns)) + kBegin;
     }
     if (cut.each < cut.chains) {
+      if (SumsOf(cut, products, rows) > kMostSums) return;
       const double sums = 2.0 * cut.each * cut.tiles * kProductRows * columns * sizeof(float);
       cost += blocks / processors * sums + kJoin;
     }
@@ -391,9 +399,8 @@ void SplitBatch(Stream& s, const float* x, int64_t ld, const Matrix& w, int64_t 
 ProductMemory BatchSpace(const Stream& s, const RowProducts& products, int64_t rows) {
   const Cut cut = CutOf(products, rows, s.processors);
   if (cut.each == cut.chains) return {};
-  const int columns = ColumnsOf(rows);
-  const int64_t parts = CeilDiv<int64_t>(rows, columns) * GroupsOf(products, cut.tiles);
-  return {parts * cut.chains * cut.tiles * kProductRows * columns, parts};
+  const int64_t parts = CeilDiv<int64_t>(rows, ColumnsOf(rows));
+  return {SumsOf(cut, products, rows), parts * GroupsOf(products, cut.tiles)};
 }
 
 void MultiplyBatches(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
