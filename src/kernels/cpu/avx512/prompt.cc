@@ -168,18 +168,6 @@ void MultiplyPrompt(const PromptTile& t) {
   }
 }
 
-void ToPromptRows(const float* const* x, int64_t rows, int64_t k, uint16_t* out) {
-  for (int64_t r = 0; r < kPromptRows; ++r) {
-    uint16_t* to = out + r / 16 * kOperand + r % 16 * kBf16KStep;
-    for (int64_t i = 0; i < RoundUp(k, kBf16KStep); i += 16) {
-      const __m512 v = r < rows ? Load(x[r] + i, k - i) : _mm512_setzero_ps();
-      const auto rounded = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i % kBf16KStep), rounded);
-      if (i % kBf16KStep != 0) to += 2 * kOperand;
-    }
-  }
-}
-
 // Formats that activations of one byte are enough for are faster in integers.
 template <int kFormat>
 void FillFrom(KernelTable* table) {
