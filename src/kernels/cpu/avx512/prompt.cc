@@ -3,6 +3,7 @@
 // these take. A stretch of k of some panels, which weights of other kinds become bf16 for, stays in
 // the L1 cache while all the rows pass over it; the sums of 512 rows are kept in between, so an
 // element's chain is in the order of k whatever the blocking. Thread rule: pure functions.
+#include "kernels/cpu/avx512/avx512_kernels.h"
 #include "kernels/cpu/avx512/prompt_weights.h"
 #include "kernels/cpu/avx512/vector.h"
 
@@ -186,6 +187,7 @@ void FillAvx512Bf16(KernelTable* table) {
   table->prompt_f16 = MultiplyPrompt<PromptF16>;
   table->to_prompt_rows = ToPromptRows;
   FillFrom<0>(table);
+  avx512::FillCachedAttention(table);
 }
 
 }  // namespace hadal::cpu
