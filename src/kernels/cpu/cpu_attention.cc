@@ -83,7 +83,8 @@ void TakeVectors(const KernelTable& table, const FlashArgs& a, const SeqChunk& c
   }
   auto* q = reinterpret_cast<uint16_t*>(s.q);
   if (table.split_queries != nullptr) return table.split_queries(rows, n, a.k_dim, q);
-  const auto* const* keys = reinterpret_cast<const void* const*>(rows);
+  const void* keys[kTaskVectors];
+  std::copy(rows, rows + n, keys);
   table.pack_prompt_keys(keys, false, static_cast<int>(n), 0, a.k_dim, a.k_dim, q);
 }
 
