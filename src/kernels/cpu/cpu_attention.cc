@@ -12,14 +12,13 @@
 namespace hadal::cpu {
 namespace {
 
-constexpr int64_t kSegmentKeys = 512;
 constexpr int64_t kTaskVectors = 64;                       // query vectors of one task
 constexpr int64_t kMostPartialFloats = int64_t{64} << 20;  // 256 MiB
 
 // One thread's working memory for a task.
 struct TaskSpace {
   float *q, *scores, *keys, *values, *m, *l, *o, *run_m, *run_l, *run_o;  // keys, values: floats
-  float* tiles;                                                           // of cached_attention
+  float* cached;                                                          // of cached_attention
   int32_t* seen;
 
   static int64_t Floats(int64_t k_dim, int64_t v_stride) {
@@ -42,7 +41,7 @@ struct TaskSpace {
     l = take(kTaskVectors);
     run_m = take(kTaskVectors);
     run_l = take(kTaskVectors);
-    tiles = take(CachedSegmentSpace(k_dim, v_stride) / 4);
+    cached = take(CachedSegmentSpace(k_dim, v_stride) / 4);
     seen = reinterpret_cast<int32_t*>(take(kTaskVectors));
   }
 };
@@ -63,19 +62,19 @@ void FloatKeys(const KernelTable& table, const KvView& view, int64_t column, int
 
 int64_t SegmentsOf(const SeqChunk& c) { return (KeysOf(c) + kSegmentKeys - 1) / kSegmentKeys; }
 
-// Whether exact rows use tiles too. From few vectors a key head's rows are bound by being read.
-bool OnTiles(const KernelTable& table, const FlashArgs& a) {
-  constexpr int64_t kLeastGroup = 4;
-  return table.cached_attention != nullptr && a.group >= kLeastGroup && a.k.dtype == DType::kBf16 &&
-         a.v.dtype == DType::kBf16 && a.k_dim % kBf16KStep == 0 && a.v_dim % kBf16KStep == 0;
+// Whether exact rows take a cache of bf16 as it lies.
+bool InPairs(const KernelTable& table, const FlashArgs& a) {
+  return table.cached_attention != nullptr && a.group >= table.cached_least &&
+         a.k.dtype == DType::kBf16 && a.v.dtype == DType::kBf16 && a.k_dim % kBf16KStep == 0 &&
+         a.v_dim % kBf16KStep == 0;
 }
 
 // Query vectors of a task, times the scale, in the form that its kernel takes.
 void TakeVectors(const KernelTable& table, const FlashArgs& a, const SeqChunk& c, int64_t kv_head,
                  int64_t vec0, int64_t n, const TaskSpace& s) {
   const auto at = [&](int64_t i) { return a.q + VectorAt(a, c, kv_head, vec0 + i, a.k_dim); };
-  if (!OnTiles(table, a)) return PackVectors(n, a.k_dim, a.scale, at, s.q);
-  const void* rows[kTaskVectors];
+  if (!InPairs(table, a)) return PackVectors(n, a.k_dim, a.scale, at, s.q);
+  const float* rows[kTaskVectors];
   for (int64_t i = 0; i < n; ++i) {
     float* to = s.keys + i * a.k_dim;
     const float* from = at(i);
@@ -83,11 +82,14 @@ void TakeVectors(const KernelTable& table, const FlashArgs& a, const SeqChunk& c
     rows[i] = to;
   }
   auto* q = reinterpret_cast<uint16_t*>(s.q);
-  table.pack_prompt_keys(rows, false, static_cast<int>(n), 0, a.k_dim, a.k_dim, q);
+  if (table.split_queries != nullptr) return table.split_queries(rows, n, a.k_dim, q);
+  const void* keys[kTaskVectors];
+  std::copy(rows, rows + n, keys);
+  table.pack_prompt_keys(keys, false, static_cast<int>(n), 0, a.k_dim, a.k_dim, q);
 }
 
 // A segment of the cache, of which vectors up to vec1 see n_keys.
-void RunOnTiles(const KernelTable& table, const FlashArgs& a, const SeqChunk& c, int64_t kv_head,
+void RunInPairs(const KernelTable& table, const FlashArgs& a, const SeqChunk& c, int64_t kv_head,
                 int64_t vec0, int64_t n, int64_t first, int n_keys, const TaskSpace& s) {
   const void *keys[kSegmentKeys], *values[kSegmentKeys];
   RowPointers(a.k, kv_head * a.k_dim, c.blocks, first, n_keys, keys);
@@ -96,7 +98,7 @@ void RunOnTiles(const KernelTable& table, const FlashArgs& a, const SeqChunk& c,
     const int64_t seen = Visible(a, c, vec0 + i) - first;
     s.seen[i] = static_cast<int32_t>(std::clamp<int64_t>(seen, 0, n_keys));
   }
-  table.cached_attention({reinterpret_cast<const uint16_t*>(s.q), keys, values, s.seen, s.tiles,
+  table.cached_attention({reinterpret_cast<const uint16_t*>(s.q), keys, values, s.seen, s.cached,
                           s.m, s.l, s.o, n_keys, n, a.k_dim, a.v_dim, RoundUp(a.v_dim, kPanel)});
 }
 
@@ -107,9 +109,9 @@ void RunSegment(const KernelTable& table, const FlashArgs& a, const SeqChunk& c,
   const int64_t all = Visible(a, c, vec1 - 1);
   const bool latent = a.n_kv_heads == 1 && a.k.data == a.v.data;  // values begin the keys
   const int64_t end = std::min(all, (segment + 1) * kSegmentKeys);
-  if (OnTiles(table, a)) {
+  if (InPairs(table, a)) {
     const int64_t first = segment * kSegmentKeys;
-    return RunOnTiles(table, a, c, kv_head, vec0, n, first, static_cast<int>(end - first), s);
+    return RunInPairs(table, a, c, kv_head, vec0, n, first, static_cast<int>(end - first), s);
   }
   for (int64_t i = 0; i < n; ++i) {
     ResetState({s.m + i, s.l + i, s.o + i * v_stride}, v_stride);

@@ -113,8 +113,9 @@ struct AttentionTile {
 // Keys of a segment in a bf16 cache against n_q query vectors, from scratch, on a unit that
 // multiplies pairs of bf16: queries and probabilities come in two parts, as exact as floats but for
 // 2^-17. k_dim and v_dim are multiples of 32.
+constexpr int64_t kSegmentKeys = 512;  // at most
 struct CachedSegment {
-  const uint16_t* q;          // by 16 vectors, as pack_prompt_keys makes them of keys
+  const uint16_t* q;          // from split_queries
   const void* const* keys;    // [n_keys] rows of k_dim bf16
   const void* const* values;  // [n_keys] rows of v_dim bf16
   const int32_t* seen;        // [n_q] leading keys that a vector sees, 0..n_keys
@@ -125,8 +126,8 @@ struct CachedSegment {
   int64_t n_keys, n_q, k_dim, v_dim;
   int64_t v_stride;
 };
-static inline int64_t CachedSegmentSpace(int64_t k_dim, int64_t v_dim) {
-  return 24 * 1024 + v_dim * kPanel * 4 + kKeyTile * k_dim * 2;
+static constexpr int64_t CachedSegmentSpace(int64_t k_dim, int64_t v_dim) {
+  return 32 * 1024 + v_dim * kPanel * 4 + kKeyTile * k_dim * 2;
 }
 
 // Attention of prompt rows on the same unit. Probabilities and values are rounded to bf16; a
@@ -202,7 +203,12 @@ struct KernelTable {
   void (*pack_prompt_values)(const void* const* rows, bool bf16, int n_keys, int64_t dim,
                              int64_t stride, uint16_t* values);
   void (*prompt_attention)(const PromptAttentionTile& t);
+  // Null where floats are as fast, as they are with fewer query vectors of a row to a key head than
+  // cached_least. Queries: [vector][k_dim / 32][part][32] bf16; where split_queries is null, by 16
+  // vectors as pack_prompt_keys makes them of keys.
   void (*cached_attention)(const CachedSegment& t);
+  void (*split_queries)(const float* const* x, int64_t rows, int64_t k_dim, uint16_t* out);
+  int cached_least;
 };
 
 // Each fills what it does better over a table filled by the one before.

@@ -267,7 +267,12 @@ void Attend(const CachedSegment& t) {
 
 namespace amx {
 
-void HADAL_FILL_CACHED_ATTENTION(KernelTable* table) { table->cached_attention = Attend; }
+// From few vectors a key head's rows are bound by being read.
+void HADAL_FILL_CACHED_ATTENTION(KernelTable* table) {
+  table->cached_attention = Attend;
+  table->split_queries = nullptr;
+  table->cached_least = 4;
+}
 
 }  // namespace amx
 }  // namespace hadal::cpu

@@ -169,19 +169,6 @@ void Multiply(const PromptTile& t) {
   TileRelease();
 }
 
-// ---- activations
-
-void ToPromptRows(const float* const* x, int64_t rows, int64_t k, uint16_t* out) {
-  for (int64_t r = 0; r < kPromptRows; ++r) {
-    uint16_t* to = out + r / kTileRows * kTileElements + r % kTileRows * kBf16KStep;
-    for (int64_t i = 0; i < RoundUp(k, kBf16KStep); i += 16) {
-      const __m512 v = r < rows ? Load(x[r] + i, k - i) : _mm512_setzero_ps();
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i % kBf16KStep), ToBf16(v));
-      if (i % kBf16KStep != 0) to += 2 * kTileElements;
-    }
-  }
-}
-
 template <int kFormat>
 void FillFrom(KernelTable* table) {
   if constexpr (kFormat < kBlockFormatCount) {

@@ -1,4 +1,4 @@
-// Owns: floats to two parts of bf16, and the configuration of eight whole tiles.
+// Owns: the size of an operand, and the configuration of eight whole tiles.
 // Included only by the files of this folder; everything has internal linkage.
 // Thread rule: as tiles.h.
 #pragma once
@@ -18,18 +18,6 @@ HADAL_AVX512_INLINE void ConfigureAllRows() {
     config.rows[i] = kTileRows;
   }
   TileConfigure(config);
-}
-
-// A bf16 and that of what it leaves; nothing is left of an infinity, and inf - inf would be a NaN.
-struct Parts {
-  __m256i high, low;
-};
-HADAL_AVX512_INLINE Parts Split(__m512 v) {
-  constexpr int kInfinities = 0x18;
-  const __m256i high = ToBf16(v);
-  const __m512 rounded = Bf16ToF32(high);
-  const __mmask16 finite = _knot_mask16(_mm512_fpclass_ps_mask(rounded, kInfinities));
-  return {high, ToBf16(_mm512_maskz_sub_ps(finite, v, rounded))};
 }
 
 }  // namespace

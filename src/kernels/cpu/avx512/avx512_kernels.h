@@ -14,5 +14,6 @@ void FillBlocks(KernelTable* table);  // matmul_blocks
 void QuantiseGroups8(const float* x, int64_t k, ActivationGroup8* out);
 void QuantiseGroups16(const float* x, int64_t k, ActivationGroup16* out);
 void Attend(const AttentionTile& t);
+void FillCachedAttention(KernelTable* table);  // of AVX512_BF16
 
 }  // namespace hadal::cpu::avx512

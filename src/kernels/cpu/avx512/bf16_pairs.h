@@ -1,6 +1,6 @@
-// Owns: floats to bf16, to nearest even, alone or in the pairs that are multiplied together.
-// Included only by the files of this folder and amx; everything has internal linkage. Thread rule:
-// pure functions.
+// Owns: floats to bf16, to nearest even: alone, in the pairs that are multiplied together, or in
+// two parts. Included only by the files of this folder and amx; everything has internal linkage.
+// Thread rule: pure functions.
 #pragma once
 
 #include "kernels/cpu/avx512/vector.h"
@@ -28,6 +28,18 @@ HADAL_AVX512_INLINE __m256i ToBf16(__m512 v) {
 #else
   return F32ToBf16(v);
 #endif
+}
+
+// A bf16 and that of what it leaves; nothing is left of an infinity, and inf - inf would be a NaN.
+struct Parts {
+  __m256i high, low;
+};
+HADAL_AVX512_INLINE Parts Split(__m512 v) {
+  constexpr int kInfinities = 0x18;
+  const __m256i high = ToBf16(v);
+  const __m512 rounded = Bf16ToF32(high);
+  const __mmask16 finite = _knot_mask16(_mm512_fpclass_ps_mask(rounded, kInfinities));
+  return {high, ToBf16(_mm512_maskz_sub_ps(finite, v, rounded))};
 }
 
 }  // namespace

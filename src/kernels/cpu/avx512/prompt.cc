@@ -3,6 +3,7 @@
 // these take. A stretch of k of some panels, which weights of other kinds become bf16 for, stays in
 // the L1 cache while all the rows pass over it; the sums of 512 rows are kept in between, so an
 // element's chain is in the order of k whatever the blocking. Thread rule: pure functions.
+#include "kernels/cpu/avx512/avx512_kernels.h"
 #include "kernels/cpu/avx512/prompt_weights.h"
 #include "kernels/cpu/avx512/vector.h"
 
@@ -168,18 +169,6 @@ void MultiplyPrompt(const PromptTile& t) {
   }
 }
 
-void ToPromptRows(const float* const* x, int64_t rows, int64_t k, uint16_t* out) {
-  for (int64_t r = 0; r < kPromptRows; ++r) {
-    uint16_t* to = out + r / 16 * kOperand + r % 16 * kBf16KStep;
-    for (int64_t i = 0; i < RoundUp(k, kBf16KStep); i += 16) {
-      const __m512 v = r < rows ? Load(x[r] + i, k - i) : _mm512_setzero_ps();
-      const auto rounded = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i % kBf16KStep), rounded);
-      if (i % kBf16KStep != 0) to += 2 * kOperand;
-    }
-  }
-}
-
 // Formats that activations of one byte are enough for are faster in integers.
 template <int kFormat>
 void FillFrom(KernelTable* table) {
@@ -198,6 +187,7 @@ void FillAvx512Bf16(KernelTable* table) {
   table->prompt_f16 = MultiplyPrompt<PromptF16>;
   table->to_prompt_rows = ToPromptRows;
   FillFrom<0>(table);
+  avx512::FillCachedAttention(table);
 }
 
 }  // namespace hadal::cpu

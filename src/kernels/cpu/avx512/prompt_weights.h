@@ -1,5 +1,6 @@
-// Owns: weights of any kind to the operands of products of bf16 pairs: 32 values of k of a panel as
-// [16][16][2] bf16, which is a tile of AMX and what a bf16 panel is made of. A kind has
+// Owns: weights of any kind, and rows of prompts, to the operands of products of bf16 pairs. Of
+// weights: 32 values of k of a panel as [16][16][2] bf16, which is a tile of AMX and what a bf16
+// panel is made of. A kind has
 //   PanelBytes(k)
 //   Unpack(panel, k, k0, steps, out)   `steps` operands from k0 on, a multiple of 32; where there
 //   is
@@ -119,6 +120,18 @@ struct PromptF16 {
     }
   }
 };
+
+// KernelTable::to_prompt_rows.
+void ToPromptRows(const float* const* x, int64_t rows, int64_t k, uint16_t* out) {
+  for (int64_t r = 0; r < kPromptRows; ++r) {
+    uint16_t* to = out + r / 16 * kOperand + r % 16 * kBf16KStep;
+    for (int64_t i = 0; i < RoundUp(k, kBf16KStep); i += 16) {
+      const __m512 v = r < rows ? Load(x[r] + i, k - i) : _mm512_setzero_ps();
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i % kBf16KStep), ToBf16(v));
+      if (i % kBf16KStep != 0) to += 2 * kOperand;
+    }
+  }
+}
 
 }  // namespace
 }  // namespace hadal::cpu
