@@ -1,6 +1,6 @@
 # hadal_test(<name> [LABELS label...] [SHARDS n] LINK dep... SOURCES file...)
-# One GoogleTest binary; LABELS: "threaded" runs under TSan too, "emulated" only in ./check, "heavy" runs long:
-# it begins early and is optimised. SHARDS: so many processes share its tests, each with its own
+# One GoogleTest binary, compiled without optimisation; LABELS: "threaded" runs under TSan too, "emulated" only in
+# ./check, "heavy" runs long: it begins early. These two are optimised. SHARDS: so many processes share its tests, each with its own
 # time limit. The targets unit_tests and
 # threaded_tests build all tests of a label. Tests find the repository's files under
 # HADAL_SOURCE_DIR, and under HADAL_REFERENCE_DIR what is too large for it.

@@ -191,6 +191,27 @@ TEST_P(F16OnEveryBackend, AStackOfWhichSomeAreNotF16IsNot) {
   }
 }
 
+// Of one input, where each form takes x in other parts.
+TEST_P(F16OnEveryBackend, ProductsOfSeveralFormsAreThoseOfEach) {
+  Random random(31);
+  auto backend = Make(GetParam(), 2);
+  constexpr int64_t kK = 192, kMost = 20;
+  Product halves(random, kMost, 40, kK), floats(random, kMost, 70, kK);
+  floats.x = halves.x;
+  const auto w = backend->PrepareOne(F16Source(halves.w, 40, kK));
+  const auto v = backend->PrepareOne(Source(floats.w, 70, kK));
+  ASSERT_TRUE(w && v);
+  for (const int64_t rows : {1, 9, 20}) {
+    std::vector<float> x(halves.x.begin(), halves.x.begin() + rows * kK);
+    std::vector<float> of_w = Poison(rows * 40), of_v = Poison(rows * 70);
+    const hadal::Product both[] = {{w->get(), halves.bias.data(), View(of_w, {rows, 40})},
+                                   {v->get(), floats.bias.data(), View(of_v, {rows, 70})}};
+    backend->MatMuls(View(x, {rows, kK}), both, kAllRows);
+    EXPECT_EQ(of_w, halves.On(*backend, **w, 0, rows)) << rows;
+    EXPECT_EQ(of_v, floats.On(*backend, **v, 0, rows)) << rows;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(F16, F16OnEveryBackend, testing::ValuesIn(ExactConfigs()), ConfigName);
 
 class F16TableOnEveryBackend : public OnEveryBackend {};

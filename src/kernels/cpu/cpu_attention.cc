@@ -111,7 +111,8 @@ void RunSegment(const KernelTable& table, const FlashArgs& a, const SeqChunk& c,
   const int64_t end = std::min(all, (segment + 1) * kSegmentKeys);
   if (InPairs(table, a)) {
     const int64_t first = segment * kSegmentKeys;
-    return RunInPairs(table, a, c, kv_head, vec0, n, first, static_cast<int>(end - first), s);
+    const auto n_keys = static_cast<int>(std::max<int64_t>(end - first, 0));
+    return RunInPairs(table, a, c, kv_head, vec0, n, first, n_keys, s);
   }
   for (int64_t i = 0; i < n; ++i) {
     ResetState({s.m + i, s.l + i, s.o + i * v_stride}, v_stride);

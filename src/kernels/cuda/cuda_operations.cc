@@ -122,7 +122,11 @@ CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t p
         CUDA_NAMESPACE::SwiGlu(device_->stream(), x.x, rows, cols, gated);
         a = {.x = gated, .ld = cols};
       }
-      if (!plain || !TakesSplitRows(p.w, rows)) continue;
+      // Forms take different parts.
+      const bool alone = std::ranges::all_of(products, [&](const RowProduct& other) {
+        return IsBlocks(other.w.form) || other.w.form == p.w.form;
+      });
+      if (!plain || !alone || !TakesSplitRows(p.w, rows)) continue;
       const bool batch = TakesBatches(device_->stream(), p.w, rows);
       const int64_t bytes = batch ? SplitBatchBytes(p.w, rows) : SplitRowBytes(p.w, rows);
       void* split = Reserve(kSplitRows, static_cast<size_t>(bytes));

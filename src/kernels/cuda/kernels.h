@@ -73,8 +73,9 @@ struct Activations {
   int64_t ld = 0;
   // [rows][tiles][4][group][8]: of lane i of four the quads i and i + 4 of every group.
   int8_t* high = nullptr;
-  int8_t* low = nullptr;        // of two parts, else null: x = 256 high + low
-  const void* split = nullptr;  // [rows / 8][cols / 32][part][32] 16 bytes, see SplitRows
+  int8_t* low = nullptr;  // of two parts, else null: x = 256 high + low
+  // In bf16 parts: what SplitRows makes, [rows / 8][cols / 32][part][32] 16 bytes, or SplitBatch.
+  const void* split = nullptr;
   // [rows][tiles][4][group]: scale; scale * sum of both halves, of the first, of the second.
   float* groups = nullptr;
 };

@@ -7,13 +7,14 @@
 // sums are added in order. With many rows x outweighs the weights there, for every block reads all
 // of it for 16 to 64 rows of weights, and so do its fragments in the instructions that a warp
 // issues. Here a warpgroup has 64 rows of weights and walks the chains one after another, so that x
-// comes once for up to 256 rows, through a ring of shared memory that the warps have in common and
+// comes once for up to 320 rows, through a ring of shared memory that the warps have in common and
 // the matrix unit reads itself. Matrices with too few rows for that are cut at the chains: their
 // sums go to memory, and the last block of the same rows adds them in order. How a product is cut
 // changes no bit.
 //
 // Limit: weight bytes over memory bandwidth.
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/cuda/half_products.h"
 #include "kernels/cuda/wgmma.h"
@@ -258,7 +259,7 @@ __global__ void __launch_bounds__(ThreadsOf(MostTiles(kColumns)), 1)
     ahead_of_x.Next();
     CopyAsyncCommit();
   }
-  float sums[kN][4] = {}, total[kN][4];
+  float sums[kN][4] = {}, total[kN][4] = {};
   int stage = 0;
 #pragma unroll 1
   while (!walk.Done()) {
@@ -358,11 +359,9 @@ Cut CutOf(const RowProducts& products, int64_t rows, int processors) {
     const double of_block = static_cast<double>(lines) * cut.each / cut.chains;
     // x comes from the L2.
     const double line = (StageBytes(columns, cut.tiles) + cut.tiles * kTileBytes) / 2.0;
-    double cost = 0;
-    for (double left = blocks; left > 0; left -= processors) {
-      const double share = std::min(left / processors, 1.0);
-      cost += of_block * std::max(share * line, LeastOfLine(columns)) + kBegin;
-    }
+    const double full = std::floor(blocks / processors), left = blocks / processors - full;
+    double cost = full * (of_block * std::max(line, LeastOfLine(columns)) + kBegin);
+    if (left > 0) cost += of_block * std::max(left * line, LeastOfLine(columns)) + kBegin;
     if (cut.each < cut.chains) {
       if (SumsOf(cut, products, rows) > kMostSums) return;
       const double sums = 2.0 * cut.each * cut.tiles * kProductRows * columns * sizeof(float);

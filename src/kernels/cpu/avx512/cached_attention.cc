@@ -2,7 +2,8 @@
 // rows of the cache as they lie, queries and probabilities in two bf16 parts, which keep them to a
 // relative 2^-17. Scores have dimensions in the lanes, 16 sums at a time, so no lane idles whatever
 // the number of vectors. A segment's scores all come before its softmax, so that sums of values
-// stay in registers; its rows are read again from the L2 cache. Vectors do not mix. As many
+// stay in registers; its rows are read again from the L2 cache. Vectors do not mix, except that a
+// value that is infinite or no number reaches the up to three beside one that sees it. As many
 // instructions as floats take.
 #include "kernels/cpu/avx512/avx512_kernels.h"
 #include "kernels/cpu/avx512/bf16_pairs.h"
