@@ -268,18 +268,6 @@ struct Block {
   }
 };
 
-// Whether this block is the last of `n` to have written its part.
-__device__ bool IsLast(int* count, int n) {
-  int* last = reinterpret_cast<int*>(SharedMemory());
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    *last = CountBlock(count) == n - 1;
-    if (*last != 0) *count = 0;
-  }
-  __syncthreads();
-  return *last != 0;
-}
-
 template <class B>
 __global__ void __launch_bounds__(kThreads, B::kBlocksPerSm) GroupsKernel(Problem p) {
   LetNextBegin();
@@ -316,7 +304,7 @@ __global__ void __launch_bounds__(kThreads, B::kBlocksPerSm) GroupsKernel(Proble
     const Parts parts(p.space, group, p.parts, B::kHeads, static_cast<int>(p.a.v_dim));
     float* out = p.out + first_head * p.a.v_dim;
     block.Finish(heads, split, n == 1, parts, out);
-    if (n == 1 || !IsLast(p.counts + group, n)) continue;
+    if (n == 1 || !IsLastBlock(p.counts + group, n)) continue;
     for (int head = block.warp; head < heads; head += kWarps) {
       JoinParts(parts, n, head, ComputedHere(block.lane) * 4, out + head * p.a.v_dim);
     }

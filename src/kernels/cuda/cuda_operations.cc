@@ -168,7 +168,9 @@ void CudaBackend::Launch(const RowProducts& products, const Converted& x, int64_
   const Form form = products.of[0].w.form;
   const Activations& converted = x.of[x.PartsFor(form)];
   Stream& stream = device_->stream();
-  const bool batch = converted.split != nullptr && TakesBatches(stream, products.of[0].w, rows);
+  // Rows at other distances go to MultiplyFma, however many there are.
+  const bool batch = converted.split != nullptr && converted.ld % 4 == 0 &&
+                     TakesBatches(stream, products.of[0].w, rows);
   const ProductMemory memory = batch            ? BatchSpace(stream, products, rows)
                                : IsBlocks(form) ? BlockSpace(stream, products, rows, map)
                                                 : ProductMemory{};

@@ -1,16 +1,15 @@
 // Products of batches of rows with bf16 weights, by the matrix instructions of warpgroups (compute
 // capability 9.0).
 //
-// The bits are those of multiply_rows.cu: wgmma and mma.sync round alike (measured on an H100: of
-// 768,000 sums of 1 to 256 instructions, over exponents 60 apart, none differs), and the order is
-// the same. There the warps of a block share k, each with a chain of lines of its own, and their
-// sums are added in order. With many rows x outweighs the weights there, for every block reads all
-// of it for 16 to 64 rows of weights, and so do its fragments in the instructions that a warp
-// issues. Here a warpgroup has 64 rows of weights and walks the chains one after another, so that x
-// comes once for up to 320 rows, through a ring of shared memory that the warps have in common and
-// the matrix unit reads itself. Matrices with too few rows for that are cut at the chains: their
-// sums go to memory, and the last block of the same rows adds them in order. How a product is cut
-// changes no bit.
+// The bits are those of multiply_rows.cu: wgmma and mma.sync round alike (found,
+// not documented; cuda_test holds it on a card), and the order is the same. There the warps of a
+// block share k, each with a chain of lines of its own, and their sums are added in order. With
+// many rows x outweighs the weights there, for every block reads all of it for 16 to 64 rows of
+// weights, and so do its fragments in the instructions that a warp issues. Here a warpgroup has 64
+// rows of weights and walks the chains one after another, so that x comes once for up to 320 rows,
+// through a ring of shared memory that the warps have in common and the matrix unit reads itself.
+// Matrices with too few rows for that are cut at the chains: their sums go to memory, and the last
+// block of the same rows adds them in order. How a product is cut changes no bit.
 //
 // Limit: weight bytes over memory bandwidth.
 #include <algorithm>
@@ -208,18 +207,6 @@ struct ChainSums {
   }
 };
 
-// Whether this block is the last of `n` to have stored its sums.
-__device__ bool IsLast(int* count, int n) {
-  int* last = reinterpret_cast<int*>(SharedMemory());
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    *last = CountBlock(count) == n - 1;
-    if (*last != 0) *count = 0;
-  }
-  __syncthreads();
-  return *last != 0;
-}
-
 template <int kColumns>
 __global__ void __launch_bounds__(ThreadsOf(MostTiles(kColumns)), 1)
     BatchKernel(const __grid_constant__ RowProducts products, Activations x, int rows, Cut cut,
@@ -291,7 +278,7 @@ __global__ void __launch_bounds__(ThreadsOf(MostTiles(kColumns)), 1)
   CopyAsyncWait<0>();
   if (!all_chains) {
     int* count = cut.counts + int64_t{blockIdx.x} * groups + part.all_groups;
-    if (!IsLast(count, cut.Blocks())) return;
+    if (!IsLastBlock(count, cut.Blocks())) return;
     of_chains.Total(cut.chains, total);
   }
   if (has_tile) StoreTotals<kN>(total, products, part.product, tile, first, rows);
@@ -345,8 +332,8 @@ double LeastOfLine(int columns) {
 }
 
 // The cut that should take the shortest. Costs are in bytes that a multiprocessor gets meanwhile,
-// all of them at work, and were fitted to the times of 28 products on an H100, each with up to 30
-// cuts: what is chosen takes 4 % longer than the best of them on average, 17 % at most.
+// all of them at work, and were fitted by hand to times of the 7B and V2-Lite
+// shapes on an H100.
 Cut CutOf(const RowProducts& products, int64_t rows, int processors) {
   constexpr double kBegin = 30e3, kJoin = 20e3;
   const int columns = ColumnsOf(rows);

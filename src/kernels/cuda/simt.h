@@ -281,6 +281,19 @@ __device__ inline float BlockMax(float v, float* shared) {
   return OfBlock<WarpMax>(v, -INFINITY, shared);
 }
 
+// Whether this block is the last of `n` to have written its part; the next launch finds 0 again.
+// The first bytes of shared memory are overwritten.
+__device__ inline bool IsLastBlock(int* count, int n) {
+  int* last = reinterpret_cast<int*>(SharedMemory());
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    *last = CountBlock(count) == n - 1;
+    if (*last != 0) *count = 0;
+  }
+  __syncthreads();
+  return *last != 0;
+}
+
 template <class T>
 __device__ __host__ constexpr T CeilDiv(T a, T b) {
   return (a + b - 1) / b;
