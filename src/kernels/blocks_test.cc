@@ -399,6 +399,49 @@ TEST_P(BlocksOnEveryBackend, AMatrixMayMixTypesAlongItsRows) {
   }
 }
 
+// In a step a norm may give products its rows in their own forms: the same bits, and none of values
+// that were written since.
+TEST_P(BlocksOnEveryBackend, ProductsOfNormedRowsAreThoseOfTheirValues) {
+  Random random(13);
+  auto backend = Make(GetParam(), 2);
+  const QuantType types[][2] = {{QuantType::kQ4_K, QuantType::kQ6_K},
+                                {QuantType::kQ8_0, QuantType::kQ8_0},
+                                {QuantType::kQ5_1, QuantType::kIQ4_XS}};
+  for (const auto& [first, second] : types) {
+    for (const int64_t k : {512, 1280}) {
+      const auto a = PrepareOne(*backend, RandomBlocks(first, 48, k, random));
+      const auto b = PrepareOne(*backend, RandomBlocks(second, 35, k, random));
+      std::vector<float> norm = random.Normals(k);
+      for (const int32_t n : {1, 2, 9, 20}) {
+        std::vector<float> x = random.Normals(n * k), more = random.Normals(n * k);
+        std::vector<float> normed = Poison(n * k), of_a = Poison(n * 48), of_b = Poison(n * 35);
+        std::vector<int32_t> index(static_cast<size_t>(n)), blocks(index);
+        std::iota(index.begin(), index.end(), 0);
+        std::vector<SeqChunk> chunks;
+        for (int32_t r = 0; r < n; ++r) chunks.push_back({r, 1, 0, blocks.data()});
+        const auto multiply = [&] {
+          const Product products[] = {{a.get(), nullptr, View(of_a, {n, 48})},
+                                      {b.get(), nullptr, View(of_b, {n, 35})}};
+          backend->MatMuls(View(normed, {n, k}), products, kAllRows);
+        };
+        for (const bool writes : {false, false, true}) {
+          const auto done =
+              backend->RunStep({index, index, index, chunks, {}}, {0, 16}, {}, [&]() -> Tensor {
+                backend->RmsNorm(View(x, {n, k}), norm.data(), 1e-5f, View(normed, {n, k}));
+                multiply();
+                if (writes) backend->Add(View(normed, {n, k}), View(more, {n, k}));
+                if (writes) multiply();
+                return {};
+              });
+          ASSERT_TRUE(done.has_value());
+          EXPECT_EQ(of_a, Multiply(*backend, normed, *a)) << NameOf(first) << " " << n;
+          EXPECT_EQ(of_b, Multiply(*backend, normed, *b)) << NameOf(second) << " " << n;
+        }
+      }
+    }
+  }
+}
+
 // Between the products 256 values are whole tiles of 16 rows, 264 are not.
 TEST_P(BlocksOnEveryBackend, AGatedNetworkGivesARowTheSameBitsAloneAndAmongOthers) {
   Random random(12);

@@ -349,7 +349,8 @@ TEST_P(MoeOnEveryBackend, ExpertsInBlocksAreTheDecodedOnes) {
 }
 
 // What is left to the reader of the sum comes to the same bits: with experts and a network of one
-// type and of two, for one token and several.
+// type and of two, for one token and several, of lengths that are whole tiles and are not, and in a
+// step, where a norm gives its rows in other forms as well.
 TEST_P(MoeOnEveryBackend, ANetworkBesideTheExpertsAddsToTheirSum) {
   Random random(6);
   auto backend = Make(GetParam(), 2);
@@ -358,50 +359,79 @@ TEST_P(MoeOnEveryBackend, ANetworkBesideTheExpertsAddsToTheirSum) {
       {QuantType::kQ4_K, QuantType::kQ6_K, QuantType::kQ4_K, QuantType::kQ8_0},
       {QuantType::kQ4_0, QuantType::kQ4_0, QuantType::kQ4_0, QuantType::kQ4_0},
       {QuantType::kQ6_K, QuantType::kQ4_K, QuantType::kQ4_K, QuantType::kQ5_0}};
-  for (const auto& type : types) {
-    MoeProblem p(random, 3, 5, kHidden, 96, 3);
-    const auto gate_up =
-        PrepareBlockStack(*backend, RandomBlocks(type[0], 2 * kFfn, kHidden, random), 1);
-    const auto down = PrepareBlockStack(*backend, RandomBlocks(type[1], kHidden, kFfn, random), 1);
-    const auto gu =
-        PrepareBlockStack(*backend, RandomBlocks(type[2], 5 * 192, kHidden, random), 5, use_);
-    const auto dn =
-        PrepareBlockStack(*backend, RandomBlocks(type[3], 5 * kHidden, 96, random), 5, use_);
-    std::vector<float> norm = random.Normals(kHidden);
-    for (int n : {1, 3}) {
-      const Shape shape = {n, kHidden};
-      std::vector<float> both = Poison(n * 2 * kFfn), product = Poison(n * kFfn);
-      std::vector<float> in(p.x.begin(), p.x.begin() + n * kHidden), out = Poison(n * kHidden);
-      const FfnArgs f{.x = View(in, shape),
-                      .gate_up = gate_up.get(),
-                      .down = down.get(),
-                      .both = View(both, {n, 2 * kFfn}),
-                      .product = View(product, {n, kFfn}),
-                      .out = View(out, shape)};
-      MoeArgs a;
-      a.x = f.x;
-      a.gate_up = gu.get();
-      a.down = dn.get();
-      a.experts = p.experts.data();
-      a.weights = p.weights.data();
-      a.top_k = p.top_k;
-      a.out = f.out;
-      const auto run = [&](bool apart, bool norms) {
-        std::vector<float> x(p.base.begin(), p.base.begin() + n * kHidden), normed = x;
-        if (apart) backend->FeedForward(f);
-        if (apart) backend->MixExperts(a);
-        const Delta delta = apart ? Delta(f.out) : backend->FeedForwardAndMix(f, a);
-        if (!norms) {
-          backend->Add(View(x, shape), delta);
-        } else {
-          backend->AddRmsNorm(View(x, shape), delta, norm.data(), 1e-5f, View(normed, shape));
-          x.insert(x.end(), normed.begin(), normed.end());
-        }
-        return x;
+  for (size_t i = 0; i <= std::size(types); ++i) {
+    for (const int ffn : {96, 128}) {
+      MoeProblem p(random, 3, 5, kHidden, ffn, 3);
+      // In blocks, and after those of all types, not.
+      const auto prepare = [&](size_t which, int64_t count, int64_t rows, int64_t cols,
+                               WeightUse use) {
+        return i < std::size(types)
+                   ? PrepareBlockStack(*backend,
+                                       RandomBlocks(types[i][which], count * rows, cols, random),
+                                       count, use)
+                   : PrepareStack(*backend, random.Normals(count * rows * cols, 0.1f), count, rows,
+                                  cols, use);
       };
-      for (bool norms : {false, true}) {
-        const std::vector<float> expected = run(true, norms);
-        EXPECT_EQ(run(false, norms), expected) << NameOf(type[0]) << " " << n << " " << norms;
+      const auto gate_up = prepare(0, 1, 2 * kFfn, kHidden, WeightUse::kMultiply);
+      const auto down = prepare(1, 1, kHidden, kFfn, WeightUse::kMultiply);
+      const auto gu = prepare(2, 5, 2 * ffn, kHidden, use_);
+      const auto dn = prepare(3, 5, kHidden, ffn, use_);
+      std::vector<float> norm = random.Normals(kHidden);
+      for (int n : {1, 3}) {
+        const Shape shape = {n, kHidden};
+        std::vector<float> both = Poison(n * 2 * kFfn), product = Poison(n * kFfn);
+        std::vector<float> in(p.x.begin(), p.x.begin() + n * kHidden), out = Poison(n * kHidden);
+        const FfnArgs f{.x = View(in, shape),
+                        .gate_up = gate_up.get(),
+                        .down = down.get(),
+                        .both = View(both, {n, 2 * kFfn}),
+                        .product = View(product, {n, kFfn}),
+                        .out = View(out, shape)};
+        MoeArgs a;
+        a.x = f.x;
+        a.gate_up = gu.get();
+        a.down = dn.get();
+        a.experts = p.experts.data();
+        a.weights = p.weights.data();
+        a.top_k = p.top_k;
+        a.out = f.out;
+        const auto run = [&](bool apart, bool norms) {
+          std::vector<float> x(p.base.begin(), p.base.begin() + n * kHidden), normed = x;
+          if (apart) backend->FeedForward(f);
+          if (apart) backend->MixExperts(a);
+          const Delta delta = apart ? Delta(f.out) : backend->FeedForwardAndMix(f, a);
+          if (!norms) {
+            backend->Add(View(x, shape), delta);
+          } else {
+            backend->AddRmsNorm(View(x, shape), delta, norm.data(), 1e-5f, View(normed, shape));
+            x.insert(x.end(), normed.begin(), normed.end());
+          }
+          return x;
+        };
+        const auto run_in_step = [&](bool apart) {
+          std::vector<float> before(p.x.begin(), p.x.begin() + n * kHidden), result;
+          std::vector<int32_t> index(static_cast<size_t>(n)), blocks(index);
+          std::iota(index.begin(), index.end(), 0);
+          std::vector<SeqChunk> chunks;
+          for (int32_t r = 0; r < n; ++r) chunks.push_back({r, 1, 0, blocks.data()});
+          const auto done =
+              backend->RunStep({index, index, index, chunks, {}}, {0, 16}, {}, [&]() -> Tensor {
+                backend->RmsNorm(View(before, shape), norm.data(), 1e-5f, f.x);
+                result = run(apart, true);
+                return {};
+              });
+          EXPECT_TRUE(done.has_value());
+          return result;
+        };
+        for (bool norms : {false, true}) {
+          const std::vector<float> expected = run(true, norms);
+          EXPECT_EQ(run(false, norms), expected) << i << " " << n << " " << norms;
+        }
+        run_in_step(false);  // what it asks of the norm is there the next time
+        const std::vector<float> in_step = run_in_step(false), apart = run_in_step(true);
+        const std::vector<float> expected = run(true, true);
+        EXPECT_EQ(in_step, expected) << i << " " << n << " " << ffn;
+        EXPECT_EQ(apart, expected) << i << " " << n << " " << ffn;
       }
     }
   }

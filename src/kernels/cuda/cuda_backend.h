@@ -122,6 +122,8 @@ class CudaBackend final : public Backend {
   enum Scratch {
     kActivations,      // of one byte
     kWideActivations,  // of two
+    kNormed,           // the same of rows that were normed
+    kWideNormed,
     kSplitRows,
     kProductSums,
     kProductCounts,  // zeros between operations
@@ -214,7 +216,9 @@ class CudaBackend final : public Backend {
                       int64_t first);
   const uint16_t* RoundedRows(const float* x, int64_t n);
   uint16_t* RoundBeside(const float* x, int64_t n);
-  uint16_t* RoundNormed(const Tensor& out);
+  RowCopies CopiesOfNormed(const Tensor& out, const float* weight);
+  Activations ReserveIntegers(Scratch area, int parts, int64_t rows, int64_t cols);
+  const Activations* NormedIntegers(const float* x, int64_t rows, int64_t cols, int parts);
   // What operations call of everything that they write.
   void Wrote(const void* data, size_t bytes);
   void Wrote(const Tensor& t) { Wrote(t.data, t.bytes()); }
@@ -259,7 +263,19 @@ class CudaBackend final : public Backend {
     const float* x = nullptr;
     int64_t n = 0;
   } rounded_;
-  Status error_;  // the first of the step
+  // The same of the one row that a norm wrote last: as integers of so many bytes, which it makes
+  // where products of its rows have asked for them.
+  struct AskedIntegers {
+    bool one = false, two = false;
+  };
+  struct NormedValues {
+    const float* x = nullptr;
+    int64_t cols = 0;
+    Activations of[3];  // where high is not null
+    AskedIntegers* asked = nullptr;
+  } normed_;
+  std::map<const float*, AskedIntegers> asked_of_norms_;  // by the norm's weight
+  Status error_;                                          // the first of the step
 
   Arena step_arena_, other_arena_;
   const StepInput* step_ = nullptr;  // being run

@@ -12,10 +12,10 @@ namespace {
 
 const CudaWeight& Cast(const Weight* w) { return static_cast<const CudaWeight&>(*w); }
 
-// The matrices of a weight that are all in blocks of one form, or null.
-const Matrix* OneInBlocks(const Weight* w) {
+// The matrices of a weight whose rows are all of one form, or null.
+const Matrix* OneForm(const Weight* w) {
   const auto& parts = Cast(w).parts();
-  return parts.size() == 1 && IsBlocks(parts[0].matrix.form) ? &parts[0].matrix : nullptr;
+  return parts.size() == 1 ? &parts[0].matrix : nullptr;
 }
 
 constexpr int64_t kMostMixed = 2048;  // rows at a time: bounds the memory
@@ -42,7 +42,7 @@ void CudaBackend::Embed(const Weight& table, std::span<const TokenId> ids, Tenso
 void CudaBackend::RmsNorm(Tensor x, const float* weight, float eps, Tensor out) {
   Wrote(out);
   CUDA_NAMESPACE::RmsNorm(device_->stream(), x.f32(), weight, eps, Rows(x), Width(x), out.f32(),
-                          RoundNormed(out));
+                          CopiesOfNormed(out, weight));
 }
 void CudaBackend::AddRmsNorm(Tensor x, const Delta& delta, const float* weight, float eps,
                              Tensor out) {
@@ -51,7 +51,7 @@ void CudaBackend::AddRmsNorm(Tensor x, const Delta& delta, const float* weight, 
   MayEndPiece();
   const ExpertSum experts = {delta.parts, delta.weights, delta.top_k};
   CUDA_NAMESPACE::AddRmsNorm(device_->stream(), x.f32(), delta.sum.f32(), experts, weight, eps,
-                             Rows(x), Width(x), out.f32(), RoundNormed(out));
+                             Rows(x), Width(x), out.f32(), CopiesOfNormed(out, weight));
 }
 void CudaBackend::Add(Tensor x, const Delta& delta) {
   Wrote(x);
@@ -106,41 +106,44 @@ CudaBackend::Converted CudaBackend::Convert(const ActivationSource& x, int64_t p
                                             const RowMap& map) {
   const bool plain = map.matrix == nullptr && map.modulo == 0;
   const int64_t rows = (product_rows + map.share - 1) / map.share, cols = products[0].w.cols;
-  const int64_t tiles = rows * ActivationTiles(cols), values = tiles * block_planes::kTileK;
-  const int64_t info = tiles * 16 * static_cast<int64_t>(sizeof(float));
   Converted made;
-  made.floats = std::ranges::all_of(
-      products, [&](const RowProduct& p) { return TakesFloats(p.w, map, product_rows); });
+  bool normed = !x.gated && x.ld == cols;
+  for (const RowProduct& p : products) {
+    const int parts = made.PartsFor(p.w.form);
+    const Activations* there = parts == 0 ? nullptr : NormedIntegers(x.x, rows, cols, parts);
+    normed = normed && (parts == 0 || there != nullptr);
+    if (there != nullptr) made.of[parts] = *there;
+  }
+  made.floats = !normed && std::ranges::all_of(products, [&](const RowProduct& p) {
+    return TakesFloats(p.w, map, product_rows);
+  });
+  if (!normed) made.of[1] = made.of[2] = {};
   for (const RowProduct& p : products) {
     const int parts = made.PartsFor(p.w.form);
     Activations& a = made.of[parts];
     if (a.x != nullptr || a.high != nullptr) continue;
-    if (parts == 0) {
-      a = {.x = x.x, .ld = x.ld};
-      if (x.gated) {
-        float* gated = ReserveFloats(kGated, rows * cols);
-        CUDA_NAMESPACE::SwiGlu(device_->stream(), x.x, rows, cols, gated);
-        a = {.x = gated, .ld = cols};
-      }
-      // Forms take different parts.
-      const bool alone = std::ranges::all_of(products, [&](const RowProduct& other) {
-        return IsBlocks(other.w.form) || other.w.form == p.w.form;
-      });
-      if (!plain || !alone || !TakesSplitRows(p.w, rows)) continue;
-      const bool batch = TakesBatches(device_->stream(), p.w, rows);
-      const int64_t bytes = batch ? SplitBatchBytes(p.w, rows) : SplitRowBytes(p.w, rows);
-      void* split = Reserve(kSplitRows, static_cast<size_t>(bytes));
-      (batch ? SplitBatch : SplitRows)(device_->stream(), a.x, a.ld, p.w, rows, split);
-      a.split = split;
+    if (parts > 0) {
+      a = ReserveIntegers(parts == 1 ? kActivations : kWideActivations, parts, rows, cols);
       continue;
     }
-    auto* memory = static_cast<char*>(Reserve(parts == 1 ? kActivations : kWideActivations,
-                                              static_cast<size_t>(info + parts * values)));
-    a.groups = reinterpret_cast<float*>(memory);
-    a.high = reinterpret_cast<int8_t*>(memory + info);
-    if (parts == 2) a.low = a.high + values;
+    a = {.x = x.x, .ld = x.ld};
+    if (x.gated) {
+      float* gated = ReserveFloats(kGated, rows * cols);
+      CUDA_NAMESPACE::SwiGlu(device_->stream(), x.x, rows, cols, gated);
+      a = {.x = gated, .ld = cols};
+    }
+    // Forms take different parts.
+    const bool alone = std::ranges::all_of(products, [&](const RowProduct& other) {
+      return IsBlocks(other.w.form) || other.w.form == p.w.form;
+    });
+    if (!plain || !alone || !TakesSplitRows(p.w, rows)) continue;
+    const bool batch = TakesBatches(device_->stream(), p.w, rows);
+    const int64_t bytes = batch ? SplitBatchBytes(p.w, rows) : SplitRowBytes(p.w, rows);
+    void* split = Reserve(kSplitRows, static_cast<size_t>(bytes));
+    (batch ? SplitBatch : SplitRows)(device_->stream(), a.x, a.ld, p.w, rows, split);
+    a.split = split;
   }
-  if (made.of[1].high != nullptr || made.of[2].high != nullptr) {
+  if (!normed && (made.of[1].high != nullptr || made.of[2].high != nullptr)) {
     QuantiseActivations(device_->stream(), x, rows, cols, made.of[1], made.of[2]);
   }
   return made;
@@ -195,17 +198,23 @@ void CudaBackend::Multiply(const ActivationSource& x, int64_t rows, std::span<co
   }
   std::ranges::sort(products, {}, [](const RowProduct& p) { return p.w.form; });
   const Converted converted = Convert(x, rows, products, map);
+  const bool one = rows == 1 && map.matrix == nullptr && map.modulo == 0;
   RowProducts batch;
   for (size_t i = 0; i < products.size(); ++i) {
     const Form form = products[i].w.form;
     batch.of[batch.count++] = products[i];
     const auto joins = [&](Form next) {
-      return next == form || (converted.floats && IsBlocks(form) && IsBlocks(next));
+      return next == form || ((one || converted.floats) && IsBlocks(form) && IsBlocks(next));
     };
     const bool last = i + 1 == products.size() || !joins(products[i + 1].w.form);
     if (!last && batch.count < kMostProducts) continue;
+    if (batch.of[0].w.form != form && !converted.floats) {  // which take different integers
+      for (RowProduct& p : std::span(batch.of, static_cast<size_t>(batch.count))) {
+        p.own_row = converted.of[converted.PartsFor(p.w.form)];
+      }
+    }
     Launch(batch, converted, rows, map);
-    batch.count = 0;
+    batch = {};
   }
 }
 
@@ -239,11 +248,45 @@ uint16_t* CudaBackend::RoundBeside(const float* x, int64_t n) {
   return ReserveHalves(kRounded, n);
 }
 
-// For rows of a step with prompts: what reads them are mostly products that round.
-uint16_t* CudaBackend::RoundNormed(const Tensor& out) {
+// In rows of a step with prompts what reads them are mostly products that round.
+RowCopies CudaBackend::CopiesOfNormed(const Tensor& out, const float* weight) {
   const bool prompts = step_ != nullptr && !step_->chunks.empty() && step_->chunks.back().prompt;
-  if (!prompts || Width(out) % 8 != 0) return nullptr;
-  return RoundBeside(out.f32(), out.shape.elements());
+  RowCopies copies;
+  normed_ = {};
+  if (prompts) {
+    if (Width(out) % 8 == 0) copies.rounded = RoundBeside(out.f32(), out.shape.elements());
+    return copies;
+  }
+  // Of several rows the products read where they are needed what a kernel of its own makes sooner.
+  if (step_ == nullptr || Rows(out) != 1 || !NormsCopyIntegers(Width(out))) return copies;
+  normed_ = {out.f32(), Width(out), {}, &asked_of_norms_[weight]};
+  if (normed_.asked->one) copies.one = ReserveIntegers(kNormed, 1, 1, Width(out));
+  if (normed_.asked->two) copies.two = ReserveIntegers(kWideNormed, 2, 1, Width(out));
+  normed_.of[1] = copies.one;
+  normed_.of[2] = copies.two;
+  return copies;
+}
+
+// A row that a norm has made integers of so many bytes, or null; it makes them from now on.
+const Activations* CudaBackend::NormedIntegers(const float* x, int64_t rows, int64_t cols,
+                                               int parts) {
+  if (x == nullptr || x != normed_.x || rows != 1 || cols != normed_.cols) return nullptr;
+  if (normed_.of[parts].high != nullptr) return &normed_.of[parts];
+  // Memory for them is there before such a step is recorded.
+  (parts == 1 ? normed_.asked->one : normed_.asked->two) = true;
+  ReserveIntegers(parts == 1 ? kNormed : kWideNormed, parts, 1, normed_.cols);
+  return nullptr;
+}
+
+Activations CudaBackend::ReserveIntegers(Scratch area, int parts, int64_t rows, int64_t cols) {
+  const int64_t tiles = rows * ActivationTiles(cols), values = tiles * block_planes::kTileK;
+  const int64_t info = tiles * 16 * static_cast<int64_t>(sizeof(float));
+  auto* memory = static_cast<char*>(Reserve(area, static_cast<size_t>(info + parts * values)));
+  Activations a;
+  a.groups = reinterpret_cast<float*>(memory);
+  a.high = reinterpret_cast<int8_t*>(memory + info);
+  if (parts == 2) a.low = a.high + values;
+  return a;
 }
 
 // n values that the products read, in bf16.
@@ -262,6 +305,9 @@ void CudaBackend::Wrote(const void* data, size_t bytes) {
   const auto* x = reinterpret_cast<const std::byte*>(rounded_.x);
   if (from < x + rounded_.n * static_cast<int64_t>(sizeof(float)) && x < from + bytes)
     rounded_ = {};
+  const auto* row = reinterpret_cast<const std::byte*>(normed_.x);
+  if (from < row + normed_.cols * static_cast<int64_t>(sizeof(float)) && row < from + bytes)
+    normed_ = {};
 }
 
 void CudaBackend::MultiplyRounded(const uint16_t* x, int64_t rows, const CudaWeight& w,
@@ -405,28 +451,64 @@ ExpertSum CudaBackend::MixRows(const MoeArgs& a, int64_t first, int64_t rows) {
   return {output, a.weights + first * a.top_k, a.top_k};
 }
 
-// One token: the products of both networks in the same launches, where all of them are in blocks.
+// One token: the products of both networks in the same launches, where both can be. Between those
+// of weights in blocks the rows of both become integers at once: those of the first network are
+// whole rows of the experts' length after theirs.
 bool CudaBackend::MixWithNetwork(const FfnArgs& f, const MoeArgs& a, ExpertSum& sum) {
-  const Matrix *first = OneInBlocks(f.gate_up), *first_down = OneInBlocks(f.down);
-  const Matrix *second = OneInBlocks(a.gate_up), *second_down = OneInBlocks(a.down);
+  const Matrix *first = OneForm(f.gate_up), *first_down = OneForm(f.down);
+  const Matrix *second = OneForm(a.gate_up), *second_down = OneForm(a.down);
   if (!first || !first_down || !second || !second_down || first->form != second->form) return false;
-  const int64_t hidden = second->cols, ffn = second_down->cols;
+  const bool blocks = IsBlocks(first->form);
+  const bool alike = blocks ? IsBlocks(first_down->form) && IsBlocks(second_down->form)
+                            : first_down->form == second_down->form && TakesOwnRows(*first_down) &&
+                                  TakesOwnRows(*second_down);
+  if (!alike) return false;
+  const auto multiply =
+      blocks ? [](Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+                  const RowMap& map) { MultiplyBlocks(s, products, x, rows, map); }
+             : MultiplyRows;
+  const int64_t hidden = second->cols, ffn = second_down->cols, first_ffn = first_down->cols;
   RowMap map{.matrix = a.experts, .share = a.top_k};
   if (!CanGate(*second, hidden, map, a.top_k) || !CanGate(*first, hidden, {}, 1)) return false;
-  float* middle = ReserveFloats(kExpertBoth, a.top_k * ffn);
+  float* middle = ReserveFloats(kExpertBoth, a.top_k * ffn + first_ffn);
   float* output = ReserveFloats(kExpertOutput, a.top_k * hidden);
   for (const Tensor& t : {f.product, f.out}) Wrote(t);
+  float* of_first = middle + a.top_k * ffn;
+
   RowProducts gated, down;
   gated.count = down.count = 2;
   gated.gated = true;
-  gated.of[0] = {*first, {f.product.f32(), first_down->cols}, f.x.f32()};
+  const Converted whole;
+  const Activations* normed =
+      blocks && f.x.data == a.x.data
+          ? NormedIntegers(a.x.f32(), 1, hidden, whole.PartsFor(second->form))
+          : nullptr;
+  const Activations x = normed != nullptr ? *normed : Activations{.x = a.x.f32(), .ld = hidden};
+  gated.of[0] = {
+      *first, {of_first, first_ffn}, normed != nullptr ? x : Activations{.x = f.x.f32()}};
   gated.of[1] = {*second, {middle, ffn}};
-  MultiplyBlocks(device_->stream(), gated, {.x = a.x.f32(), .ld = hidden}, a.top_k, map);
+  multiply(device_->stream(), gated, x, a.top_k, map);
+
   map.share = 1;
   map.early = true;
-  down.of[0] = {*first_down, {f.out.f32(), hidden}, f.product.f32()};
+  Activations rows = {.x = middle, .ld = ffn}, row = {.x = of_first};
+  if (blocks && ffn % block_planes::kTileK == 0 && first_ffn % ffn == 0) {
+    const int64_t n = a.top_k + first_ffn / ffn, before = a.top_k * ffn;
+    Activations made[3];
+    for (const Matrix* w : {first_down, second_down}) {
+      const int parts = whole.PartsFor(w->form);
+      made[parts] = ReserveIntegers(parts == 1 ? kActivations : kWideActivations, parts, n, ffn);
+    }
+    QuantiseActivations(device_->stream(), {middle, ffn}, n, ffn, made[1], made[2]);
+    rows = made[whole.PartsFor(second_down->form)];
+    row = made[whole.PartsFor(first_down->form)];
+    row.high += before;
+    if (row.low != nullptr) row.low += before;
+    row.groups += before / block_planes::kTileK * 16;
+  }
+  down.of[0] = {*first_down, {f.out.f32(), hidden}, row};
   down.of[1] = {*second_down, {output, hidden}};
-  MultiplyBlocks(device_->stream(), down, {.x = middle, .ld = ffn}, a.top_k, map);
+  multiply(device_->stream(), down, rows, a.top_k, map);
   sum = {output, a.weights, a.top_k};
   return true;
 }

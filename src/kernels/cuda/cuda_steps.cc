@@ -205,6 +205,7 @@ Status CudaBackend::RunStep(const StepInput& step, const StepCache& cache, const
   const auto scores = RunOrReplay(step, cache, result, compute);
   step_ = nullptr;
   rounded_ = {};
+  normed_ = {};
   HADAL_OK(Finish());
   if (!scores) return tl::make_unexpected(scores.error());
   scores_ = *scores;
@@ -278,6 +279,7 @@ Tensor CudaBackend::ComputeUnrecorded(Recorded& recorded, const StepResult& resu
   recorded.pieces.clear();
   recorded.refused = true;
   rounded_ = {};
+  normed_ = {};
   const Status card = device_->Synchronise();  // forgets the recording's error
   if (!card && card.error().code == ErrorCode::kGpuLost) Remember(card);
   device_->set_dropping(!error_);

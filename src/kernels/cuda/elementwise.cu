@@ -1,5 +1,6 @@
 // Operations on the rows of a step. A block per row where a row is reduced; sums in the order that
 // the row's length and the block's fixed size give.
+#include "kernels/cuda/activation_groups.h"
 #include "kernels/cuda/cache_values.h"
 
 namespace hadal::CUDA_NAMESPACE {
@@ -26,13 +27,25 @@ __device__ V AddExperts(V v, const ExpertSum& experts, int64_t row, int64_t n, i
   return v;
 }
 
+// A warp's tile of a row, which begins at value `at` of all rows, as the integers that are wanted.
+__device__ void CopyIntegers(const float4& v, const RowCopies& copies, int64_t at) {
+  const int64_t info = at / block_planes::kTileK * 16;
+  if (copies.one.high != nullptr) {
+    WriteTile<1, GroupSums::kHalves>(v, {copies.one.high + at, nullptr, copies.one.groups + info});
+  }
+  if (copies.two.high != nullptr) {
+    WriteTile<2, GroupSums::kHalves>(
+        v, {copies.two.high + at, copies.two.low + at, copies.two.groups + info});
+  }
+}
+
 // Four values at a time, kFours of them in a thread's registers; n is a multiple of four, and the
 // block has room for all of them.
-constexpr int kMostNormThreads = 512;
+constexpr int kMostNormThreads = 512, kMostNormed = 16 * kMostNormThreads;
 template <int kFours, bool kAdds>
 __global__ void __launch_bounds__(kMostNormThreads)
     RmsNormKernel(float* x, const float* delta, ExpertSum experts, const float* weight, float eps,
-                  int n, float* out, uint16_t* rounded) {
+                  int n, float* out, const __grid_constant__ RowCopies copies) {
   LetNextBegin();
   const int threads = static_cast<int>(blockDim.x), fours = n / 4;
   const auto* w = reinterpret_cast<const float4*>(weight);
@@ -73,9 +86,13 @@ __global__ void __launch_bounds__(kMostNormThreads)
     v[i] = {v[i].x * scale * factor[i].x, v[i].y * scale * factor[i].y,
             v[i].z * scale * factor[i].z, v[i].w * scale * factor[i].w};
     to[at] = v[i];
-    if (rounded == nullptr) continue;
-    reinterpret_cast<uint2*>(rounded + int64_t{blockIdx.x} * n)[at] = {PackBf16(v[i].x, v[i].y),
-                                                                       PackBf16(v[i].z, v[i].w)};
+    const int64_t first = int64_t{blockIdx.x} * n;
+    if (copies.rounded != nullptr) {
+      reinterpret_cast<uint2*>(copies.rounded + first)[at] = {PackBf16(v[i].x, v[i].y),
+                                                              PackBf16(v[i].z, v[i].w)};
+    }
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    CopyIntegers(v[i], copies, first + 4 * (at - lane));  // whole tiles: the warp is here
   }
 }
 
@@ -171,16 +188,16 @@ namespace {
 template <bool kAdds>
 void LaunchRmsNorm(Stream& s, float* x, const float* delta, const ExpertSum& experts,
                    const float* weight, float eps, int64_t rows, int64_t n, float* out,
-                   uint16_t* rounded) {
+                   const RowCopies& copies) {
   const auto grid = dim3(static_cast<unsigned>(rows));
   const auto launch = [&](int fours, auto kernel) {
     const int64_t threads = CeilDiv<int64_t>(CeilDiv<int64_t>(n, 4), fours);
     Launch(s, grid, static_cast<int>(CeilDiv<int64_t>(threads, kWarp) * kWarp), kSumBytes, kernel,
-           x, delta, experts, weight, eps, static_cast<int>(n), out, rounded);
+           x, delta, experts, weight, eps, static_cast<int>(n), out, copies);
   };
-  if (n % 4 != 0 || n > 16 * kMostNormThreads) {
+  if (n % 4 != 0 || n > kMostNormed) {
     Launch(s, grid, kThreads, kSumBytes, PlainRmsNormKernel, x, delta, experts, weight, eps, n, out,
-           rounded);
+           copies.rounded);
   } else if (n <= 4 * kMostNormThreads) {
     launch(1, RmsNormKernel<1, kAdds>);
   } else if (n <= 8 * kMostNormThreads) {
@@ -193,13 +210,14 @@ void LaunchRmsNorm(Stream& s, float* x, const float* delta, const ExpertSum& exp
 }  // namespace
 
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
-             float* out, uint16_t* rounded) {
-  LaunchRmsNorm<false>(s, const_cast<float*>(x), nullptr, {}, weight, eps, rows, n, out, rounded);
+             float* out, const RowCopies& copies) {
+  LaunchRmsNorm<false>(s, const_cast<float*>(x), nullptr, {}, weight, eps, rows, n, out, copies);
 }
+bool NormsCopyIntegers(int64_t n) { return n % block_planes::kTileK == 0 && n <= kMostNormed; }
 void AddRmsNorm(Stream& s, float* x, const float* delta, const ExpertSum& experts,
                 const float* weight, float eps, int64_t rows, int64_t n, float* out,
-                uint16_t* rounded) {
-  LaunchRmsNorm<true>(s, x, delta, experts, weight, eps, rows, n, out, rounded);
+                const RowCopies& copies) {
+  LaunchRmsNorm<true>(s, x, delta, experts, weight, eps, rows, n, out, copies);
 }
 void Add(Stream& s, float* x, const float* delta, int64_t n) {
   Launch(s, dim3(static_cast<unsigned>(CeilDiv<int64_t>(n, kThreads))), kThreads, 0, AddKernel, x,

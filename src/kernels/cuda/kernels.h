@@ -111,10 +111,13 @@ struct Output {
 struct RowProduct {
   Matrix w;
   Output out;
-  // With weights in blocks: the only row of x, where it is not one of the launch's; it meets matrix
-  // 0, whatever the map. Then columns may differ among the products.
-  const float* own_row = nullptr;
-  int warps = 0;  // that share k; MultiplyBlocks sets it
+  // Where TakesOwnRows: the only row of x, where it is not one of the launch's; it meets matrix 0,
+  // whatever the map. Then columns may differ among the products. It is float32 where the launch's
+  // rows are, which meet a matrix each.
+  Activations own_row = {};
+  int warps = 0;  // that share k; the launch sets it
+
+  constexpr bool HasOwnRow() const { return own_row.x != nullptr || own_row.high != nullptr; }
 };
 constexpr int kMostProducts = 4;
 struct RowProducts {
@@ -133,6 +136,7 @@ struct ProductScratch {
 void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                   const RowMap& map);
 bool CanGate(const Matrix& w, int64_t x_ld, const RowMap& map, int64_t rows);
+bool TakesOwnRows(const Matrix& w);
 // More than eight rows of x in bf16 parts, once for all blocks of threads, where the matrix takes
 // them (and the map is plain): so many bytes at `out`, for Activations::split.
 bool TakesSplitRows(const Matrix& w, int64_t rows);
@@ -188,10 +192,16 @@ void RoundValues(Stream& s, const float* x, int64_t n, uint16_t* out);
 void RoundMatrices(Stream& s, const Matrix& w, int64_t first, int64_t count, uint16_t* out);
 
 // ---- rows of a step
+// The same rows in the forms that products take, where they are not null: bf16, integers of one
+// byte and of two (of whole tiles of columns).
+struct RowCopies {
+  uint16_t* rounded = nullptr;
+  Activations one = {}, two = {};
+};
 void Embed(Stream& s, const Matrix& table, const int32_t* ids, int64_t rows, float* out);
-// `rounded`: the same as bf16 as well, where it is not null.
 void RmsNorm(Stream& s, const float* x, const float* weight, float eps, int64_t rows, int64_t n,
-             float* out, uint16_t* rounded);
+             float* out, const RowCopies& copies);
+bool NormsCopyIntegers(int64_t n);  // of rows of n
 // Of rows t, sum over k < top_k of weights[t][k] * parts[t * top_k + k], in that order.
 struct ExpertSum {
   const float* parts = nullptr;
@@ -201,7 +211,7 @@ struct ExpertSum {
 // x += delta + experts first.
 void AddRmsNorm(Stream& s, float* x, const float* delta, const ExpertSum& experts,
                 const float* weight, float eps, int64_t rows, int64_t n, float* out,
-                uint16_t* rounded);
+                const RowCopies& copies);
 void Add(Stream& s, float* x, const float* delta, int64_t n);
 // out [rows][n] = silu(gate) * up of both [rows][2 n].
 void SwiGlu(Stream& s, const float* both, int64_t rows, int64_t n, float* out);

@@ -7,7 +7,7 @@
 // saves a launch; several come as integers. Gated, which only one row is, a block has the rows that
 // gate and those that they gate. Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md
 // counts the instructions.
-#include <algorithm>
+#include <type_traits>
 
 #include "kernels/cuda/block_products.h"
 
@@ -60,37 +60,85 @@ struct XPair {
   }
 };
 
-// Rows that are integers in memory. Those that are not there are the first one; their sums are not
-// stored.
+// Rows that are integers in memory, read where they are needed. Those that are not there are the
+// first one; their sums are not stored.
 template <int kType, int kColumns>
 class ConvertedRows {
  public:
-  __device__ ConvertedRows(const Activations& x, const RowSet& set, int first, int share,
-                           int tiles) {
+  static constexpr int kBytes = 0;  // of the ring
+
+  __device__ ConvertedRows(const Activations& x, const RowSet& set, int first, int share, int tiles)
+      : x_(x), set_(set), first_(first), share_(share), tiles_(tiles) {}
+  // Finds them, which waits for the set, when weights are on their way.
+  __device__ void Begin() {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     for (int n = 0; n < kN; ++n) {
       const auto tile_of = [&](int column) {
-        const bool there = first + n * 8 + column < set.count && n * 8 + column < kColumns;
-        return int64_t{set[there ? first + n * 8 + column : first] / share} * tiles;
+        const int at = first_ + n * 8 + column;
+        return int64_t{set_[at < set_.count ? at : first_] / share_} * tiles_;
       };
       const int64_t codes = tile_of(lane / 4) * planes::kTileK + lane % 4 * 32;
-      rows_[n].high = x.high + codes;
-      rows_[n].low = kXParts<kType> == 2 ? x.low + codes : nullptr;
+      rows_[n].high = x_.high + codes;
+      rows_[n].low = kXParts<kType> == 2 ? x_.low + codes : nullptr;
       for (int c = 0; c < 2; ++c) {
-        rows_[n].groups[c] = x.groups + tile_of(lane % 4 * 2 + c) * kTileInfo;
+        rows_[n].groups[c] = x_.groups + tile_of(lane % 4 * 2 + c) * kTileInfo;
       }
     }
   }
-  __device__ XRows Tile(int n, int tile) const {
-    const XRows& r = rows_[n];
-    const int codes = tile * planes::kTileK, info = tile * kTileInfo;
-    return {r.high + codes, r.low + codes, {r.groups[0] + info, r.groups[1] + info}};
+  __device__ void Copy(int, char*) const {}
+  __device__ XRows Tile(const char*, int n, int tile) const {
+    XRows r = rows_[n];
+    r.high += tile * planes::kTileK;
+    if (kXParts<kType> == 2) r.low += tile * planes::kTileK;
+    for (int c = 0; c < 2; ++c) r.groups[c] += tile * kTileInfo;
+    return r;
   }
 
  private:
   static constexpr int kN = TilesOfColumns(kColumns), kTileInfo = 16;
+  const Activations& x_;
+  const RowSet& set_;
+  const int first_, share_, tiles_;
   XRows rows_[kN];
 };
+
+// The same of one row, whose tiles come to the ring with those of the weights: a load where it is
+// needed would keep a warp waiting longer than its arithmetic takes. (Eight rows are as many bytes
+// as the weights: with them in the ring four took 1.13 times as long on an H100.)
+template <int kType>
+class StagedRow {
+ public:
+  static constexpr int kCodeBytes = kXParts<kType> * planes::kTileK;
+  static constexpr int kBytes = kCodeBytes + 64;  // of a tile
+
+  __device__ StagedRow(const Activations& x, const RowSet& set, int first, int share, int tiles)
+      : x_(x), first_tile_(set[first] / share * tiles) {}
+  // By a warp, with its next group of copies: codes, of two parts the low ones, scales and sums.
+  __device__ void Copy(int tile, char* to) const {
+    const int piece = static_cast<int>(threadIdx.x) % kWarp, at = first_tile_ + tile;
+    const auto* codes = x_.high + at * planes::kTileK + piece % 8 * 16;
+    if (kXParts<kType> == 2 && piece >= 8) codes += x_.low - x_.high;
+    if (piece < kCodeBytes / 16) CopyShared16(to + piece * 16, codes);
+    const int of_info = piece - (kWarp - 4);
+    if (of_info >= 0) {
+      CopyShared16(to + kCodeBytes + of_info * 16, x_.groups + at * 16 + of_info * 4);
+    }
+  }
+  // Of a copied tile.
+  __device__ static XRows Tile(const char* from, int, int) {
+    const auto* codes = reinterpret_cast<const int8_t*>(from);
+    const auto* groups = reinterpret_cast<const float*>(from + kCodeBytes);
+    const int quarter = static_cast<int>(threadIdx.x) % 4 * 32;
+    return {codes + quarter, codes + planes::kTileK + quarter, {groups, groups}};
+  }
+
+ private:
+  const Activations& x_;
+  const int first_tile_;
+};
+template <int kType, int kColumns>
+using IntegerRows =
+    std::conditional_t<kColumns == 1, StagedRow<kType>, ConvertedRows<kType, kColumns>>;
 
 // One row of floats, of which a warp makes the tiles of its turns integers, a turn ahead.
 template <int kType>
@@ -134,13 +182,14 @@ class OwnRow {
   int place_ = 0;  // of two
 };
 
-// What a block has in shared memory: the warps' sums, their rings, and what one row needs.
-template <int kType, int kColumns, int kTiles>
+// What a block has in shared memory: the warps' sums, their rings, and what one row of floats
+// needs.
+template <int kType, int kColumns, int kTiles, bool kFloats>
 struct BlocksShared {
-  static constexpr int kStageBytes = kTiles * BlockReader<kType>::kCopyBytes;
+  static constexpr int kXAt = kTiles * BlockReader<kType>::kCopyBytes;  // of a stage
+  static constexpr int kStageBytes = kXAt + (kFloats ? 0 : IntegerRows<kType, kColumns>::kBytes);
   static constexpr int kStages = StagesFor(kStageBytes);
-  static constexpr int kWarpBytes =
-      kStages * kStageBytes + (kColumns == 1 ? OwnRow<kType>::kSpace : 0);
+  static constexpr int kWarpBytes = kStages * kStageBytes + (kFloats ? OwnRow<kType>::kSpace : 0);
 
   __device__ static char* OfWarp(int warp, int warps) {
     return SharedMemory() + SumBytes(kColumns, kTiles, warps) + warp * kWarpBytes;
@@ -188,16 +237,16 @@ __device__ void PairHalves(float (&sums)[2][kN][4]) {
 }
 
 // A block's part of the products. Warps beyond those that share k wait. kTiles: of 16 rows; of two
-// the first gates the second.
-template <int kType, int kColumns, int kTiles>
+// the first gates the second. kFloats: of one row, which the warps make integers.
+template <int kType, int kColumns, int kTiles, bool kFloats>
 __device__ void MultiplyPart(const RowProducts& products, const ProductTile& at,
-                             const Activations& x, int rows, const RowMap& map) {
+                             const Activations& given, int rows, const RowMap& map) {
   using Reader = BlockReader<kType>;
-  using Shared = BlocksShared<kType, kColumns, kTiles>;
+  using Shared = BlocksShared<kType, kColumns, kTiles, kFloats>;
   constexpr int kN = TilesOfColumns(kColumns), kStages = Shared::kStages;
   const RowProduct& product = products.of[at.product];
   const Matrix& w = product.w;
-  const bool own_row = kColumns == 1 && product.own_row != nullptr;
+  const bool own_row = kColumns == 1 && product.HasOwnRow();
   const bool late = map.matrix != nullptr && !map.early && !own_row;  // the map is an input
   if (late) WaitForInputs();
   RowSet set = own_row ? RowSet{0, at.tile < ProductTiles(product, kTiles) ? 1 : 0}
@@ -205,6 +254,7 @@ __device__ void MultiplyPart(const RowProducts& products, const ProductTile& at,
   if (set.count <= 0) return;
   // There are no others, which the compiler cannot know.
   if constexpr (kColumns == 1) set = {set.matrix, 1, nullptr, set.first, 1};
+  const Activations& x = own_row ? product.own_row : given;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int tiles_of_k = static_cast<int>(planes::ColumnTiles(w.cols));
   const int warps = kColumns == 1 ? product.warps : static_cast<int>(blockDim.x) / kWarp;
@@ -216,50 +266,68 @@ __device__ void MultiplyPart(const RowProducts& products, const ProductTile& at,
   }
   char* ring = Shared::OfWarp(warp, static_cast<int>(blockDim.x) / kWarp);
   for (int first = 0; first < set.count; first += kColumns) {
-    const auto copy = [&](int tile, int stage) {
-      if (tile < tiles) {
-        for (int m = 0; m < kTiles; ++m) {
-          Reader(of_rows[m], tile)
-              .CopyTo(ring + stage * Shared::kStageBytes + m * Reader::kCopyBytes);
-        }
+    const auto copy_weights = [&](int tile, int stage) {
+      for (int m = 0; m < kTiles && tile < tiles; ++m) {
+        Reader(of_rows[m], tile)
+            .CopyTo(ring + stage * Shared::kStageBytes + m * Reader::kCopyBytes);
       }
-      CopyAsyncCommit();
     };
-    for (int i = 0; i < kStages - 1; ++i) copy(warp + i * warps, i);
-    if (first == 0) LetNextBegin();
-    if (first == 0 && !late) WaitForInputs();
+    const auto share = own_row ? 1 : static_cast<int>(map.share);
     auto of_x = [&] {
-      const auto share = static_cast<int>(map.share);
-      if constexpr (kColumns == 1) {
-        const float* row = own_row ? product.own_row : x.x + set[0] / share * x.ld;
-        return OwnRow<kType>(row, static_cast<int>(w.cols), ring + kStages * Shared::kStageBytes);
+      if constexpr (kFloats) {
+        return OwnRow<kType>(x.x + set[0] / share * x.ld, static_cast<int>(w.cols),
+                             ring + kStages * Shared::kStageBytes);
       } else {
-        return ConvertedRows<kType, kColumns>(x, set, first, share, tiles);
+        return IntegerRows<kType, kColumns>(x, set, first, share, tiles_of_k);
       }
     }();
-    if constexpr (kColumns == 1) of_x.Begin(warp, warp + warps);
+    const auto copy_x = [&](int tile, int stage) {
+      if constexpr (!kFloats) {
+        if (tile < tiles) of_x.Copy(tile, ring + stage * Shared::kStageBytes + Shared::kXAt);
+      }
+    };
+    const bool waits = first == 0 && !late;  // for x, while weights come
+    for (int i = 0; i < kStages - 1; ++i) {
+      copy_weights(warp + i * warps, i);
+      if (!waits) copy_x(warp + i * warps, i);
+      CopyAsyncCommit();
+    }
+    if (first == 0) LetNextBegin();
+    if (waits) WaitForInputs();
+    if constexpr (kFloats) {
+      of_x.Begin(warp, warp + warps);
+    } else if constexpr (kColumns > 1) {
+      of_x.Begin();
+    } else if (waits) {
+      for (int i = 0; i < kStages - 1; ++i) copy_x(warp + i * warps, i);
+      CopyAsyncCommit();
+      CopyAsyncWait<0>();
+    }
     float sums[kTiles][kN][4] = {};
     int stage = 0;
 #pragma unroll 1
     for (int tile = warp; tile < tiles; tile += warps) {
       CopyAsyncWait<kStages - 2>();
       __syncwarp();
-      copy(tile + (kStages - 1) * warps, stage == 0 ? kStages - 1 : stage - 1);
+      const int ahead = tile + (kStages - 1) * warps, free = stage == 0 ? kStages - 1 : stage - 1;
+      copy_weights(ahead, free);
+      copy_x(ahead, free);
+      CopyAsyncCommit();
       const char* copied = ring + stage * Shared::kStageBytes;
       stage = stage + 1 == kStages ? 0 : stage + 1;
 #pragma unroll
       for (int m = 0; m < kTiles; ++m) {
         if (m > 0) __syncwarp();  // nothing of a tile is in registers during the one before it
         const auto part = [&]([[maybe_unused]] int n) {
-          if constexpr (kColumns == 1) {
+          if constexpr (kFloats) {
             return of_x.Tile();
           } else {
-            return of_x.Tile(n, tile);
+            return of_x.Tile(copied + Shared::kXAt, n, tile);
           }
         };
         MultiplyTile<kType, kColumns>(copied + m * Reader::kCopyBytes, part, sums[m]);
       }
-      if constexpr (kColumns == 1) {
+      if constexpr (kFloats) {
         if (tile + warps < tiles) of_x.Advance(tile + 2 * warps);
       }
     }
@@ -269,22 +337,27 @@ __device__ void MultiplyPart(const RowProducts& products, const ProductTile& at,
   }
 }
 
-template <int kType, int kColumns, int kTiles>
+template <int kType, int kColumns, int kTiles, bool kFloats>
 __global__ void __launch_bounds__(kMostWarps* kWarp, BlocksFor(kColumns, kXParts<kType>))
-    BlocksKernel(const __grid_constant__ RowProducts products, Activations x, int64_t rows,
-                 RowMap map) {
+    BlocksKernel(const __grid_constant__ RowProducts products,
+                 const __grid_constant__ Activations x, int64_t rows, RowMap map) {
   const ProductTile at = ProductOf<true>(products, kTiles);
-  MultiplyPart<kType, kColumns, kTiles>(products, at, x, static_cast<int>(rows), map);
+  MultiplyPart<kType, kColumns, kTiles, kFloats>(products, at, x, static_cast<int>(rows), map);
 }
 
 // One row and matrices of any forms.
+template <bool kFloats>
 __global__ void __launch_bounds__(kMostWarps* kWarp, 2)
-    MixedBlocksKernel(const __grid_constant__ RowProducts products, Activations x, int64_t rows,
-                      RowMap map) {
+    MixedBlocksKernel(const __grid_constant__ RowProducts products,
+                      const __grid_constant__ Activations x, int64_t rows, RowMap map) {
   const ProductTile at = ProductOf<true>(products, 1);
   ForBlockType(products.of[at.product].w.form, [&]<int kType>() {
-    MultiplyPart<kType, 1, 1>(products, at, x, static_cast<int>(rows), map);
+    MultiplyPart<kType, 1, 1, kFloats>(products, at, x, static_cast<int>(rows), map);
   });
+}
+
+int PartsOfX(Form form) {
+  return planes::FormatOf(static_cast<int>(form) - static_cast<int>(Form::kBlocks)).x_parts;
 }
 
 }  // namespace
@@ -301,7 +374,6 @@ void MultiplyBlocks(Stream& s, const RowProducts& given, const Activations& x, i
   if (MultiplyManyBlocks(s, given, x, rows, map, scratch)) return;
   RowProducts products = given;
   const bool floats = x.x != nullptr;
-  const int columns = floats ? 1 : std::max(ColumnsFor(map, rows), 8);
   const Form form = products.of[0].w.form;
   int warps = 0;
   bool mixed = false;
@@ -311,6 +383,14 @@ void MultiplyBlocks(Stream& s, const RowProducts& given, const Activations& x, i
     warps = warps > p.warps ? warps : p.warps;
     mixed = mixed || p.w.form != form;
   }
+  // One long row of integers of one byte is read where it is needed, as eight are: with it in the
+  // ring 18,944 columns of Q4_K took 1.16 times as long on an H100; of two bytes 0.94.
+  constexpr int64_t kLong = 8192;
+  int columns = ColumnsFor(map, rows);
+  if (columns == 1 && !floats && !mixed && !products.gated && !products.of[0].HasOwnRow() &&
+      map.matrix == nullptr && products.of[0].w.cols > kLong && PartsOfX(form) == 1) {
+    columns = 8;
+  }
   const auto launch = [&](int tiles, size_t shared, auto kernel) {
     Launch(s, ProductGrid(products, map, rows, columns, tiles), warps * kWarp, shared, kernel,
            products, x, rows, map);
@@ -319,19 +399,25 @@ void MultiplyBlocks(Stream& s, const RowProducts& given, const Activations& x, i
     size_t shared = 0;
     for (int i = 0; i < products.count; ++i) {
       ForBlockType(products.of[i].w.form, [&]<int kType>() {
-        const size_t bytes = BlocksShared<kType, 1, 1>::Bytes(warps);
+        const size_t bytes = floats ? BlocksShared<kType, 1, 1, true>::Bytes(warps)
+                                    : BlocksShared<kType, 1, 1, false>::Bytes(warps);
         shared = shared > bytes ? shared : bytes;
       });
     }
-    return launch(1, shared, MixedBlocksKernel);
+    return launch(1, shared, floats ? MixedBlocksKernel<true> : MixedBlocksKernel<false>);
   }
   ForBlockType(form, [&]<int kType>() {
-    const auto of_columns = [&]<int kColumns, int kTiles>() {
-      launch(kTiles, BlocksShared<kType, kColumns, kTiles>::Bytes(warps),
-             BlocksKernel<kType, kColumns, kTiles>);
+    const auto of_columns = [&]<int kColumns, int kTiles, bool kFloats>() {
+      launch(kTiles, BlocksShared<kType, kColumns, kTiles, kFloats>::Bytes(warps),
+             BlocksKernel<kType, kColumns, kTiles, kFloats>);
     };
-    if (products.gated) return of_columns.template operator()<1, 2>();
-    ForColumns(columns, [&]<int kColumns>() { of_columns.template operator()<kColumns, 1>(); });
+    const auto of_one = [&]<bool kFloats>() {
+      products.gated ? of_columns.template operator()<1, 2, kFloats>()
+                     : of_columns.template operator()<1, 1, kFloats>();
+    };
+    if (columns == 8) return of_columns.template operator()<8, 1, false>();
+    if (columns == 16) return of_columns.template operator()<16, 1, false>();
+    floats ? of_one.template operator()<true>() : of_one.template operator()<false>();
   });
 }
 

@@ -19,8 +19,6 @@
 namespace hadal::CUDA_NAMESPACE {
 namespace {
 
-constexpr int kStages = 3;
-
 // Adds what a turn gave, with the scales of both halves of the rows.
 template <int kN>
 __device__ void AddScaled(const float (&scales)[2], float (&turn)[kN][4], float (&sums)[kN][4]) {
@@ -32,6 +30,72 @@ __device__ void AddScaled(const float (&scales)[2], float (&turn)[kN][4], float 
   }
 }
 
+// Whether rows of x, as floats, come to the ring with the weights. A load where they are needed
+// would keep a warp waiting: once memory is busy, the L2 takes as long as several turns.
+template <Form kForm, int kColumns>
+constexpr bool kStaged = kColumns == 1 || (kColumns == 8 && kForm != Form::kFp8);
+template <Form kForm>
+constexpr int kRowPieces = kStepK<kForm> / 4;  // of 16 bytes, of a row and turn
+
+// The ring of a warp: bytes of a stage, stages. Two blocks have room on a multiprocessor.
+template <Form kForm, int kColumns, int kTiles>
+constexpr int kStepBytes =
+    kTiles * kTileBytes + (kStaged<kForm, kColumns> ? kColumns * kRowPieces<kForm> * 16 : 0);
+template <Form kForm, int kColumns, int kTiles>
+constexpr int kStages = kColumns == 8 && kStaged<kForm, kColumns> && kTiles == 2 ? 2 : 3;
+template <Form kForm, int kColumns, int kTiles>
+constexpr int kRingBytes = kStages<kForm, kColumns, kTiles> * kStepBytes<kForm, kColumns, kTiles>;
+
+// Rows of x on their way through the ring: pieces of 16 bytes, of odd rows neighbours exchanged, so
+// that the lanes of two rows meet no bank twice. Those that are not there are some that are.
+template <Form kForm, int kColumns>
+class StagedFloats {
+ public:
+  __device__ StagedFloats(const float* x, const RowSet& set, int first, int share, int64_t ld,
+                          int cols)
+      : x_(x), cols_(cols) {
+    for (int i = 0; i < kCopies; ++i) {
+      const int column = first + Piece(i) / kPieces;
+      const int64_t row = set[column < set.count ? column : first] / share;
+      at_[i] = static_cast<int>(row * ld) + Piece(i) % kPieces * 4;
+    }
+  }
+  // Those of k, by a warp, with its next group of copies.
+  __device__ void Copy(int k, char* to) const {
+    for (int i = 0; i < kCopies; ++i) {
+      const int piece = Piece(i), in_row = piece % kPieces;
+      if (piece < kColumns * kPieces && k + in_row * 4 < cols_) {
+        CopyShared16(to + Place(piece / kPieces, in_row), x_ + at_[i] + k);
+      }
+    }
+  }
+  // A lane's eight values of half step `half` of k.
+  template <int kParts>
+  __device__ XHalfStep<kParts> Take(const char* from, int k, int half) const {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int in_row = half * (kHalfStep / 4) + lane % 4 * 2, row = kColumns == 1 ? 0 : lane / 4;
+    XLoad<kParts, false> x;
+    for (int i = 0; i < 2; ++i) {
+      x.words[i] = {0, 0, 0, 0};
+      if (k + in_row * 4 < cols_) {
+        x.words[i] = *reinterpret_cast<const uint4*>(from + Place(row, in_row + i));
+      }
+    }
+    return x.Take();
+  }
+
+ private:
+  static constexpr int kPieces = kRowPieces<kForm>, kCopies = CeilDiv(kColumns * kPieces, kWarp);
+  __device__ static int Piece(int i) { return i * kWarp + static_cast<int>(threadIdx.x) % kWarp; }
+  __device__ static int Place(int row, int in_row) {
+    return (row * kPieces + (in_row ^ row % 2)) * 16;
+  }
+
+  const float* x_;
+  const int cols_;
+  int at_[kCopies];
+};
+
 template <Form kForm, int kColumns, int kTiles>
 constexpr int kHalvesBlocks = kTiles > 2                                           ? 1
                               : kForm != Form::kFp8&& kColumns == 1 && kTiles == 1 ? 3
@@ -40,39 +104,61 @@ constexpr int kHalvesBlocks = kTiles > 2                                        
 // kSplit: x comes in parts, from SplitRows.
 template <Form kForm, int kColumns, int kTiles, bool kSplit>
 __global__ void __launch_bounds__(kMostWarps* kWarp, (kHalvesBlocks<kForm, kColumns, kTiles>))
-    HalvesKernel(RowProducts products, Activations x, int64_t rows, RowMap map) {
+    HalvesKernel(const __grid_constant__ RowProducts products, Activations x, int64_t rows,
+                 RowMap map) {
   constexpr int kN = TilesOfColumns(kColumns), kParts = kXParts<kForm>;
-  constexpr int kStepBytes = kTiles * kTileBytes;
+  constexpr int kXAt = kTiles * kTileBytes, kStep = kStepBytes<kForm, kColumns, kTiles>;
+  constexpr int kRing = kStages<kForm, kColumns, kTiles>;
+  constexpr bool kStagedRows = kStaged<kForm, kColumns>;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int warps = static_cast<int>(blockDim.x) / kWarp;
-  const bool late = map.matrix != nullptr && !map.early;  // the map is an input
+  constexpr bool kOne = kColumns == 1;
+  const ProductTile at = ProductOf<kOne>(products, kTiles);
+  const RowProduct& product = products.of[at.product];
+  const bool own_row = kOne && product.HasOwnRow();
+  const bool late = map.matrix != nullptr && !map.early && !own_row;  // the map is an input
   if (late) WaitForInputs();
-  const RowSet set = RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
-  const ProductTile at = ProductOf<false>(products, kTiles);
-  const Matrix& w = products.of[at.product].w;
-  const int cols = static_cast<int>(w.cols), stride = warps * kStepK<kForm>;
+  RowSet set = own_row
+                   ? RowSet{0, at.tile < ProductTiles(product, kTiles) ? 1 : 0}
+                   : RowsOf(map, static_cast<int>(rows), kColumns, static_cast<int>(blockIdx.x));
+  if (set.count <= 0) return;
+  // There are no others, which the compiler cannot know.
+  if constexpr (kOne) set = {set.matrix, 1, nullptr, set.first, 1};
+  const Matrix& w = product.w;
+  // Warps beyond those that share k wait.
+  const int warps = kOne ? product.warps : static_cast<int>(blockDim.x) / kWarp;
+  const int cols = warp < warps ? static_cast<int>(w.cols) : 0, stride = warps * kStepK<kForm>;
   const WeightRows<kForm> weights(w, set.matrix, at.tile * kTiles, products.gated);
-  char* ring = SharedMemory() + warp * kStages * kStepBytes;
-  const auto copy = [&](int k, int stage) {
-    if (k < cols) {
-      for (int m = 0; m < kTiles; ++m) {
-        weights.Copy(m, k, ring + stage * kStepBytes + m * kTileBytes);
-      }
+  char* ring = SharedMemory() + warp * kRing * kStep;
+  const auto copy_weights = [&](int k, int stage) {
+    for (int m = 0; m < kTiles && k < cols; ++m) {
+      weights.Copy(m, k, ring + stage * kStep + m * kTileBytes);
     }
-    CopyAsyncCommit();
   };
   for (int first = 0; first < set.count; first += kColumns) {
-    for (int i = 0; i < kStages - 1; ++i) copy(warp * kStepK<kForm> + i * stride, i);
+    [[maybe_unused]] const StagedFloats<kForm, kStagedRows ? kColumns : 1> staged(
+        own_row ? product.own_row.x : x.x, set, first, own_row ? 1 : static_cast<int>(map.share),
+        own_row ? 0 : x.ld, cols);
+    const auto copy_x = [&](int k, int stage) {
+      if constexpr (kStagedRows) {
+        if (k < cols) staged.Copy(k, ring + stage * kStep + kXAt);
+      }
+    };
+    const bool waits = first == 0 && !late;  // for x, while weights come
+    for (int i = 0; i < kRing - 1; ++i) {
+      copy_weights(warp * kStepK<kForm> + i * stride, i);
+      if (!waits) copy_x(warp * kStepK<kForm> + i * stride, i);
+      CopyAsyncCommit();
+    }
     if (first == 0) LetNextBegin();
-    if (first == 0 && !late) WaitForInputs();
+    if (waits) WaitForInputs();
     // Rows that are not there are some that are; their sums are not stored.
     const int left = set.count - first, split_tile = CeilDiv(cols, kHalfStep) * kParts * kWarp;
     const auto* x_split = static_cast<const uint4*>(x.split);
-    const float* x_rows[kSplit ? 1 : kN];
+    const float* x_rows[kSplit || kStagedRows ? 1 : kN];
     if constexpr (kSplit) {
       x_split += int64_t{set[first] / 8} * split_tile;
-    } else {
+    } else if constexpr (!kStagedRows) {
       for (int n = 0; n < kN; ++n) {
         const int column = n * 8 + lane / 4;
         const int64_t row = set[first + (column < left && column < kColumns ? column : 0)];
@@ -87,11 +173,16 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, (kHalvesBlocks<kForm, kColu
       if constexpr (kSplit) {
         const int tile = n * 8 < left ? n * split_tile : 0;
         ahead[i % kAhead].Load(x_split + tile + from / kHalfStep * (kParts * kWarp), from < cols);
-      } else {
+      } else if constexpr (!kStagedRows) {
         ahead[i % kAhead].Load(x_rows[n] + from, from + lane % 4 * 8 < cols);
       }
     };
     for (int i = 0; i < kAhead; ++i) load(warp * kStepK<kForm>, i);
+    if (kStagedRows && waits) {
+      for (int i = 0; i < kRing - 1; ++i) copy_x(warp * kStepK<kForm> + i * stride, i);
+      CopyAsyncCommit();
+      CopyAsyncWait<0>();
+    }
     float sums[kTiles][kN][4] = {};
     [[maybe_unused]] float turn[kTiles][kN][4] = {}, scales[kTiles][2];
     int stage = 0;
@@ -102,18 +193,27 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, (kHalvesBlocks<kForm, kColu
           for (int i = 0; i < 2; ++i) scales[m][i] = weights.Scale(m, i, k);
         }
       }
-      CopyAsyncWait<kStages - 2>();
+      CopyAsyncWait<kRing - 2>();
       __syncwarp();
-      copy(k + (kStages - 1) * stride, stage == 0 ? kStages - 1 : stage - 1);
-      char* step = ring + stage * kStepBytes;
-      stage = stage + 1 == kStages ? 0 : stage + 1;
+      const int after = k + (kRing - 1) * stride, free = stage == 0 ? kRing - 1 : stage - 1;
+      copy_weights(after, free);
+      copy_x(after, free);
+      CopyAsyncCommit();
+      char* step = ring + stage * kStep;
+      stage = stage + 1 == kRing ? 0 : stage + 1;
       WeightHalfStep<kForm> of_w[kTiles];
 #pragma unroll
       for (int i = 0; i < kTurn; ++i) {
         if (i % kN == 0) {
           for (int m = 0; m < kTiles; ++m) of_w[m].Load(step + m * kTileBytes, i / kN);
         }
-        const XHalfStep<kParts> of_x = ahead[i % kAhead].Take();
+        const XHalfStep<kParts> of_x = [&] {
+          if constexpr (kStagedRows) {
+            return staged.template Take<kParts>(step + kXAt, k, i);
+          } else {
+            return ahead[i % kAhead].Take();
+          }
+        }();
         const int next = i + kAhead;
         load(next < kTurn ? k : k + stride, next % kTurn);
         MultiplyHalfStep<kForm, kTiles>(of_w, of_x, [&](int m) -> float(&)[4] {
@@ -126,8 +226,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, (kHalvesBlocks<kForm, kColu
     }
     CopyAsyncWait<0>();
     __syncthreads();  // the sums lie where the rings were
-    StoreSums<kColumns, kTiles>(sums, products, at, set, first,
-                                static_cast<int>(blockDim.x) / kWarp);
+    StoreSums<kColumns, kTiles>(sums, products, at, set, first, warps);
     if (first + kColumns < set.count) __syncthreads();
   }
 }
@@ -157,23 +256,36 @@ __global__ void SplitRowsKernel(const float* from, int64_t ld, int64_t rows, int
 }
 
 template <Form kForm, int kColumns, int kTiles, bool kSplit>
-void LaunchHalves(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
+void LaunchHalves(Stream& s, const RowProducts& given, const Activations& x, int64_t rows,
                   const RowMap& map) {
-  const int warps = WarpsOf(CeilDiv<int64_t>(products.of[0].w.cols, kStepK<kForm>));
-  const size_t ring = static_cast<size_t>(warps * kStages * kTiles * kTileBytes);
+  RowProducts products = given;
+  int warps = 0;
+  for (int i = 0; i < products.count; ++i) {
+    RowProduct& p = products.of[i];
+    p.warps = WarpsOf(CeilDiv<int64_t>(p.w.cols, kStepK<kForm>));
+    warps = p.warps > warps ? p.warps : warps;
+  }
+  const size_t ring = static_cast<size_t>(warps * kRingBytes<kForm, kColumns, kTiles>);
   const size_t sums = SumBytes(kColumns, kTiles, warps);
   Launch(s, ProductGrid(products, map, rows, kColumns, kTiles), warps * kWarp,
          ring > sums ? ring : sums, HalvesKernel<kForm, kColumns, kTiles, kSplit>, products, x,
          rows, map);
 }
 
-// Blocks of two tiles read x half as often, and there are fewer.
+// Blocks of two tiles read x half as often, and there are fewer: for many, and for those that find
+// no place at once as they are.
 template <Form kForm, int kColumns>
 void LaunchTiles(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,
                  const RowMap& map) {
   constexpr int64_t kEnough = 8 * 132;
-  const dim3 grid = ProductGrid(products, map, rows, kColumns, 2);
-  if (int64_t{grid.x} * grid.y >= kEnough) {
+  constexpr size_t kRing = size_t{kMostWarps} * kRingBytes<kForm, kColumns, 2>;
+  const auto blocks = [&](int tiles) {
+    const dim3 grid = ProductGrid(products, map, rows, kColumns, tiles);
+    return int64_t{grid.x} * grid.y;
+  };
+  const int64_t places = int64_t{kHalvesBlocks<kForm, kColumns, 1>} * s.processors;
+  const bool two = blocks(2) >= kEnough || (blocks(1) > places && blocks(1) < 2 * places);
+  if (two && kRing <= s.most_shared) {
     LaunchHalves<kForm, kColumns, 2, false>(s, products, x, rows, map);
   } else {
     LaunchHalves<kForm, kColumns, 1, false>(s, products, x, rows, map);
@@ -186,7 +298,7 @@ void MultiplyHalves(Stream& s, const RowProducts& products, const Activations& x
   if (x.split != nullptr) {
     if (rows <= 16) return LaunchHalves<kForm, 16, 2, true>(s, products, x, rows, map);
     // Before compute capability 9.0, and on desktop cards, a block may not have that much.
-    constexpr size_t kFourTiles = size_t{kMostWarps} * kStages * 4 * kTileBytes;
+    constexpr size_t kFourTiles = size_t{kMostWarps} * kRingBytes<kForm, 32, 4>;
     if (kFourTiles > s.most_shared)
       return LaunchHalves<kForm, 32, 2, true>(s, products, x, rows, map);
     if (rows <= 32) return LaunchHalves<kForm, 32, 4, true>(s, products, x, rows, map);
@@ -227,6 +339,10 @@ bool CanGate(const Matrix& w, int64_t x_ld, const RowMap& map, int64_t rows) {
   if (IsBlocks(w.form)) return TakesFloats(w, map, rows) && w.rows % (2 * kProductRows) == 0;
   const bool whole = w.form != Form::kFp8 || w.rows % kProductRows == 0;  // eights have one scale
   return OnMatrixUnit(w) && whole && x_ld % 4 == 0;
+}
+
+bool TakesOwnRows(const Matrix& w) {
+  return IsBlocks(w.form) || (OnMatrixUnit(w) && w.cols % 4 == 0);
 }
 
 void MultiplyRows(Stream& s, const RowProducts& products, const Activations& x, int64_t rows,

@@ -73,7 +73,7 @@ __device__ __host__ inline int ProductTiles(const RowProduct& p, int in_block) {
 }
 __device__ __host__ inline int PartsInY(const RowProduct& p, int in_block, int parts_in_x) {
   const int tiles = ProductTiles(p, in_block);
-  return p.own_row == nullptr ? tiles : CeilDiv(tiles, parts_in_x);
+  return p.HasOwnRow() ? CeilDiv(tiles, parts_in_x) : tiles;
 }
 // kOwnRows: a product may have a row of its own; what does not ask takes fewer registers.
 template <bool kOwnRows>
@@ -88,7 +88,7 @@ __device__ inline ProductTile ProductOf(const RowProducts& products, int in_bloc
     if (y < parts) break;
     y -= parts;
   }
-  if (!kOwnRows || products.of[i].own_row == nullptr) return {i, y};
+  if (!kOwnRows || !products.of[i].HasOwnRow()) return {i, y};
   return {i, y * columns + static_cast<int>(blockIdx.x)};
 }
 inline dim3 ProductGrid(const RowProducts& products, const RowMap& map, int64_t rows, int columns,

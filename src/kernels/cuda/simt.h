@@ -141,6 +141,11 @@ __device__ inline void CopyAsync16(void* shared, const void* global, bool valid)
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes)
                : "memory");
 }
+// The same of bytes that the multiprocessor's other blocks read too: through the L1.
+__device__ inline void CopyShared16(void* shared, const void* global) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+}
 // The same, or nothing at all.
 __device__ inline void CopyAsync16If(bool wanted, void* shared, const void* global, bool valid) {
   const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));

@@ -155,6 +155,7 @@ inline uint4 LoadOnce16(const void* p) {
 inline void CopyAsync16(void* shared, const void* global, bool valid) {
   CopyLater(shared, global, valid);
 }
+inline void CopyShared16(void* shared, const void* global) { CopyLater(shared, global, true); }
 inline void CopyAsync16If(bool wanted, void* shared, const void* global, bool valid) {
   if (wanted) CopyLater(shared, global, valid);
 }
