@@ -3,10 +3,10 @@
 // of float operations along k. One row and sixteen take the same path, so a row has the same bits
 // in every batch, and a weight is read once for all of them. A warp brings tiles of weights
 // (block_planes.h) as whole lines into its ring of shared memory, the first ones before the kernels
-// that make x have ended. One row is made integers by each warp itself, a tile at a time, which
-// saves a launch; several come as integers. Gated, which only one row is, a block has the rows that
-// gate and those that they gate. Limit: weight bytes over memory bandwidth; bench/gpu/NOTES.md
-// counts the instructions.
+// that make x have ended. Rows come as integers, one of them through the ring too; one row of
+// floats is made integers by each warp itself, a tile at a time, which saves a launch. Gated, which
+// only one row is, a block has the rows that gate and those that they gate. Limit: weight bytes
+// over memory bandwidth; bench/gpu/NOTES.md counts the instructions.
 #include <type_traits>
 
 #include "kernels/cuda/block_products.h"

@@ -8,8 +8,8 @@
 // and the unit for more would not agree; FMAs for sixteen rows would take longer than the weights
 // take to come. k may be taken in any order as long as both operands agree, so a lane reads 16
 // bytes of a row, which are its operands of two instructions; they wait in its ring of shared
-// memory. FP8 weights become bf16 ones, exactly; what 128 values of k add is multiplied by the
-// scale of their tile before it is added to the rest.
+// memory, as do up to eight rows of x. FP8 weights become bf16 ones, exactly; what 128 values of k
+// add is multiplied by the scale of their tile before it is added to the rest.
 //
 // float32 weights, and those whose rows are no whole number of 16 bytes, go to multiply_fma.cu.
 //
