@@ -585,11 +585,11 @@ ExpertSum CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) 
 }
 
 void CudaBackend::MixExperts(const MoeArgs& a) {
+  Wrote(a.out);
   if (Cast(a.gate_up).on_host() != nullptr) return MixOnHost(a);
   const int64_t rows = Rows(a.x);
   const bool rounds = Cast(a.gate_up).rounds() && Cast(a.down).rounds();
   const int64_t exact = rounds ? std::min(rows, a.exact_rows) : rows;
-  Wrote(a.out);
   for (int64_t first = 0; first < rows;) {
     const int64_t n = std::min(kMostMixed, (first < exact ? exact : rows) - first);
     const ExpertSum sum = first < exact ? MixRows(a, first, n) : MixPrompt(a, first, n);
