@@ -257,7 +257,7 @@ RowCopies CudaBackend::CopiesOfNormed(const Tensor& out, const float* weight) {
     if (Width(out) % 8 == 0) copies.rounded = RoundBeside(out.f32(), out.shape.elements());
     return copies;
   }
-  // Of several rows the products read where they are needed what a kernel of its own makes sooner.
+  // Of several rows no gain was found.
   if (step_ == nullptr || Rows(out) != 1 || !NormsCopyIntegers(Width(out))) return copies;
   normed_ = {out.f32(), Width(out), {}, &asked_of_norms_[weight]};
   if (normed_.asked->one) copies.one = ReserveIntegers(kNormed, 1, 1, Width(out));

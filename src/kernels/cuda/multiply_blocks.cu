@@ -103,8 +103,8 @@ class ConvertedRows {
 };
 
 // The same of one row, whose tiles come to the ring with those of the weights: a load where it is
-// needed would keep a warp waiting longer than its arithmetic takes. (Eight rows are as many bytes
-// as the weights: with them in the ring four took 1.13 times as long on an H100.)
+// needed would keep a warp waiting longer than its arithmetic takes. Eight rows are as many bytes
+// as the weights, and were slower so.
 template <int kType>
 class StagedRow {
  public:
@@ -383,8 +383,8 @@ void MultiplyBlocks(Stream& s, const RowProducts& given, const Activations& x, i
     warps = warps > p.warps ? warps : p.warps;
     mixed = mixed || p.w.form != form;
   }
-  // One long row of integers of one byte is read where it is needed, as eight are: with it in the
-  // ring 18,944 columns of Q4_K took 1.16 times as long on an H100; of two bytes 0.94.
+  // One long row of integers of one byte is read where it is needed, as eight are, which was
+  // sooner; of two bytes it was not.
   constexpr int64_t kLong = 8192;
   int columns = ColumnsFor(map, rows);
   if (columns == 1 && !floats && !mixed && !products.gated && !products.of[0].HasOwnRow() &&

@@ -161,12 +161,4 @@ __device__ void StoreSums(const float (&sums)[kTiles][TilesOfColumns(kColumns)][
   }
 }
 
-// Calls fn.template operator()<columns>() for 1, 8 or 16.
-template <class F>
-void ForColumns(int columns, const F& fn) {
-  if (columns == 1) return fn.template operator()<1>();
-  if (columns == 8) return fn.template operator()<8>();
-  fn.template operator()<16>();
-}
-
 }  // namespace hadal::CUDA_NAMESPACE
