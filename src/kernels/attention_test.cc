@@ -604,13 +604,14 @@ TEST_P(MlaOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
 
 // DeepSeek's columns, for which there are kernels of their own: the error of a step, whose last row
 // gets the same bits alone.
-double ErrorOfLatents(Backend& backend, const Config& config, int heads, const Sequences& s) {
+double ErrorOfLatents(Backend& backend, const Config& config, int heads, const Sequences& s,
+                      float spread = 1) {
   Random random(15);
   const MlaProblem p(random, heads, 16, 64, 512, 16);
   const PreparedMla w(backend, p);
   PagedCache cache(config.kv, p.row(), 16, s.lengths, random);
   const int64_t width = heads * 80, out_width = heads * 16;
-  const std::vector<float> q = random.Normals(s.total * width);
+  const std::vector<float> q = random.Normals(s.total * width, spread);
   const auto all = RunMla(backend, p, w, q, cache, Chunks(s, cache), MlaForm::kAbsorbed);
   const int row = s.total - 1;
   const std::vector<float> part(q.begin() + row * width, q.end());
@@ -628,6 +629,15 @@ TEST_P(MlaOnEveryBackend, LatentsOfDeepSeekAgreeWithDoubleAndWithARowAlone) {
     const Sequences s = MakeSequences({0, 31, 63, 127, longest - 1, longest}, {1, 2, 1, 2, 1, 1});
     EXPECT_LT(ErrorOfLatents(*backend, GetParam(), heads, s), GetParam().tolerance() * 2) << heads;
   }
+}
+
+// Parts of several tiles, whose largest scores grow by much from one to the next.
+TEST_P(MlaOnEveryBackend, LatentsOfManyKeysAgreeWithDouble) {
+  auto backend = Make(GetParam(), 2);
+  const Sequences s = MakeSequences({1500, 1100}, {1, 1});
+  const double error = ErrorOfLatents(*backend, GetParam(), 33, s, 10);
+  EXPECT_LT(error, GetParam().tolerance() * 2);
+  RecordProperty("error", fmt::format("{:.2e}", error));
 }
 
 TEST_P(MlaOnEveryBackend, RoundedAnswersAreThoseOfManyHeads) {

@@ -2,8 +2,8 @@
 // columns, of bf16 or FP8, for all heads, its first 512 the value. A block takes one row, 16 or 32
 // of its heads and one part of the keys; a second kernel joins the parts. Each latent is staged
 // once for all heads of the block, as key and as value. Limit: the card's memory at 16 heads, the
-// matrix unit at 128. Cards of compute capability 9.0 have attention_latents_wgmma.cu instead of
-// the first kernel.
+// matrix unit at 128. On cards of compute capability 9.0 more than 32 heads go to
+// attention_latents_tma.cu or attention_latents_wgmma.cu instead of the first kernel.
 //
 // Four warps share 16 heads. Each multiplies every fourth 16 columns, whose queries stay in
 // registers, with 32 keys; the parts of scores meet in shared memory, where every warp adds up all
@@ -12,6 +12,7 @@
 // last.
 #include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/latent_rings.h"
+#include "kernels/cuda/row_boxes.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -298,9 +299,11 @@ void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const C
                    const Cache& v, const RowIndex& index, const AttentionScratch& scratch,
                    float* out) {
   (void)v;
-  // Measured on an H100 with 16,384 keys: with 128 heads warpgroups take 0.66 to 0.91 of the time,
-  // with 16 heads and 8 or 32 rows 1.05 to 1.59.
-  const bool warpgroups = s.warpgroups && a.group > 2 * kHeads;
+  const bool fp8 = k.form == CacheForm::kFp8;
+  // Measured on an H100 with 16,384 keys: with 16 heads and 8 or 32 rows warpgroups take 1.05
+  // to 1.59 of the time, with more than 32 less.
+  const bool warpgroups =
+      s.warpgroups && a.group > 2 * kHeads && (fp8 || index.block_tokens % kBoxRows == 0);
   const int heads = warpgroups ? HeadsOfWarpgroups(a) : HeadsOfBlock(a);
   const Problem p = {a,
                      q,
@@ -311,9 +314,9 @@ void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const C
                      scratch.parts,
                      out};
   if (warpgroups) {
-    LaunchWarpgroups(s, p);
+    fp8 ? LaunchWarpgroups(s, p) : LaunchLatentTiles(s, p);
   } else {
-    k.form == CacheForm::kFp8 ? LaunchFp8(s, p) : LaunchBf16(s, p);
+    fp8 ? LaunchFp8(s, p) : LaunchBf16(s, p);
   }
   if (p.parts == 1) return;
   const dim3 grid(static_cast<unsigned>(a.group), static_cast<unsigned>(a.rows));

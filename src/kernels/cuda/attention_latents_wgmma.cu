@@ -1,4 +1,5 @@
-// Attention of answers over the latents of MLA by the matrix instructions of warpgroups (sm_90a).
+// Attention of answers over an FP8 cache of MLA's latents by the matrix instructions of warpgroups
+// (sm_90a); attention_latents_tma.cu is for one of bf16.
 // A block takes one row, some of its heads and some parts of its keys, one part after another. The
 // 64 rows of the matrix unit are 64 heads, or, where answers are exact, the high and the low bf16
 // parts of 32 heads. Limit: the card's memory at 16 and 32 heads, the matrix unit at 64 and 128.
@@ -313,6 +314,17 @@ __global__ void __launch_bounds__(kThreads, 1) WarpgroupsKernel(LatentProblem p,
   }
 }
 
+template <int kParts, class Producer>
+void LaunchParts(Stream& s, const LatentProblem& p) {
+  const int64_t blocks = CeilDiv<int64_t>(p.a.group, kRows / kParts);
+  const int parts = PartsOfBlock(s, p, blocks * p.a.rows);
+  const dim3 grid(static_cast<unsigned>(blocks),
+                  static_cast<unsigned>(CeilDiv<int64_t>(p.parts, parts)),
+                  static_cast<unsigned>(p.a.rows));
+  Launch(s, grid, kThreads, size_t{kShared}, WarpgroupsKernel<kParts, Producer>, p, parts);
+}
+}  // namespace
+
 // How many parts a block takes, so that the blocks fill the card's multiprocessors evenly: a block
 // costs about a tile and a half beside its parts.
 int PartsOfBlock(const Stream& s, const LatentProblem& p, int64_t groups) {
@@ -330,28 +342,13 @@ int PartsOfBlock(const Stream& s, const LatentProblem& p, int64_t groups) {
   return best;
 }
 
-template <int kParts, class Producer>
-void LaunchParts(Stream& s, const LatentProblem& p) {
-  const int64_t blocks = CeilDiv<int64_t>(p.a.group, kRows / kParts);
-  const int parts = PartsOfBlock(s, p, blocks * p.a.rows);
-  const dim3 grid(static_cast<unsigned>(blocks),
-                  static_cast<unsigned>(CeilDiv<int64_t>(p.parts, parts)),
-                  static_cast<unsigned>(p.a.rows));
-  Launch(s, grid, kThreads, size_t{kShared}, WarpgroupsKernel<kParts, Producer>, p, parts);
-}
-template <class Producer>
-void LaunchWith(Stream& s, const LatentProblem& p) {
-  HeadsOfWarpgroups(p.a) == kRows ? LaunchParts<1, Producer>(s, p) : LaunchParts<2, Producer>(s, p);
-}
-
-}  // namespace
-
 int HeadsOfWarpgroups(const AttentionShape& a) {
   return a.rounded && a.group >= kRows ? kRows : kRows / 2;
 }
 
 void LaunchWarpgroups(Stream& s, const LatentProblem& p) {
-  p.latents.form == CacheForm::kFp8 ? LaunchWith<Fp8Latents>(s, p) : LaunchWith<Bf16Latents>(s, p);
+  HeadsOfWarpgroups(p.a) == kRows ? LaunchParts<1, Fp8Latents>(s, p)
+                                  : LaunchParts<2, Fp8Latents>(s, p);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

@@ -21,11 +21,11 @@ void LaunchRows(Stream& s, const AttentionShape& shape, const Queries& q, const 
   AttendPlain(s, shape, q, k, v, index, scratch, out);
 }
 
-// Of about equally many in every launch, as many as have parts of 40 MiB together: those stay in
-// the L2 of a large card until they are joined.
+// Of about equally many in every launch, as many as have parts of 160 MiB together. Each launch
+// begins and ends with idle multiprocessors, which costs more than parts that leave the L2.
 int64_t RowsOfLaunch(const AttentionShape& shape, const Cache& k, const Cache& v,
                      int64_t most_visible) {
-  constexpr int64_t kSpace = int64_t{10} << 20, kMostRows = 32768;  // floats
+  constexpr int64_t kSpace = int64_t{40} << 20, kMostRows = 32768;  // floats
   AttentionShape one = shape;
   one.rows = 1;
   const int64_t fit = kSpace / (SpaceOfLaunch(one, k, v, most_visible).floats + 1);

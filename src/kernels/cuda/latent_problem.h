@@ -22,7 +22,7 @@ struct LatentProblem {
 // Of many heads a part is a lot of memory: 2 KiB a head.
 __device__ __host__ constexpr SplitRule LatentRule(const AttentionShape& a) {
   return a.group < 64 ? SplitRule{64, 64, kMostParts, 1024}
-                      : SplitRule{64, 128, kMostParts / 2, 1024};
+                      : SplitRule{64, 128, kMostParts / 4, 1024};
 }
 
 // The parts of the row's heads that share a block with `head`.
@@ -31,8 +31,12 @@ __device__ inline Parts LatentParts(const LatentProblem& p, int64_t row, int64_t
   return Parts(p.space, group, p.parts, p.part_heads, kLatentValues);
 }
 
-// By warpgroups (wgmma.h): how many heads a block has, and the launch.
+// By warpgroups (wgmma.h): how many heads a block has; how many of `groups` rows' heads' parts a
+// block takes, so that the blocks fill the card; the launches, over a cache of FP8 and one of bf16
+// that consists of boxes (tile_copies.h).
 int HeadsOfWarpgroups(const AttentionShape& a);
+int PartsOfBlock(const Stream& s, const LatentProblem& p, int64_t groups);
 void LaunchWarpgroups(Stream& s, const LatentProblem& p);
+void LaunchLatentTiles(Stream& s, const LatentProblem& p);
 
 }  // namespace hadal::CUDA_NAMESPACE

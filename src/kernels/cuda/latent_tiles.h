@@ -1,7 +1,8 @@
 // Owns: tiles of 64 latents of MLA on their way from the cache to shared memory, where the matrix
 // instructions of warpgroups read them, as keys and as values: nine blocks of 64 columns, rows of
-// 128 bytes, bf16, in the places that ChunkAt gives. A warpgroup brings them while two others use
-// those before. Only attention_latents_wgmma.cu includes this.
+// 128 bytes, bf16, in the places that ChunkAt gives. From a cache of FP8 a warpgroup brings them
+// while two others use those before. Only attention_latents_wgmma.cu and, for what a block works
+// on, attention_latents_tma.cu include this.
 #pragma once
 
 #include "kernels/cuda/cache_values.h"
@@ -22,13 +23,15 @@ __device__ inline char* LatentChunk(char* tile, int row, int c) {
   return ChunkAt(tile + c / 8 * kLatentBlockBytes, 128, row, c % 8);
 }
 
-// What a block works on: keys [begin, end) of a row, whole parts but for the last one.
-struct LatentWork {
+// What a block works on: keys [begin, end) of a row, whole parts but for the last one, in tiles of
+// kKeys.
+template <int kKeys>
+struct LatentKeysOf {
   int64_t row;
   int visible, stored, per_part, begin, end;
   const int32_t* table;
 
-  __device__ LatentWork(const LatentProblem& p, int64_t of_row, int first_part, int parts)
+  __device__ LatentKeysOf(const LatentProblem& p, int64_t of_row, int first_part, int parts)
       : row(of_row) {
     const RowKeys keys = p.index.rows[row];
     visible = keys.visible;
@@ -38,15 +41,17 @@ struct LatentWork {
     begin = first_part * per_part;
     end = min(begin + parts * per_part, visible);
   }
-  __device__ int tiles() const { return CeilDiv(end - begin, kLatentKeys); }
-  __device__ int KeysOf(int tile) const { return end - begin - tile * kLatentKeys; }  // or more
-  __device__ bool BeginsPart(int tile) const { return tile * kLatentKeys % per_part == 0; }
+  __device__ int tiles() const { return CeilDiv(end - begin, kKeys); }
+  __device__ int KeysOf(int tile) const { return end - begin - tile * kKeys; }  // or more
+  __device__ bool BeginsPart(int tile) const { return tile * kKeys % per_part == 0; }
   __device__ bool EndsPart(int tile) const {
-    return (tile + 1) * kLatentKeys % per_part == 0 || tile + 1 == tiles();
+    return (tile + 1) * kKeys % per_part == 0 || tile + 1 == tiles();
   }
-  __device__ int PartOf(int tile) const { return (begin + tile * kLatentKeys) / per_part; }
+  __device__ int PartTiles() const { return per_part / kKeys; }
+  __device__ int PartOf(int tile) const { return (begin + tile * kKeys) / per_part; }
   __device__ bool OnlyPart() const { return per_part >= visible; }
 };
+using LatentWork = LatentKeysOf<kLatentKeys>;
 
 // A warp's keys of tiles.
 struct LatentSource {
@@ -67,51 +72,6 @@ struct LatentSource {
   // Keys that the step itself writes are there only after the wait.
   __device__ void AwaitKeys(int tile) const {
     if (work.begin + (tile + 1) * kLatentKeys > work.stored) WaitForInputs();
-  }
-};
-
-// A bf16 cache is copied as it is: even tiles by the first two warps, odd ones by the others.
-struct Bf16Latents {
-  static constexpr int kTileThreads = kLatentProducers / 2;
-  static constexpr int kEach = kLatentKeys / 2;  // keys of a warp
-
-  const LatentSource from;
-  char* const tiles;
-
-  __device__ Bf16Latents(const LatentProblem& p, const LatentWork& work, char* to)
-      : from(p, work), tiles(to) {}
-
-  __device__ void Load(int slot, int key0, char* tile) const {
-    const int lane = from.lane;
-    const auto copy = [&](int key, int c) {
-      const int at = __shfl_sync(~0u, slot, key);
-      CopyAsync16(LatentChunk(tile, key0 + key, c), RowOf(from.p.latents, at < 0 ? 0 : at) + c * 16,
-                  at >= 0);
-    };
-#pragma unroll 2
-    for (int four = 0; four < kEach; four += 4) {
-#pragma unroll
-      for (int key = 0; key < 4; ++key) {
-        copy(four + key, lane);
-        copy(four + key, kWarp + lane);
-      }
-      copy(four + lane / 8, 2 * kWarp + lane % 8);
-    }
-  }
-  __device__ void Run() const {
-    const int team = from.thread / kTileThreads, key0 = from.thread % kTileThreads / kWarp * kEach;
-    int next = from.Slot(team, key0 + from.lane);
-    for (int tile = team; tile < from.work.tiles(); tile += 2) {
-      const int slot = next;
-      next = from.Slot(tile + 2, key0 + from.lane);
-      if (tile >= 2) SyncThreads(kLatentsFree + team, kTileThreads + kLatentConsumers);
-      from.AwaitKeys(tile);
-      Load(slot, key0, tiles + team * kLatentTileBytes);
-      CopyAsyncCommit();
-      CopyAsyncWait<0>();
-      FenceShared();
-      ArriveThreads(kLatentsReady + team, kTileThreads + kWarpgroup);
-    }
   }
 };
 

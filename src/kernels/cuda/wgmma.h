@@ -22,8 +22,8 @@ constexpr int kWarpgroup = 128;
 #define HADAL_WGMMA 1
 #endif
 
-// Where an operand lies in shared memory: rows of 128 bytes (64 bf16), one after another from a
-// multiple of 1024 bytes on, chunks in the places that ChunkAt of swizzled_rows.h gives.
+// Where an operand lies in shared memory: rows of 128 bytes (64 bf16), eight after another from
+// multiples of 1024 bytes on, chunks in the places that ChunkAt of swizzled_rows.h gives.
 enum class Major {
   kK,  // a row holds values of k: row r is row r of a, column r of b
   kN,  // of b: a row holds 64 columns of one k
@@ -36,10 +36,11 @@ struct SharedOperand {
     return {bits + static_cast<uint32_t>(bytes) / 16};
   }
 };
-__device__ inline SharedOperand OperandAt(uint32_t at, int next_columns) {
-  constexpr uint64_t kNextEight = 1024, kSwizzle128 = uint64_t{1} << 62;
-  return {uint64_t{(at & 0x3ffff) >> 4} | uint64_t{static_cast<uint32_t>(next_columns)} >> 4 << 16 |
-          kNextEight >> 4 << 32 | kSwizzle128};
+__device__ inline SharedOperand OperandAt(uint32_t at, int next_columns, int next_eight) {
+  constexpr uint64_t kSwizzle128 = uint64_t{1} << 62;
+  const auto field = [](int bytes) { return uint64_t{static_cast<uint32_t>(bytes)} >> 4; };
+  return {uint64_t{(at & 0x3ffff) >> 4} | field(next_columns) << 16 | field(next_eight) << 32 |
+          kSwizzle128};
 }
 
 }  // namespace hadal::CUDA_NAMESPACE
@@ -215,14 +216,14 @@ namespace hadal::CUDA_NAMESPACE {
 //   WgmmaBf16<Major of b>(sums, a, b, keep)
 
 // 16 values of k, `part` of the 64 that rows have: `rows` is the first of them, at a multiple of
-// 1024 bytes.
-__device__ inline SharedOperand AlongK(const void* rows, int part) {
-  return OperandAt(SharedAddress(rows) + static_cast<uint32_t>(part) * 32, 16);
+// 1024 bytes; the next eight rows are `next_eight` bytes on.
+__device__ inline SharedOperand AlongK(const void* rows, int part, int next_eight = 1024) {
+  return OperandAt(SharedAddress(rows) + static_cast<uint32_t>(part) * 32, 16, next_eight);
 }
 // Columns of b with Major::kN: `rows` are 16 rows, of a k each, from a multiple of 1024 bytes on;
 // the next 64 columns are `next_columns` bytes on.
-__device__ inline SharedOperand AlongN(const void* rows, int next_columns) {
-  return OperandAt(SharedAddress(rows), next_columns);
+__device__ inline SharedOperand AlongN(const void* rows, int next_columns, int next_eight = 1024) {
+  return OperandAt(SharedAddress(rows), next_columns, next_eight);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE

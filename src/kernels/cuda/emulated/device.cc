@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "kernels/cuda/emulated/emulator.h"
 #include "kernels/cuda/emulated/stream.h"
+#include "kernels/cuda/row_boxes.h"
 
 namespace hadal::cuda_emulated {
 namespace {
@@ -133,5 +134,10 @@ void SetFault(Fault fault) { g_fault = fault; }
 void SetCardWarpgroups(bool has) { g_warpgroups = has; }
 
 Result<std::unique_ptr<Device>> OpenDevice(int) { return std::make_unique<EmulatedDevice>(); }
+
+RowBoxes BoxesOf(Stream&, const void* data, int64_t columns, int64_t row_bytes) {
+  CHECK(reinterpret_cast<uintptr_t>(data) % 16 == 0 && row_bytes % 16 == 0 && columns % 64 == 0);
+  return {static_cast<const char*>(data), columns, row_bytes};
+}
 
 }  // namespace hadal::cuda_emulated

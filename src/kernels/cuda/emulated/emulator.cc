@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/context/detail/fcontext.hpp>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <new>
 #include <random>
@@ -69,6 +70,12 @@ struct Barrier {
   int arrived = 0;
   uint64_t passed = 0;
 };
+// Fills of a place by the copy engine, one after another.
+struct Fills {
+  int64_t expected = 0, asked = 0;            // bytes of the fill under way
+  uint64_t whole = 0;                         // fills that have been asked for whole
+  std::vector<std::function<void()>> copies;  // that have not arrived
+};
 struct AlignedDelete {
   void operator()(char* p) const { ::operator delete[](p, std::align_val_t{kSharedAlignment}); }
 };
@@ -79,6 +86,7 @@ struct Block {
   int threads = 0, arrived = 0;
   uint64_t passed = 0;
   std::array<Barrier, 16> named;
+  std::map<const void*, Fills> fills;
   std::unique_ptr<char[], AlignedDelete> shared;
   std::vector<const Fiber*> unfenced;  // of a chunk of shared memory: whose copy filled it
   const std::function<void()>* kernel = nullptr;
@@ -153,6 +161,7 @@ void RunBlock() {
   b.arrived = 0;
   for (Warp& warp : b.warps) warp.arrived = 0;
   for (Barrier& barrier : b.named) barrier.arrived = 0;
+  b.fills.clear();
   for (Fiber& f : b.fibers) {
     f.done = false;
     f.waits_for = nullptr;
@@ -337,6 +346,50 @@ void WaitForProducts(int pending_groups) {
     p.finish();
     return true;
   });
+}
+
+void InitFill(const void* barrier) {
+  CHECK(reinterpret_cast<uintptr_t>(barrier) % 8 == 0);
+  CHECK(block().fills.try_emplace(barrier).second);
+}
+
+namespace {
+
+Fills& FillsAt(const void* barrier) {
+  const auto at = block().fills.find(barrier);
+  CHECK(at != block().fills.end());
+  return at->second;
+}
+
+}  // namespace
+
+void ExpectBytes(const void* barrier, int bytes) {
+  Fills& f = FillsAt(barrier);
+  CHECK(f.expected == 0 && f.copies.empty());  // what is under way has been waited for
+  f.expected = bytes;
+}
+
+void BringBytes(const void* barrier, int bytes, std::function<void()> copy) {
+  Fills& f = FillsAt(barrier);
+  f.asked += bytes;
+  CHECK(f.asked <= f.expected);
+  if (DrawBit()) {
+    copy();
+  } else {
+    f.copies.push_back(std::move(copy));
+  }
+  if (f.asked < f.expected) return;
+  f.asked = f.expected = 0;
+  ++f.whole;
+}
+
+void AwaitBytes(const void* barrier, int fill) {
+  Fills& f = FillsAt(barrier);
+  const auto n = static_cast<uint64_t>(fill) + 1;
+  Wait(&f.whole, n);
+  CHECK(f.whole == n);  // no later one has begun to overwrite it
+  for (const auto& copy : f.copies) copy();
+  f.copies.clear();
 }
 
 bool DrawBit() { return (block().random() & 1) != 0; }

@@ -55,5 +55,11 @@ void ProductLater(std::function<void()> finish);
 void CommitProducts();
 void WaitForProducts(int pending_groups);
 bool DrawBit();
+// A barrier of the copy engine, named by its place in shared memory: every fill is told how many
+// bytes it has, and passes for those who wait for it when they have come.
+void InitFill(const void* barrier);
+void ExpectBytes(const void* barrier, int bytes);
+void BringBytes(const void* barrier, int bytes, std::function<void()> copy);
+void AwaitBytes(const void* barrier, int fill);
 
 }  // namespace hadal::cuda_emulated
