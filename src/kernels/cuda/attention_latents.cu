@@ -12,7 +12,6 @@
 // last.
 #include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/latent_rings.h"
-#include "kernels/cuda/row_boxes.h"
 
 namespace hadal::CUDA_NAMESPACE {
 namespace {
@@ -303,7 +302,7 @@ void AttendLatents(Stream& s, const AttentionShape& a, const Queries& q, const C
   // Measured on an H100 with 16,384 keys: with 16 heads and 8 or 32 rows warpgroups take 1.05
   // to 1.59 of the time, with more than 32 less.
   const bool warpgroups =
-      s.warpgroups && a.group > 2 * kHeads && (fp8 || index.block_tokens % kBoxRows == 0);
+      s.warpgroups && a.group > 2 * kHeads && (fp8 || index.block_tokens % kLatentBoxRows == 0);
   const int heads = warpgroups ? HeadsOfWarpgroups(a) : HeadsOfBlock(a);
   const Problem p = {a,
                      q,

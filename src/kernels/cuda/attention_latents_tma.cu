@@ -241,12 +241,12 @@ struct Values : BlockOf<kParts> {
   using Block::kEach, Block::p, Block::work, Block::lane, Block::warp, Block::head0, Block::heads;
   using Sums = float[kHalf / 8][4];
 
-  const RowBoxes& latents;
+  const BoxMap& latents;
   const int half;
   static constexpr int kAhead = kWarp / (kKeys / 8);  // tiles
   int slots = 0, later = 0;                           // of whoever brings the tiles
 
-  __device__ Values(const LatentProblem& problem, const Work& of, const RowBoxes& tiles)
+  __device__ Values(const LatentProblem& problem, const Work& of, const BoxMap& tiles)
       : Block(problem, of), latents(tiles), half(static_cast<int>(threadIdx.x) / kWarpgroup - 1) {}
 
   __device__ bool Brings() const { return half == 0 && warp == 0; }
@@ -264,7 +264,7 @@ struct Values : BlockOf<kParts> {
 #pragma unroll
     for (int i = 0; i < kKeys / 8; ++i) {
       const int slot = __shfl_sync(~0u, slots, tile % kAhead * (kKeys / 8) + i);
-      if (lane == 0) CopyBox(latents, slot, Fill(tile), Tile(tile) + i * kEightBytes);
+      if (lane == 0) CopyBox(latents, Fill(tile), Tile(tile) + i * kEightBytes, 0, slot, 0);
     }
   }
   __device__ void Begin() {
@@ -366,7 +366,7 @@ struct Values : BlockOf<kParts> {
 
 template <int kParts>
 __global__ void __launch_bounds__(kThreads, 1)
-    TilesKernel(LatentProblem p, int parts, const __grid_constant__ RowBoxes latents) {
+    TilesKernel(LatentProblem p, int parts, const __grid_constant__ BoxMap latents) {
   LetNextBegin();
   const Work work(p, blockIdx.z, static_cast<int>(blockIdx.y) * parts, parts);
   if (work.begin >= work.end) return;
@@ -391,7 +391,12 @@ void LaunchTiles(Stream& s, const LatentProblem& p) {
   const dim3 grid(static_cast<unsigned>(blocks),
                   static_cast<unsigned>(CeilDiv<int64_t>(p.parts, parts)),
                   static_cast<unsigned>(p.a.rows));
-  const RowBoxes latents = BoxesOf(s, p.latents.data, kLatentColumns, p.latents.row_bytes);
+  // Eight rows: of each block of 64 columns eight rows of 128 bytes, then the next block.
+  const BoxMap latents = MapBoxes(s, {.data = p.latents.data,
+                                      .dimensions = 3,
+                                      .size = {64, int64_t{1} << 31, kBlocks},
+                                      .next = {2, p.latents.row_bytes, 128},
+                                      .box = {64, kLatentBoxRows, kBlocks}});
   Launch(s, grid, kThreads, size_t{kShared}, TilesKernel<kParts>, p, parts, latents);
 }
 

@@ -36,6 +36,7 @@ __device__ inline Parts LatentParts(const LatentProblem& p, int64_t row, int64_t
 // that consists of boxes (tile_copies.h).
 int HeadsOfWarpgroups(const AttentionShape& a);
 int PartsOfBlock(const Stream& s, const LatentProblem& p, int64_t groups);
+constexpr int kLatentBoxRows = 8;
 void LaunchWarpgroups(Stream& s, const LatentProblem& p);
 void LaunchLatentTiles(Stream& s, const LatentProblem& p);
 

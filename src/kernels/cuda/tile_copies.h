@@ -1,17 +1,16 @@
-// Owns: rows that the card's copy engine brings to shared memory (TMA, sm_90): boxes of eight whole
-// rows of bf16, their columns in blocks of 64: of each block eight rows of 128 bytes, laid as
-// wgmma.h wants its operands, then the next block. A barrier in shared memory passes once for each
-// fill, when all bytes of it are there. Their order:
+// Owns: boxes that the card's copy engine brings to shared memory (TMA, sm_90): rows of 64 values
+// of bf16, one after another, laid as wgmma.h wants its operands. A barrier in shared memory passes
+// once for each fill, when all bytes of it are there. Their order:
 //
 //   one thread: InitFills(barriers, n); a barrier of the block
-//   one warp, for fill i of a place whose readers are done:
-//     one lane: ExpectFill(barrier, bytes); __syncwarp(); CopyBox(...) for all boxes
+//   one thread, for fill i of a place whose readers are done: ExpectFill(barrier, bytes);
+//     CopyBox(...) for all boxes
 //   whoever reads it: AwaitFill(barrier, i)
 //
 // Only .cu files include this.
 #pragma once
 
-#include "kernels/cuda/row_boxes.h"
+#include "kernels/cuda/box_map.h"
 #include "kernels/cuda/wgmma.h"
 
 namespace hadal::CUDA_NAMESPACE {
@@ -40,13 +39,24 @@ __device__ inline void ExpectFill(FillBarrier* barrier, int bytes) {
       : "memory");
 #endif
 }
-// Rows row .. row + 7, to a multiple of 1024 bytes.
-__device__ inline void CopyBox(const RowBoxes& from, int row, FillBarrier* barrier, void* to) {
+// The box at these coordinates, to a multiple of 1024 bytes.
+__device__ inline void CopyBox(const BoxMap& from, FillBarrier* barrier, void* to, int c0, int c1,
+                               int c2) {
 #if __CUDA_ARCH__ >= 900
   asm volatile(
       "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
-      "%3, %2}], [%4];" ::"r"(SharedAddress(to)),
-      "l"(&from), "r"(0), "r"(row), "r"(SharedAddress(barrier))
+      "%3, %4}], [%5];" ::"r"(SharedAddress(to)),
+      "l"(&from), "r"(c0), "r"(c1), "r"(c2), "r"(SharedAddress(barrier))
+      : "memory");
+#endif
+}
+__device__ inline void CopyBox(const BoxMap& from, FillBarrier* barrier, void* to, int c0, int c1,
+                               int c2, int c3, int c4) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+      "%3, %4, %5, %6}], [%7];" ::"r"(SharedAddress(to)),
+      "l"(&from), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4), "r"(SharedAddress(barrier))
       : "memory");
 #endif
 }

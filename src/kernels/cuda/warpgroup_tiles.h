@@ -163,6 +163,16 @@ __device__ void StoreRounded(const TilesArgs& a, const BlockRows& block, const B
   CopyOut<kThreads, kWeights>(a, block, ws, memory, kPitch);
 }
 
+template <int kThreads, int kFragments>
+__device__ void StoreTile(const TilesArgs& a, const BlockRows& block, const BlockWeights& ws,
+                          const float (&sums)[kFragments][4], char* memory) {
+  if (a.out.rounded != nullptr) {
+    StoreRounded<kThreads>(a, block, ws, sums, memory);
+  } else {
+    StoreFloats(a, block, ws, sums);
+  }
+}
+
 // ---- a tile of at most kRows rows
 
 template <int kRows, int kGroups, class Weights>
@@ -203,11 +213,7 @@ __device__ void MultiplyTile(const TilesArgs& a, const BlockRows& block) {
     load(step + 2);
   }
   WgmmaWait<0>(sums);
-  if (a.out.rounded != nullptr) {
-    StoreRounded<kThreads>(a, block, of_block, sums, memory);
-  } else {
-    StoreFloats(a, block, of_block, sums);
-  }
+  StoreTile<kThreads>(a, block, of_block, sums, memory);
 }
 
 // The kernel's body.

@@ -10,9 +10,9 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "kernels/cuda/box_map.h"
 #include "kernels/cuda/emulated/emulator.h"
 #include "kernels/cuda/emulated/stream.h"
-#include "kernels/cuda/row_boxes.h"
 
 namespace hadal::cuda_emulated {
 namespace {
@@ -135,9 +135,14 @@ void SetCardWarpgroups(bool has) { g_warpgroups = has; }
 
 Result<std::unique_ptr<Device>> OpenDevice(int) { return std::make_unique<EmulatedDevice>(); }
 
-RowBoxes BoxesOf(Stream&, const void* data, int64_t columns, int64_t row_bytes) {
-  CHECK(reinterpret_cast<uintptr_t>(data) % 16 == 0 && row_bytes % 16 == 0 && columns % 64 == 0);
-  return {static_cast<const char*>(data), columns, row_bytes};
+BoxMap MapBoxes(Stream&, const Boxes& boxes) {
+  CHECK(reinterpret_cast<uintptr_t>(boxes.data) % 16 == 0);
+  CHECK(boxes.dimensions == 3 || boxes.dimensions == 5);
+  for (int i = 0; i < boxes.dimensions; ++i) {
+    CHECK(boxes.box[i] >= 1 && boxes.box[i] <= 256 && boxes.size[i] >= 1);
+    CHECK(i == 0 || boxes.next[i] % 16 == 0);
+  }
+  return boxes;
 }
 
 }  // namespace hadal::cuda_emulated

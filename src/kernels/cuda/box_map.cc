@@ -1,4 +1,4 @@
-#include "kernels/cuda/row_boxes.h"
+#include "kernels/cuda/box_map.h"
 
 #include <cuda_runtime_api.h>
 
@@ -6,8 +6,8 @@
 
 namespace hadal::cuda {
 
-RowBoxes BoxesOf(Stream& s, const void* data, int64_t columns, int64_t row_bytes) {
-  RowBoxes boxes = {};
+BoxMap MapBoxes(Stream& s, const Boxes& boxes) {
+  BoxMap map = {};
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
 #if CUDART_VERSION >= 12050
@@ -17,19 +17,23 @@ RowBoxes BoxesOf(Stream& s, const void* data, int64_t columns, int64_t row_bytes
   s.Check(cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &found, cudaEnableDefault, &result));
 #endif
   if (result != cudaDriverEntryPointSuccess) s.Check(cudaErrorNotSupported);
-  if (s.error != cudaSuccess) return boxes;
-  constexpr cuuint64_t kRows = uint64_t{1} << 31;  // who asks for a box knows that it is there
-  const auto blocks = static_cast<cuuint64_t>(columns / 64);
-  const cuuint64_t sizes[3] = {64, kRows, blocks};
-  const cuuint64_t strides[2] = {static_cast<cuuint64_t>(row_bytes), 128};
-  const cuuint32_t box[3] = {64, 8, static_cast<cuuint32_t>(blocks)}, each[3] = {1, 1, 1};
+  if (s.error != cudaSuccess) return map;
+  cuuint64_t sizes[Boxes::kMost] = {}, strides[Boxes::kMost] = {};
+  cuuint32_t box[Boxes::kMost] = {}, each[Boxes::kMost] = {};
+  for (int i = 0; i < boxes.dimensions; ++i) {
+    sizes[i] = static_cast<cuuint64_t>(boxes.size[i]);
+    if (i > 0) strides[i - 1] = static_cast<cuuint64_t>(boxes.next[i]);
+    box[i] = static_cast<cuuint32_t>(boxes.box[i]);
+    each[i] = 1;
+  }
   const auto encode = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
   const CUresult encoded =
-      encode(&boxes, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<void*>(data), sizes, strides,
-             box, each, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, static_cast<cuuint32_t>(boxes.dimensions),
+             const_cast<void*>(boxes.data), sizes, strides, box, each,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
              CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (encoded != CUDA_SUCCESS) s.Check(cudaErrorInvalidValue);
-  return boxes;
+  return map;
 }
 
 }  // namespace hadal::cuda
