@@ -71,23 +71,10 @@ struct BlockOf {
   __device__ int HeadOf(int each) const { return (warp * kEach + each) * 8 + lane / 4; }
   // Whether the warp has heads at all.
   __device__ bool Works() const { return warp * kEach * 8 < heads; }
-};
-
-// ---- the first warpgroup
-
-template <int kParts>
-struct Scores : BlockOf<kParts> {
-  using Block = BlockOf<kParts>;
-  using Block::kEach, Block::p, Block::work, Block::lane, Block::warp, Block::head0, Block::heads;
-
-  uint32_t q[kOwnSteps][4];  // fragments, in log2 units
-  float m[kEach], l[kEach];  // l: of the thread's columns
-
-  __device__ Scores(const LatentProblem& problem, const Work& of) : Block(problem, of) {}
 
   // Columns d and d + 1 of a head.
   __device__ float2 Two(int each, int d) const {
-    const int head = this->HeadOf(each);
+    const int head = HeadOf(each);
     if (head >= heads) return {0, 0};
     const int64_t query = work.row * p.a.group + head0 + head;
     if (d < kLatentValues) {
@@ -111,22 +98,43 @@ struct Scores : BlockOf<kParts> {
       }
     }
   }
-  __device__ void TakeQueries() {
+  // Of the queries in shared memory, those that a warpgroup fetches.
+  __device__ void TakeShared(int group) const {
+    constexpr int kGroups = kThreads / kWarpgroup;
+    static_assert(kSharedSteps % kGroups == 0);
     const int row = warp * 16 + lane / 4;
 #pragma unroll 4
-    for (int step = 0; step < kSharedSteps; ++step) {
+    for (int i = 0; i < kSharedSteps / kGroups; ++i) {
+      const int step = group * (kSharedSteps / kGroups) + i;
       uint32_t of[4];
       TakeStep(kOwnSteps + step, of);
       char* block = SharedMemory() + kQueriesAt + step / 4 * kRows * 128;
-      for (int i = 0; i < 4; ++i) {
-        char* chunk = ChunkAt(block, 128, row + i % 2 * 8, step % 4 * 2 + i / 2);
-        *reinterpret_cast<uint32_t*>(chunk + lane % 4 * 4) = of[i];
+      for (int j = 0; j < 4; ++j) {
+        char* chunk = ChunkAt(block, 128, row + j % 2 * 8, step % 4 * 2 + j / 2);
+        *reinterpret_cast<uint32_t*>(chunk + lane % 4 * 4) = of[j];
       }
     }
-#pragma unroll
-    for (int step = 0; step < kOwnSteps; ++step) TakeStep(step, q[step]);
     FenceShared();
-    SyncThreads(kQueriesReady, kWarpgroup);
+  }
+};
+
+// ---- the first warpgroup
+
+template <int kParts>
+struct Scores : BlockOf<kParts> {
+  using Block = BlockOf<kParts>;
+  using Block::kEach, Block::p, Block::work, Block::lane, Block::warp, Block::head0, Block::heads;
+
+  uint32_t q[kOwnSteps][4];  // fragments, in log2 units
+  float m[kEach], l[kEach];  // l: of the thread's columns
+
+  __device__ Scores(const LatentProblem& problem, const Work& of) : Block(problem, of) {}
+
+  __device__ void TakeQueries() {
+    this->TakeShared(0);
+#pragma unroll
+    for (int step = 0; step < kOwnSteps; ++step) this->TakeStep(step, q[step]);
+    SyncThreads(kQueriesReady, kThreads);
   }
   __device__ void Multiply(int tile, float (&s)[kKeys / 8][4]) const {
     WgmmaFence(s);
@@ -375,6 +383,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x >= kWarpgroup) {
     Values<kParts> values(p, work, latents);
     values.Begin();
+    values.TakeShared(values.half + 1);
+    ArriveThreads(kQueriesReady, kThreads);
     values.Run();
   } else {
     Scores<kParts> scores(p, work);
