@@ -640,6 +640,16 @@ TEST_P(MlaOnEveryBackend, LatentsOfManyKeysAgreeWithDouble) {
   RecordProperty("error", fmt::format("{:.2e}", error));
 }
 
+// The same of rounded answers, which have other rows of the matrix unit.
+TEST_P(MlaOnEveryBackend, RoundedLatentsOfManyKeysAgreeWithDouble) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "of the card's kernels";
+  auto backend =
+      MakeCuda({.weights = GetParam().format, .kv_dtype = GetParam().kv, .round_answers = true});
+  const double error = ErrorOfLatents(*backend, GetParam(), 70, MakeSequences({1300}, {1}), 10);
+  EXPECT_LT(error, kRounded * 4);  // of scores ten times as large
+  RecordProperty("error", fmt::format("{:.2e}", error));
+}
+
 TEST_P(MlaOnEveryBackend, RoundedAnswersAreThoseOfManyHeads) {
   if (kProcessor == Processor::kCpu) GTEST_SKIP() << "of the card's kernels";
   const Sequences s = MakeSequences({0, 100, 310}, {1, 1, 1});

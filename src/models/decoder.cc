@@ -265,9 +265,10 @@ Status DecoderBuilder::AllocateStates() {
 // Of `free` bytes: what is left beside the cache, the work space of the operations and what is
 // spared. The work space is an estimate, for it is not known before steps are computed: a row takes
 // about 35 floats per hidden dimension in the largest model (V3: 12.6 of experts, 18 of latent
-// queries), weights that are rounded and the library take the rest.
+// queries); weights that are rounded (256 MiB), parts of attention (160) and the library take the
+// rest.
 size_t DecoderBuilder::RoomForWeights(size_t free) const {
-  constexpr int64_t kWorkSpace = int64_t{512} << 20, kBytesPerDimension = 256;
+  constexpr int64_t kWorkSpace = int64_t{640} << 20, kBytesPerDimension = 256;
   const LoadOptions::HostExperts& asked = options_.host_experts;
   const Decoder& d = *decoder_;
   const int64_t per_token = d.kv_layout_.BytesPerToken(backend_.kv_dtype());

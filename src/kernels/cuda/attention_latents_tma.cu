@@ -16,13 +16,12 @@ namespace {
 constexpr int kRows = 64;  // of the matrix unit
 constexpr int kHalf = kLatentValues / 2;
 constexpr int kThreads = 3 * kWarpgroup;
-constexpr int kKeys = 64;                                                   // of a tile
+constexpr int kKeys = kLatentKeys;                                          // of a tile
 constexpr int kBlocks = kLatentColumns / 64, kEightBytes = kBlocks * 1024;  // of eight keys
 constexpr int kTileBytes = kKeys / 8 * kEightBytes;
 // Of 16 columns each: those whose queries stay in registers come first.
 constexpr int kSteps = kLatentColumns / 16, kSharedBlocks = 6, kSharedSteps = 4 * kSharedBlocks;
 constexpr int kOwnSteps = kSteps - kSharedSteps;
-using Work = LatentKeysOf<kKeys>;
 // Sums shrink when a score is larger than their base by more than so much, in log2 units: until
 // then weights are at most 2 to this power.
 constexpr float kSlack = 8;
@@ -48,18 +47,18 @@ __device__ FillBarrier* Fill(int tile) {
 }
 __device__ void AwaitTile(int tile) { AwaitFill(Fill(tile), tile / kTiles); }
 
-// kParts: rows of a head.
-template <int kParts>
+// kRowsOfHead: two where answers are exact.
+template <int kRowsOfHead>
 struct BlockOf {
-  static constexpr int kEach = 2 / kParts;  // heads of a thread
-  static constexpr int kHeads = kRows / kParts;
+  static constexpr int kEach = 2 / kRowsOfHead;  // heads of a thread
+  static constexpr int kHeads = kRows / kRowsOfHead;
 
   const LatentProblem& p;
-  const Work& work;
+  const LatentWork& work;
   const int lane, warp;    // warp of the warpgroup
   const int head0, heads;  // of the block
 
-  __device__ BlockOf(const LatentProblem& problem, const Work& of)
+  __device__ BlockOf(const LatentProblem& problem, const LatentWork& of)
       : p(problem),
         work(of),
         lane(static_cast<int>(threadIdx.x) % kWarp),
@@ -94,7 +93,7 @@ struct BlockOf {
         const float2 v = Two(each, d);
         const TwoParts two = SplitBf16(v.x * scale, v.y * scale);
         to[eight * 2 + each] = two.high;
-        if (kParts == 2) to[eight * 2 + 1] = two.low;
+        if (kRowsOfHead == 2) to[eight * 2 + 1] = two.low;
       }
     }
   }
@@ -120,15 +119,15 @@ struct BlockOf {
 
 // ---- the first warpgroup
 
-template <int kParts>
-struct Scores : BlockOf<kParts> {
-  using Block = BlockOf<kParts>;
+template <int kRowsOfHead>
+struct Scores : BlockOf<kRowsOfHead> {
+  using Block = BlockOf<kRowsOfHead>;
   using Block::kEach, Block::p, Block::work, Block::lane, Block::warp, Block::head0, Block::heads;
 
   uint32_t q[kOwnSteps][4];  // fragments, in log2 units
   float m[kEach], l[kEach];  // l: of the thread's columns
 
-  __device__ Scores(const LatentProblem& problem, const Work& of) : Block(problem, of) {}
+  __device__ Scores(const LatentProblem& problem, const LatentWork& of) : Block(problem, of) {}
 
   __device__ void TakeQueries() {
     this->TakeShared(0);
@@ -157,7 +156,7 @@ struct Scores : BlockOf<kParts> {
 #pragma unroll
     for (int each = 0; each < kEach; ++each) {
       const auto score = [&](int i) -> float& { return s[i / 2][2 * each + i % 2]; };
-      if (kParts == 2) {
+      if (kRowsOfHead == 2) {
 #pragma unroll
         for (int i = 0; i < kKeys / 4; ++i) {
           score(i) = JoinScore(score(i), s[i / 2][i % 2 + 2]);
@@ -199,12 +198,12 @@ struct Scores : BlockOf<kParts> {
     for (int j = 0; j < kKeys / 8; ++j) {
       const TwoParts two = SplitBf16(s[j][0], s[j][1]);
       store(0, j, two.high);
-      store(8, j, kParts == 2 ? two.low : PackBf16(s[j][2], s[j][3]));
+      store(8, j, kRowsOfHead == 2 ? two.low : PackBf16(s[j][2], s[j][3]));
     }
     if (me % 4 == 0) {
 #pragma unroll
       for (int high = 0; high < 2; ++high) {
-        const int each = kParts == 2 ? 0 : high;
+        const int each = kRowsOfHead == 2 ? 0 : high;
         State(tile)[row + high * 8] = by[each];
         if (ends) State(tile)[kRows + row + high * 8] = sums[each];
       }
@@ -241,11 +240,11 @@ struct Scores : BlockOf<kParts> {
   }
 };
 
-// ---- the two others; the first warp brings the tiles
+// ---- the two others, each with a half of the values' columns; the first warp of both brings tiles
 
-template <int kParts>
-struct Values : BlockOf<kParts> {
-  using Block = BlockOf<kParts>;
+template <int kRowsOfHead>
+struct Values : BlockOf<kRowsOfHead> {
+  using Block = BlockOf<kRowsOfHead>;
   using Block::kEach, Block::p, Block::work, Block::lane, Block::warp, Block::head0, Block::heads;
   using Sums = float[kHalf / 8][4];
 
@@ -254,7 +253,7 @@ struct Values : BlockOf<kParts> {
   static constexpr int kAhead = kWarp / (kKeys / 8);  // tiles
   int slots = 0, later = 0;                           // of whoever brings the tiles
 
-  __device__ Values(const LatentProblem& problem, const Work& of, const BoxMap& tiles)
+  __device__ Values(const LatentProblem& problem, const LatentWork& of, const BoxMap& tiles)
       : Block(problem, of), latents(tiles), half(static_cast<int>(threadIdx.x) / kWarpgroup - 1) {}
 
   __device__ bool Brings() const { return half == 0 && warp == 0; }
@@ -337,8 +336,8 @@ struct Values : BlockOf<kParts> {
 #pragma unroll
       for (int j = 0; j < kHalf / 8; ++j) {
         const float(&s)[4] = sums[j];
-        const float2 v =
-            kParts == 2 ? float2{s[0] + s[2], s[1] + s[3]} : float2{s[2 * each], s[2 * each + 1]};
+        const float2 v = kRowsOfHead == 2 ? float2{s[0] + s[2], s[1] + s[3]}
+                                          : float2{s[2 * each], s[2 * each + 1]};
         *reinterpret_cast<float2*>(to + j * 8) = {v.x * one, v.y * one};
       }
     }
@@ -372,42 +371,47 @@ struct Values : BlockOf<kParts> {
   }
 };
 
-template <int kParts>
+template <int kRowsOfHead>
 __global__ void __launch_bounds__(kThreads, 1)
     TilesKernel(LatentProblem p, int parts, const __grid_constant__ BoxMap latents) {
   LetNextBegin();
-  const Work work(p, blockIdx.z, static_cast<int>(blockIdx.y) * parts, parts);
+  const LatentWork work(p, blockIdx.z, static_cast<int>(blockIdx.y) * parts, parts);
   if (work.begin >= work.end) return;
   if (threadIdx.x == 0) InitFills(Fill(0), kTiles);
   __syncthreads();
   if (threadIdx.x >= kWarpgroup) {
-    Values<kParts> values(p, work, latents);
+    Values<kRowsOfHead> values(p, work, latents);
     values.Begin();
     values.TakeShared(values.half + 1);
     ArriveThreads(kQueriesReady, kThreads);
     values.Run();
   } else {
-    Scores<kParts> scores(p, work);
+    Scores<kRowsOfHead> scores(p, work);
     WaitForInputs();
     scores.TakeQueries();
     scores.Run();
   }
 }
 
-template <int kParts>
+template <int kRowsOfHead>
 void LaunchTiles(Stream& s, const LatentProblem& p) {
-  const int64_t blocks = CeilDiv<int64_t>(p.a.group, kRows / kParts);
+  const int64_t blocks = CeilDiv<int64_t>(p.a.group, kRows / kRowsOfHead);
   const int parts = PartsOfBlock(s, p, blocks * p.a.rows);
   const dim3 grid(static_cast<unsigned>(blocks),
                   static_cast<unsigned>(CeilDiv<int64_t>(p.parts, parts)),
                   static_cast<unsigned>(p.a.rows));
   // Eight rows: of each block of 64 columns eight rows of 128 bytes, then the next block.
-  const BoxMap latents = MapBoxes(s, {.data = p.latents.data,
-                                      .dimensions = 3,
-                                      .size = {64, int64_t{1} << 31, kBlocks},
-                                      .next = {2, p.latents.row_bytes, 128},
-                                      .box = {64, kLatentBoxRows, kBlocks}});
-  Launch(s, grid, kThreads, size_t{kShared}, TilesKernel<kParts>, p, parts, latents);
+  BoxMap latents = {};
+  if (!MapBoxes(s,
+                {.data = p.latents.data,
+                 .dimensions = 3,
+                 .size = {64, int64_t{1} << 31, kBlocks},
+                 .next = {2, p.latents.row_bytes, 128},
+                 .box = {64, kLatentBoxRows, kBlocks}},
+                latents)) {
+    return;
+  }
+  Launch(s, grid, kThreads, size_t{kShared}, TilesKernel<kRowsOfHead>, p, parts, latents);
 }
 
 }  // namespace

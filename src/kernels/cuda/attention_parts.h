@@ -11,13 +11,17 @@ namespace hadal::CUDA_NAMESPACE {
 constexpr float kLog2E = 1.4426950408889634f;
 
 // Parts of a whole number of `step` keys, at least `least` keys, at most `most` parts. Rows that
-// see more than `wide` keys take parts of at least twice as many.
+// see more than `wide` keys take parts of at least twice as many. Only parts of `large` keys may be
+// more than `few`.
 struct SplitRule {
   int step = 1, least = 1, most = 1, wide = 1 << 30;
+  int few = most, large = 1;
 };
 __device__ __host__ inline int SplitKeys(const SplitRule& rule, int visible) {
   const int least = visible > rule.wide ? 2 * rule.least : rule.least;
-  const int keys = CeilDiv(CeilDiv(visible, rule.most), rule.step) * rule.step;
+  const int of_few = CeilDiv(visible, rule.few), of_most = CeilDiv(visible, rule.most);
+  const int wanted = of_few < rule.large ? of_few : rule.large > of_most ? rule.large : of_most;
+  const int keys = CeilDiv(wanted, rule.step) * rule.step;
   return keys > least ? keys : least;
 }
 __device__ __host__ inline int SplitsOf(const SplitRule& rule, int visible) {
@@ -28,7 +32,12 @@ inline int64_t MostSplits(const SplitRule& rule, int64_t visible) {
   const int64_t narrow = CeilDiv<int64_t>(visible < rule.wide ? visible : rule.wide, rule.least);
   const int64_t wide = visible > rule.wide ? CeilDiv<int64_t>(visible, 2 * rule.least) : 0;
   const int64_t parts = narrow > wide ? narrow : wide;
-  return parts < rule.most ? parts : rule.most;
+  int64_t most = rule.few;
+  if (visible > int64_t{rule.few} * rule.large) {
+    most = CeilDiv<int64_t>(visible, rule.large);
+    if (most > rule.most) most = rule.most;
+  }
+  return parts < most ? parts : most;
 }
 
 // Parts of `heads` heads that share a block: sums [split][head][v_dim], then the largest score and

@@ -22,7 +22,8 @@ void LaunchRows(Stream& s, const AttentionShape& shape, const Queries& q, const 
 }
 
 // Of about equally many in every launch, as many as have parts of 160 MiB together. Each launch
-// begins and ends with idle multiprocessors, which costs more than parts that leave the L2.
+// begins and ends with idle multiprocessors, which costs more than parts that leave the L2 (measured
+// over latents).
 int64_t RowsOfLaunch(const AttentionShape& shape, const Cache& k, const Cache& v,
                      int64_t most_visible) {
   constexpr int64_t kSpace = int64_t{40} << 20, kMostRows = 32768;  // floats

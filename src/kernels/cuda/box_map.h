@@ -13,7 +13,7 @@
 namespace hadal::CUDA_NAMESPACE {
 
 // Values of up to five dimensions, of which a box has so many, 64 of the first one: rows of shared
-// memory. What a box has beyond the sizes is zeros.
+// memory. What a box has beyond the sizes is zeros, which count as its bytes.
 struct Boxes {
   static constexpr int kMost = 5;
   const void* data = nullptr;  // at a multiple of 16 bytes
@@ -37,7 +37,9 @@ using BoxMap = CUtensorMap;
 
 namespace hadal::CUDA_NAMESPACE {
 
-// Errors stay with the stream.
-BoxMap MapBoxes(Stream& s, const Boxes& boxes);
+// False where there is none, or the stream drops what comes: nothing is to be launched with it.
+// Errors stay with the stream. (The driver takes strides in any order, which `cuda_test` finds out
+// on a card.)
+bool MapBoxes(Stream& s, const Boxes& boxes, BoxMap& map);
 
 }  // namespace hadal::CUDA_NAMESPACE

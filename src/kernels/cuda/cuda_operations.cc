@@ -568,8 +568,8 @@ ExpertSum CudaBackend::MixPrompt(const MoeArgs& a, int64_t first, int64_t rows) 
   RowTiles tiles{.matrix = order.tile_matrix,
                  .first = order.tile_first,
                  .end = order.tile_end,
-                 .count = order.tiles};
-  tiles.rows = assigned;
+                 .count = order.tiles,
+                 .rows = assigned};
   tiles.x_rows = order.rows;
   tiles.share = a.top_k;
   if (HasWarpgroups(device_->stream()) && gate_up.parts().size() == 1) {

@@ -182,7 +182,7 @@ struct RowTiles {
   int64_t first_matrix = 0, matrices = 0;
   const int32_t* x_rows = nullptr;
   int64_t share = 1;
-  int64_t rows = 0;  // of all tiles together
+  int64_t rows = 0;  // of all tiles together, of x where x_rows is null
   const int32_t* out_rows = nullptr;
 };
 void MultiplyRowTiles(Stream& s, const Matrix& w, const uint16_t* x, const RowTiles& tiles,

@@ -22,7 +22,7 @@ struct LatentProblem {
 // Of many heads a part is a lot of memory: 2 KiB a head.
 __device__ __host__ constexpr SplitRule LatentRule(const AttentionShape& a) {
   return a.group < 64 ? SplitRule{64, 64, kMostParts, 1024}
-                      : SplitRule{64, 128, kMostParts / 4, 1024};
+                      : SplitRule{64, 128, kMostParts / 2, 1024, kMostParts / 4, 1024};
 }
 
 // The parts of the row's heads that share a block with `head`.

@@ -23,15 +23,13 @@ __device__ inline char* LatentChunk(char* tile, int row, int c) {
   return ChunkAt(tile + c / 8 * kLatentBlockBytes, 128, row, c % 8);
 }
 
-// What a block works on: keys [begin, end) of a row, whole parts but for the last one, in tiles of
-// kKeys.
-template <int kKeys>
-struct LatentKeysOf {
+// What a block works on: keys [begin, end) of a row, whole parts but for the last one.
+struct LatentWork {
   int64_t row;
   int visible, stored, per_part, begin, end;
   const int32_t* table;
 
-  __device__ LatentKeysOf(const LatentProblem& p, int64_t of_row, int first_part, int parts)
+  __device__ LatentWork(const LatentProblem& p, int64_t of_row, int first_part, int parts)
       : row(of_row) {
     const RowKeys keys = p.index.rows[row];
     visible = keys.visible;
@@ -41,17 +39,16 @@ struct LatentKeysOf {
     begin = first_part * per_part;
     end = min(begin + parts * per_part, visible);
   }
-  __device__ int tiles() const { return CeilDiv(end - begin, kKeys); }
-  __device__ int KeysOf(int tile) const { return end - begin - tile * kKeys; }  // or more
-  __device__ bool BeginsPart(int tile) const { return tile * kKeys % per_part == 0; }
+  __device__ int tiles() const { return CeilDiv(end - begin, kLatentKeys); }
+  __device__ int KeysOf(int tile) const { return end - begin - tile * kLatentKeys; }  // or more
+  __device__ bool BeginsPart(int tile) const { return tile * kLatentKeys % per_part == 0; }
   __device__ bool EndsPart(int tile) const {
-    return (tile + 1) * kKeys % per_part == 0 || tile + 1 == tiles();
+    return (tile + 1) * kLatentKeys % per_part == 0 || tile + 1 == tiles();
   }
-  __device__ int PartTiles() const { return per_part / kKeys; }
-  __device__ int PartOf(int tile) const { return (begin + tile * kKeys) / per_part; }
+  __device__ int PartTiles() const { return per_part / kLatentKeys; }
+  __device__ int PartOf(int tile) const { return (begin + tile * kLatentKeys) / per_part; }
   __device__ bool OnlyPart() const { return per_part >= visible; }
 };
-using LatentWork = LatentKeysOf<kLatentKeys>;
 
 // A warp's keys of tiles.
 struct LatentSource {

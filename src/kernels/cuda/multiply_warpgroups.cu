@@ -1,8 +1,8 @@
 // Products of many rows with bf16 weights by the matrix instructions of warpgroups; see
 // warpgroup_tiles.h. Three warpgroups: 192 rows of w by 256 of x bring 37 bytes a clock and
 // multiprocessor through the L2 at the matrix unit's full rate. Where sizes are whole, the copy
-// engine brings w, and x where its rows lie one after another: copies of 16 bytes by threads keep
-// the matrix unit from shared memory.
+// engine brings w, and x where its rows lie one after another: copies of 16 bytes by threads likely
+// keep the matrix unit from shared memory.
 #include "kernels/cuda/tile_copies.h"
 #include "kernels/cuda/warpgroup_tiles.h"
 
@@ -155,13 +155,13 @@ Boxes BoxesOfWeights(const TilesArgs& a) {
   const int64_t halves = a.gated ? 2 : 1, rows = a.n / halves, row = a.k * 2;
   Boxes w = {
       .data = a.w, .dimensions = 5, .size = {a.k, 8}, .next = {2, row}, .box = {kTileStep, 8}};
-  const int eights = a.gated ? 3 : 2, half = a.gated ? 2 : 3;  // dimensions
-  w.size[eights] = rows / 8, w.next[eights] = 8 * row;
-  w.size[half] = halves, w.next[half] = rows * row;
+  const int eights_at = a.gated ? 3 : 2, half_at = a.gated ? 2 : 3;  // which dimension
+  w.size[eights_at] = rows / 8, w.next[eights_at] = 8 * row;
+  w.size[half_at] = halves, w.next[half_at] = rows * row;
   w.size[4] = a.tiles.matrix == nullptr ? 1 : a.tiles.matrices;
   w.next[4] = a.tiles.matrix == nullptr ? a.n * row : a.stride;
-  w.box[eights] = static_cast<int>(kWeights / 8 / halves);
-  w.box[half] = static_cast<int>(halves);
+  w.box[eights_at] = static_cast<int>(kWeights / 8 / halves);
+  w.box[half_at] = static_cast<int>(halves);
   w.box[4] = 1;
   return w;
 }
@@ -176,7 +176,7 @@ Boxes BoxesOfX(const TilesArgs& a) {
 bool BoxesFit(const TilesArgs& a) {
   const auto whole = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
   return a.k % 8 == 0 && a.n % (a.gated ? 16 : 8) == 0 && a.stride % 16 == 0 && whole(a.w) &&
-         whole(a.x);
+         whole(a.x) && (a.tiles.matrix == nullptr || a.tiles.x_rows != nullptr || a.tiles.rows > 0);
 }
 
 // Rows of a tile where all are as large: the rounds of the multiprocessors times what one takes, in
@@ -208,8 +208,9 @@ void MultiplyWarpgroups(Stream& s, TilesArgs a) {
   }
   if (!BoxesFit(a)) return LaunchWarpgroups<kGroups>(s, WarpgroupsKernel, a, x);
   const bool x_boxes = a.tiles.x_rows == nullptr;
-  TileBoxes from = {.w = MapBoxes(s, BoxesOfWeights(a)), .x = {}};
-  if (x_boxes) from.x = MapBoxes(s, BoxesOfX(a));
+  TileBoxes from = {};
+  if (!MapBoxes(s, BoxesOfWeights(a), from.w)) return;
+  if (x_boxes && !MapBoxes(s, BoxesOfX(a), from.x)) return;
   const dim3 grid(static_cast<unsigned>(x), static_cast<unsigned>(columns));
   Launch(s, grid, kThreads, size_t{kBoxesShared}, x_boxes ? BoxesKernel<true> : BoxesKernel<false>,
          a, from);

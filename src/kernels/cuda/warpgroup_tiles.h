@@ -2,7 +2,8 @@
 // up to 256 rows of x. Rows of w are the instruction's rows, rows of x its columns, so that a tile
 // of few rows costs little: it computes the next multiple of kRound. Every thread brings its part
 // of 64 values of k of both into a ring of shared memory, two steps ahead, while the matrix unit
-// works; how w gets there is the caller's (`Weights`). An element's sum runs along k in one chain,
+// works; how w gets there is the caller's (`Weights`). multiply_warpgroups.cu has a tile of its own
+// where the copy engine brings them. An element's sum runs along k in one chain,
 // whatever the tile. Limit: bench/gpu/NOTES.md has the arithmetic. Only .cu files include this.
 #pragma once
 

@@ -135,14 +135,16 @@ void SetCardWarpgroups(bool has) { g_warpgroups = has; }
 
 Result<std::unique_ptr<Device>> OpenDevice(int) { return std::make_unique<EmulatedDevice>(); }
 
-BoxMap MapBoxes(Stream&, const Boxes& boxes) {
+bool MapBoxes(Stream& s, const Boxes& boxes, BoxMap& map) {
+  if (s.dropping) return false;
   CHECK(reinterpret_cast<uintptr_t>(boxes.data) % 16 == 0);
   CHECK(boxes.dimensions == 3 || boxes.dimensions == 5);
   for (int i = 0; i < boxes.dimensions; ++i) {
     CHECK(boxes.box[i] >= 1 && boxes.box[i] <= 256 && boxes.size[i] >= 1);
     CHECK(i == 0 || boxes.next[i] % 16 == 0);
   }
-  return boxes;
+  map = boxes;
+  return true;
 }
 
 }  // namespace hadal::cuda_emulated
