@@ -28,14 +28,13 @@ constexpr float kSlack = 8;
 
 // Shared memory: tiles, the other queries, the probabilities of two tiles, then for two tiles what
 // every row's sums shrink by and, at the end of a part, the sum of its weights.
-// Weights are overwritten two tiles on, whose keys come when these are done with.
 constexpr int kTiles = 2, kQueriesAt = kTiles * kTileBytes;
 constexpr int kWeightsAt = kQueriesAt + kSharedBlocks * kRows * 128;
 constexpr int kStateAt = kWeightsAt + 2 * kRows * 128, kFillsAt = kStateAt + 2 * 2 * kRows * 4;
 constexpr int kShared = kFillsAt + kTiles * 8;
 
 // Barriers; of even tiles, the next of odd ones.
-enum : int { kWeightsReady = 1, kTileFree = 3, kZeroed = 5, kQueriesReady = 7 };
+enum : int { kWeightsReady = 1, kWeightsFree = 3, kTileFree = 5, kZeroed = 7, kQueriesReady = 9 };
 
 __device__ char* Tile(int tile) { return SharedMemory() + tile % kTiles * kTileBytes; }
 __device__ char* Weights(int tile) { return SharedMemory() + kWeightsAt + tile % 2 * kRows * 128; }
@@ -233,6 +232,7 @@ struct Scores : BlockOf<kRowsOfHead> {
 #pragma unroll
         for (int each = 0; each < kEach; ++each) sums[each] = ends ? QuadSum(l[each]) : 0;
       }
+      if (tile > 1) SyncThreads(kWeightsFree + tile % 2, kThreads);
       if (this->Works()) Share(tile, s, by, ends, sums);
       ArriveThreads(kWeightsReady + tile % 2, kThreads);
       if (ends && this->Works()) StoreState(tile, sums);
@@ -365,6 +365,7 @@ struct Values : BlockOf<kRowsOfHead> {
         l[each] = ends ? State(tile)[kRows + warp * 16 + lane / 4 + each * 8] : 1;
       }
       Add(sums, tile, first);
+      if (tile + 2 < tiles) ArriveThreads(kWeightsFree + tile % 2, kThreads);
       Replace(tile);
       if (ends) Finish(tile, sums, l);
     }
