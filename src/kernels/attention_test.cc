@@ -605,11 +605,11 @@ TEST_P(MlaOnEveryBackend, ChunkingBatchingAndThreadsDoNotChangeABit) {
 // DeepSeek's columns, for which there are kernels of their own: the error of a step, whose last row
 // gets the same bits alone.
 double ErrorOfLatents(Backend& backend, const Config& config, int heads, const Sequences& s,
-                      float spread = 1) {
+                      float spread = 1, int block_tokens = 16) {
   Random random(15);
   const MlaProblem p(random, heads, 16, 64, 512, 16);
   const PreparedMla w(backend, p);
-  PagedCache cache(config.kv, p.row(), 16, s.lengths, random);
+  PagedCache cache(config.kv, p.row(), block_tokens, s.lengths, random);
   const int64_t width = heads * 80, out_width = heads * 16;
   const std::vector<float> q = random.Normals(s.total * width, spread);
   const auto all = RunMla(backend, p, w, q, cache, Chunks(s, cache), MlaForm::kAbsorbed);
@@ -628,6 +628,17 @@ TEST_P(MlaOnEveryBackend, LatentsOfDeepSeekAgreeWithDoubleAndWithARowAlone) {
     const int longest = heads == 3 ? 1024 : 158;  // beyond 1024 keys parts are twice as long
     const Sequences s = MakeSequences({0, 31, 63, 127, longest - 1, longest}, {1, 2, 1, 2, 1, 1});
     EXPECT_LT(ErrorOfLatents(*backend, GetParam(), heads, s), GetParam().tolerance() * 2) << heads;
+  }
+}
+
+// Blocks of the cache from which the copy engine can take eight rows at a time, and others.
+TEST_P(MlaOnEveryBackend, LatentsInBlocksOfAnySizeAgreeWithDouble) {
+  auto backend = Make(GetParam(), 2);
+  const Sequences s = MakeSequences({63, 157}, {2, 1});
+  for (const int block_tokens : {8, 12, 24, 64}) {
+    EXPECT_LT(ErrorOfLatents(*backend, GetParam(), 33, s, 1, block_tokens),
+              GetParam().tolerance() * 2)
+        << block_tokens;
   }
 }
 

@@ -2,7 +2,7 @@
 // (sm_90a); attention_latents_tma.cu is for one of bf16.
 // A block takes one row, some of its heads and some parts of its keys, one part after another. The
 // 64 rows of the matrix unit are 64 heads, or, where answers are exact, the high and the low bf16
-// parts of 32 heads. Limit: the card's memory at 16 and 32 heads, the matrix unit at 64 and 128.
+// parts of 32 heads. Limit: the matrix unit.
 //
 // The first warpgroup multiplies queries and keys, makes the probabilities and multiplies them with
 // the first half of the values' columns, the second one with the second half: keys and values are
@@ -130,10 +130,9 @@ struct Consumer {
     WgmmaCommit();
     WgmmaWait<0>(sums);
   }
-  template <int kTileThreads>
   __device__ void FreeTile(int tile) const {
     if (tile + 2 >= work.tiles()) return;
-    ArriveThreads(kLatentsFree + tile % 2, kTileThreads + kLatentConsumers);
+    ArriveThreads(kLatentsFree + tile % 2, Fp8Latents::kTileThreads + kLatentConsumers);
   }
   // The sums of a part, or the row's result when it is the only one. l: of the thread's heads.
   __device__ void Finish(int tile, int half, const Sums& sums, const float (&l)[kEach]) const {
@@ -242,7 +241,6 @@ struct Consumer {
                                                                                   l[each]};
     }
   }
-  template <int kTileThreads>
   __device__ void WeighAndAdd() const {
     Sums sums;
     Softmax softmax;
@@ -251,7 +249,7 @@ struct Consumer {
       float l[kEach];
       {
         float s[kLatentKeys / 8][4];
-        SyncThreads(kLatentsReady + tile % 2, kTileThreads + kWarpgroup);
+        SyncThreads(kLatentsReady + tile % 2, Fp8Latents::kTileThreads + kWarpgroup);
         Score(tile, s);
         if (Works()) Weigh(s, first, work.KeysOf(tile), softmax);
       }
@@ -265,7 +263,7 @@ struct Consumer {
       if (Works()) Shrink(sums, softmax.shrink);
       AddValues(sums, tile, 0, first,
                 [&](int step) -> const uint32_t(&)[4] { return softmax.a[step]; });
-      FreeTile<kTileThreads>(tile);
+      FreeTile(tile);
       if (!ends) continue;
       Finish(tile, 0, sums, l);
       StoreState(tile, softmax, l);
@@ -273,7 +271,6 @@ struct Consumer {
   }
 
   // ---- the second warpgroup
-  template <int kTileThreads>
   __device__ void AddOnly() const {
     Sums sums;
     const int row = warp * 16 + lane / 4;
@@ -287,20 +284,20 @@ struct Consumer {
       if (Works() && !first) Shrink(sums, by);
       AddValues(sums, tile, 1, first, [](int step) { return AlongK(Weights(), step); });
       if (tile + 1 < work.tiles()) ArriveThreads(kWeightsFree, kLatentConsumers);
-      FreeTile<kTileThreads>(tile);
+      FreeTile(tile);
       if (work.EndsPart(tile)) Finish(tile, 1, sums, l);
     }
   }
 };
 
-template <int kParts, class Producer>
+template <int kParts>
 __global__ void __launch_bounds__(kThreads, 1) WarpgroupsKernel(LatentProblem p, int parts) {
   LetNextBegin();
   const LatentWork work(p, blockIdx.z, static_cast<int>(blockIdx.y) * parts, parts);
   if (work.begin >= work.end) return;
   if (threadIdx.x >= kLatentConsumers) {
     FewerRegisters<kProducerRegisters>();
-    Producer(p, work, SharedMemory() + kTilesAt).Run();
+    Fp8Latents(p, work, SharedMemory() + kTilesAt).Run();
     return;
   }
   MoreRegisters<kConsumerRegisters>();
@@ -308,20 +305,20 @@ __global__ void __launch_bounds__(kThreads, 1) WarpgroupsKernel(LatentProblem p,
   WaitForInputs();
   consumer.TakeQueries();
   if (threadIdx.x < kWarpgroup) {
-    consumer.template WeighAndAdd<Producer::kTileThreads>();
+    consumer.WeighAndAdd();
   } else {
-    consumer.template AddOnly<Producer::kTileThreads>();
+    consumer.AddOnly();
   }
 }
 
-template <int kParts, class Producer>
+template <int kParts>
 void LaunchParts(Stream& s, const LatentProblem& p) {
   const int64_t blocks = CeilDiv<int64_t>(p.a.group, kRows / kParts);
   const int parts = PartsOfBlock(s, p, blocks * p.a.rows);
   const dim3 grid(static_cast<unsigned>(blocks),
                   static_cast<unsigned>(CeilDiv<int64_t>(p.parts, parts)),
                   static_cast<unsigned>(p.a.rows));
-  Launch(s, grid, kThreads, size_t{kShared}, WarpgroupsKernel<kParts, Producer>, p, parts);
+  Launch(s, grid, kThreads, size_t{kShared}, WarpgroupsKernel<kParts>, p, parts);
 }
 }  // namespace
 
@@ -347,8 +344,7 @@ int HeadsOfWarpgroups(const AttentionShape& a) {
 }
 
 void LaunchWarpgroups(Stream& s, const LatentProblem& p) {
-  HeadsOfWarpgroups(p.a) == kRows ? LaunchParts<1, Fp8Latents>(s, p)
-                                  : LaunchParts<2, Fp8Latents>(s, p);
+  HeadsOfWarpgroups(p.a) == kRows ? LaunchParts<1>(s, p) : LaunchParts<2>(s, p);
 }
 
 }  // namespace hadal::CUDA_NAMESPACE
