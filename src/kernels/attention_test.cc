@@ -633,6 +633,7 @@ TEST_P(MlaOnEveryBackend, LatentsOfDeepSeekAgreeWithDoubleAndWithARowAlone) {
 
 // Blocks of the cache from which the copy engine can take eight rows at a time, and others.
 TEST_P(MlaOnEveryBackend, LatentsInBlocksOfAnySizeAgreeWithDouble) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "of the card's kernels";
   auto backend = Make(GetParam(), 2);
   const Sequences s = MakeSequences({63, 157}, {2, 1});
   for (const int block_tokens : {8, 12, 24, 64}) {
@@ -644,6 +645,7 @@ TEST_P(MlaOnEveryBackend, LatentsInBlocksOfAnySizeAgreeWithDouble) {
 
 // Parts of several tiles, whose largest scores grow by much from one to the next.
 TEST_P(MlaOnEveryBackend, LatentsOfManyKeysAgreeWithDouble) {
+  if (kProcessor == Processor::kCpu) GTEST_SKIP() << "of the card's kernels";
   auto backend = Make(GetParam(), 2);
   const Sequences s = MakeSequences({1500, 1100}, {1, 1});
   const double error = ErrorOfLatents(*backend, GetParam(), 33, s, 10);
