@@ -398,9 +398,6 @@ template <int kRowsOfHead>
 void LaunchTiles(Stream& s, const LatentProblem& p) {
   const int64_t blocks = CeilDiv<int64_t>(p.a.group, kRows / kRowsOfHead);
   const int parts = PartsOfBlock(s, p, blocks * p.a.rows);
-  const dim3 grid(static_cast<unsigned>(blocks),
-                  static_cast<unsigned>(CeilDiv<int64_t>(p.parts, parts)),
-                  static_cast<unsigned>(p.a.rows));
   // Eight rows: of each block of 64 columns eight rows of 128 bytes, then the next block.
   BoxMap latents = {};
   if (!MapBoxes(s,
@@ -412,7 +409,8 @@ void LaunchTiles(Stream& s, const LatentProblem& p) {
                 latents)) {
     return;
   }
-  Launch(s, grid, kThreads, size_t{kShared}, TilesKernel<kRowsOfHead>, p, parts, latents);
+  Launch(s, LatentGrid(p, blocks, parts), kThreads, size_t{kShared}, TilesKernel<kRowsOfHead>, p,
+         parts, latents);
 }
 
 }  // namespace

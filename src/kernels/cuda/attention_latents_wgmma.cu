@@ -315,11 +315,10 @@ template <int kParts>
 void LaunchParts(Stream& s, const LatentProblem& p) {
   const int64_t blocks = CeilDiv<int64_t>(p.a.group, kRows / kParts);
   const int parts = PartsOfBlock(s, p, blocks * p.a.rows);
-  const dim3 grid(static_cast<unsigned>(blocks),
-                  static_cast<unsigned>(CeilDiv<int64_t>(p.parts, parts)),
-                  static_cast<unsigned>(p.a.rows));
-  Launch(s, grid, kThreads, size_t{kShared}, WarpgroupsKernel<kParts>, p, parts);
+  Launch(s, LatentGrid(p, blocks, parts), kThreads, size_t{kShared}, WarpgroupsKernel<kParts>, p,
+         parts);
 }
+
 }  // namespace
 
 // How many parts a block takes, so that the blocks fill the card's multiprocessors evenly: a block

@@ -36,6 +36,11 @@ __device__ inline Parts LatentParts(const LatentProblem& p, int64_t row, int64_t
 // that consists of boxes (tile_copies.h).
 int HeadsOfWarpgroups(const AttentionShape& a);
 int PartsOfBlock(const Stream& s, const LatentProblem& p, int64_t groups);
+inline dim3 LatentGrid(const LatentProblem& p, int64_t groups, int parts) {
+  return dim3(static_cast<unsigned>(groups),
+              static_cast<unsigned>(CeilDiv<int64_t>(p.parts, parts)),
+              static_cast<unsigned>(p.a.rows));
+}
 constexpr int kLatentBoxRows = 8;
 void LaunchWarpgroups(Stream& s, const LatentProblem& p);
 void LaunchLatentTiles(Stream& s, const LatentProblem& p);

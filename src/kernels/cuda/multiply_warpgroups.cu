@@ -109,13 +109,7 @@ __device__ void MultiplyBoxes(const TilesArgs& a, const TileBoxes& from, const B
     AwaitFill(fills + step % kTileStages, step / kTileStages);
     __syncthreads();  // all are done with the step before the last
     const char* stage = stage_of(step);
-    WgmmaFence(sums);
-#pragma unroll
-    for (int part = 0; part < kTileStep / 16; ++part) {
-      WgmmaBf16<Major::kK>(sums, AlongK(stage + group * kGroupWeights * kTileRowBytes, part),
-                           AlongK(stage + kWeightBytes, part));
-    }
-    WgmmaCommit();
+    MultiplyStage(sums, stage + group * kGroupWeights * kTileRowBytes, stage + kWeightBytes);
     bring(step + 2);
     WgmmaWait<1>(sums);
     load(step + 2);

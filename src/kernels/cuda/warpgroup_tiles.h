@@ -176,6 +176,17 @@ __device__ void StoreTile(const TilesArgs& a, const BlockRows& block, const Bloc
 
 // ---- a tile of at most kRows rows
 
+// Adds 64 values of k, of a warpgroup's rows of w and of all rows of x; to be waited for.
+template <int kFragments>
+__device__ void MultiplyStage(float (&sums)[kFragments][4], const char* w, const char* x) {
+  WgmmaFence(sums);
+#pragma unroll
+  for (int part = 0; part < kTileStep / 16; ++part) {
+    WgmmaBf16<Major::kK>(sums, AlongK(w, part), AlongK(x, part));
+  }
+  WgmmaCommit();
+}
+
 template <int kRows, int kGroups, class Weights>
 __device__ void MultiplyTile(const TilesArgs& a, const BlockRows& block) {
   constexpr int kThreads = kGroups * kWarpgroup;
@@ -203,13 +214,7 @@ __device__ void MultiplyTile(const TilesArgs& a, const BlockRows& block) {
     FenceShared();
     __syncthreads();
     const char* stage = memory + step % kTileStages * kStageBytes;
-    WgmmaFence(sums);
-#pragma unroll
-    for (int part = 0; part < kTileStep / 16; ++part) {
-      WgmmaBf16<Major::kK>(sums, AlongK(stage + group * kGroupWeights * kTileRowBytes, part),
-                           AlongK(stage + kWeightBytes, part));
-    }
-    WgmmaCommit();
+    MultiplyStage(sums, stage + group * kGroupWeights * kTileRowBytes, stage + kWeightBytes);
     WgmmaWait<1>(sums);  // so all warpgroups are done with the step before the last
     load(step + 2);
   }
