@@ -17,18 +17,18 @@ struct SplitRule {
   int step = 1, least = 1, most = 1, wide = 1 << 30;
   int few = most, large = 1;
 };
-__device__ __host__ inline int SplitKeys(const SplitRule& rule, int visible) {
+__device__ __host__ constexpr int SplitKeys(const SplitRule& rule, int visible) {
   const int least = visible > rule.wide ? 2 * rule.least : rule.least;
   const int of_few = CeilDiv(visible, rule.few), of_most = CeilDiv(visible, rule.most);
   const int wanted = of_few < rule.large ? of_few : rule.large > of_most ? rule.large : of_most;
   const int keys = CeilDiv(wanted, rule.step) * rule.step;
   return keys > least ? keys : least;
 }
-__device__ __host__ inline int SplitsOf(const SplitRule& rule, int visible) {
+__device__ __host__ constexpr int SplitsOf(const SplitRule& rule, int visible) {
   return CeilDiv(visible, SplitKeys(rule, visible));
 }
 // Of every row that sees up to this many keys.
-inline int64_t MostSplits(const SplitRule& rule, int64_t visible) {
+constexpr int64_t MostSplits(const SplitRule& rule, int64_t visible) {
   const int64_t narrow = CeilDiv<int64_t>(visible < rule.wide ? visible : rule.wide, rule.least);
   const int64_t wide = visible > rule.wide ? CeilDiv<int64_t>(visible, 2 * rule.least) : 0;
   const int64_t parts = narrow > wide ? narrow : wide;

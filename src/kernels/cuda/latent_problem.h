@@ -25,6 +25,14 @@ __device__ __host__ constexpr SplitRule LatentRule(const AttentionShape& a) {
                       : SplitRule{64, 128, kMostParts / 2, 1024, kMostParts / 4, 1024};
 }
 
+// Rows of many heads that see so many keys have so many parts, for which a launch has space.
+constexpr bool HasParts(int visible, int parts) {
+  const SplitRule rule = LatentRule({.group = 128});
+  return SplitsOf(rule, visible) == parts && MostSplits(rule, visible) == parts;
+}
+static_assert(HasParts(128, 1) && HasParts(1024, 8) && HasParts(16384, 16));
+static_assert(HasParts(20000, 20) && HasParts(32768, 32) && HasParts(65536, 32));
+
 // The parts of the row's heads that share a block with `head`.
 __device__ inline Parts LatentParts(const LatentProblem& p, int64_t row, int64_t head) {
   const int64_t group = row * CeilDiv<int64_t>(p.a.group, p.part_heads) + head / p.part_heads;
